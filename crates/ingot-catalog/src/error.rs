@@ -1,0 +1,77 @@
+//! What can go wrong in the metastore.
+
+use ingot_common::{Classify, Kind};
+
+/// The result of this crate's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One variant for each act that can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{securable} `{name}` does not exist")]
+    NotFound { securable: &'static str, name: String },
+    #[error("{securable} `{name}` already exists")]
+    AlreadyExists { securable: &'static str, name: String },
+    #[error("{securable} `{name}` is not empty; drop what it holds first, or use CASCADE")]
+    NotEmpty { securable: &'static str, name: String },
+    #[error("{message}")]
+    InvalidArgument { message: String },
+    #[error("metastore failed to {action}")]
+    Database {
+        action: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("metastore at path=`{path}` has a schema that this version cannot use")]
+    Migration {
+        path: String,
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::AlreadyExists { .. } => Kind::AlreadyExists,
+            Self::NotEmpty { .. } => Kind::FailedPrecondition,
+            Self::InvalidArgument { .. } => Kind::InvalidArgument,
+            Self::Database { .. } => Kind::Unavailable,
+            Self::Migration { .. } => Kind::FailedPrecondition,
+        }
+    }
+
+    fn condition(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { securable, .. } => Some(match *securable {
+                "catalog" => "CATALOG_NOT_FOUND",
+                "schema" => "SCHEMA_NOT_FOUND",
+                _ => "TABLE_OR_VIEW_NOT_FOUND",
+            }),
+            Self::AlreadyExists { securable, .. } => Some(match *securable {
+                "catalog" => "CATALOG_ALREADY_EXISTS",
+                "schema" => "SCHEMA_ALREADY_EXISTS",
+                _ => "TABLE_OR_VIEW_ALREADY_EXISTS",
+            }),
+            Self::NotEmpty { .. } => Some("SCHEMA_NOT_EMPTY"),
+            _ => None,
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { securable, .. } => Some(match *securable {
+                "table" | "view" => "42P01",
+                _ => "42704",
+            }),
+            Self::AlreadyExists { securable, .. } => Some(match *securable {
+                "catalog" => "42710",
+                "schema" => "42P06",
+                _ => "42P07",
+            }),
+            Self::NotEmpty { .. } => Some("2BP01"),
+            _ => None,
+        }
+    }
+}

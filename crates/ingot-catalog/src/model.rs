@@ -1,0 +1,131 @@
+//! The metastore's rows as values. Instants are milliseconds since the epoch.
+
+use std::collections::BTreeMap;
+
+use ingot_common::{Identifier, SchemaName, TableName};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Identifies a table or view for as long as it exists; a table made anew under the name has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub Uuid);
+
+impl std::fmt::Display for TableId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What every securable has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    pub owner: String,
+    pub created_at: i64,
+    pub created_by: String,
+    pub updated_at: i64,
+    pub updated_by: String,
+}
+
+/// A catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogInfo {
+    pub id: Uuid,
+    pub name: Identifier,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+    pub audit: Audit,
+}
+
+/// A schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaInfo {
+    pub id: Uuid,
+    pub name: SchemaName,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+    pub audit: Audit,
+}
+
+/// What a table-like securable is. Source: Unity Catalog, `TableType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableKind {
+    Managed,
+    External,
+    View,
+    StreamingTable,
+    MaterializedView,
+}
+
+impl TableKind {
+    /// Returns Unity Catalog's name of the kind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Managed => "MANAGED",
+            Self::External => "EXTERNAL",
+            Self::View => "VIEW",
+            Self::StreamingTable => "STREAMING_TABLE",
+            Self::MaterializedView => "MATERIALIZED_VIEW",
+        }
+    }
+
+    /// Says if Ingot owns the files: they go when the table is dropped.
+    pub fn owns_files(self) -> bool {
+        matches!(
+            self,
+            Self::Managed | Self::StreamingTable | Self::MaterializedView
+        )
+    }
+}
+
+/// A column as the metastore shows it to clients; the truth of a table's columns is its Delta log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnInfo {
+    pub name: String,
+    /// Spark's spelling: `bigint`, `decimal(10,2)`, `struct<a:int>`.
+    pub type_text: String,
+    pub nullable: bool,
+    pub comment: Option<String>,
+    /// Place among the partition columns, from 0.
+    pub partition_index: Option<u32>,
+}
+
+/// A table or view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableInfo {
+    pub id: TableId,
+    pub name: TableName,
+    pub kind: TableKind,
+    /// Root folder's URL; `None` for views.
+    pub location: Option<String>,
+    /// Query text of a view or a pipeline dataset.
+    pub definition: Option<String>,
+    /// Catalog and schema in force when a view was made: its short names are looked up there.
+    pub definition_namespace: Option<SchemaName>,
+    pub columns: Vec<ColumnInfo>,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+    pub audit: Audit,
+}
+
+/// A table or view to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTable {
+    pub name: TableName,
+    pub kind: TableKind,
+    /// External tables only: where the files are. Managed tables are given a folder by the metastore.
+    pub location: Option<String>,
+    pub definition: Option<String>,
+    pub definition_namespace: Option<SchemaName>,
+    pub columns: Vec<ColumnInfo>,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A page of a listing: names after `after`, at most `limit`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub after: Option<String>,
+    /// All when `None`.
+    pub limit: Option<u32>,
+}

@@ -1,0 +1,117 @@
+//! Ports: what a front door may ask of the engine, without linking it.
+//!
+//! A front door turns its protocol into a [`StatementRequest`] or a [`TableQuery`], and gets a
+//! [`StatementResult`]: a schema and a stream of record batches. Results are produced as they are read; a
+//! reader that stops reading stops the work.
+
+use std::pin::Pin;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::Stream;
+
+use crate::{RequestContext, ServiceError, TableName};
+
+/// Record batches of one schema, as they become ready.
+pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ServiceError>> + Send>>;
+
+/// One SQL statement and where its one- and two-part names are looked up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatementRequest {
+    pub statement: String,
+    /// Catalog for names of fewer than three parts; the server's default when absent.
+    pub catalog: Option<String>,
+    /// Schema for names of one part; the server's default when absent.
+    pub schema: Option<String>,
+}
+
+/// The answer to a statement. A statement without rows has a schema without fields and an empty stream.
+pub struct StatementResult {
+    pub schema: SchemaRef,
+    pub batches: BatchStream,
+}
+
+impl std::fmt::Debug for StatementResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatementResult")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which state of a table to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableVersion {
+    /// The newest commit.
+    Latest,
+    /// The state after this commit.
+    Version(i64),
+    /// The newest commit at or before this instant, milliseconds since the epoch.
+    Timestamp(i64),
+}
+
+/// Compares a column with a JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterOperator {
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+    /// The value is an array; the column equals one of its items.
+    In,
+}
+
+/// A condition on one column. Conditions of a query are joined by AND.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    pub column: String,
+    pub operator: FilterOperator,
+    /// A JSON scalar of the column's type; `null` with `Eq` and `NotEq` means IS NULL and IS NOT NULL.
+    pub value: serde_json::Value,
+}
+
+/// Sorts by one column. Nulls come first when ascending and last when descending, as in Spark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderBy {
+    pub column: String,
+    pub descending: bool,
+}
+
+/// A read of one table without SQL text: the engine compiles it to a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableQuery {
+    pub table: TableName,
+    /// Columns to return, in this order; empty means all.
+    pub select: Vec<String>,
+    pub filters: Vec<Filter>,
+    pub order: Vec<OrderBy>,
+    /// Rows to return at most; `None` for all.
+    pub limit: Option<usize>,
+    pub version: TableVersion,
+}
+
+/// Runs statements. Every front door goes through this one service, so limits, history and cancellation
+/// hold for all of them.
+///
+/// Implementers stop work when the context's token is cancelled or the result's stream is dropped, and
+/// report an error that occurs before the first batch from the call itself.
+#[async_trait]
+pub trait StatementService: Send + Sync {
+    /// Parses, plans and starts one statement. A statement that writes has committed when this returns.
+    async fn execute(
+        &self,
+        context: &RequestContext,
+        request: StatementRequest,
+    ) -> Result<StatementResult, ServiceError>;
+
+    /// Reads one table. An unknown column or a value of the wrong type is `InvalidArgument`, naming the
+    /// column and the expected type.
+    async fn query_table(
+        &self,
+        context: &RequestContext,
+        query: TableQuery,
+    ) -> Result<StatementResult, ServiceError>;
+}

@@ -1,0 +1,94 @@
+//! What can go wrong with a Delta table.
+
+use ingot_common::{Classify, Kind};
+
+/// The result of this crate's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One variant for each act that can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no Delta table at location=`{location}`")]
+    NotATable { location: String },
+    #[error("a Delta table exists at location=`{location}`")]
+    TableExists { location: String },
+    #[error(
+        "version={version} of table at location=`{location}` does not exist; available: {earliest} to {latest}"
+    )]
+    VersionNotFound {
+        location: String,
+        version: i64,
+        earliest: i64,
+        latest: i64,
+    },
+    #[error("object store failed to {action} path=`{path}`")]
+    Store {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("{message}")]
+    InvalidArgument { message: String },
+    #[error(
+        "table at location=`{location}` needs feature=`{feature}`, which cannot be honoured for {operation}"
+    )]
+    UnsupportedFeature {
+        location: String,
+        feature: String,
+        operation: &'static str,
+    },
+    #[error("log of table at location=`{location}` is corrupt: {message}")]
+    CorruptLog { location: String, message: String },
+    #[error("delta kernel failed to {action}")]
+    Kernel {
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("column `{column}` cannot be null")]
+    NullInNotNull { column: String },
+    #[error("arrow failed to {action}")]
+    Arrow {
+        action: &'static str,
+        #[source]
+        source: arrow::error::ArrowError,
+    },
+    #[error("parquet failed to {action} path=`{path}`")]
+    Parquet {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    #[error("internal: {message}")]
+    Internal { message: String },
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotATable { .. } | Self::VersionNotFound { .. } => Kind::NotFound,
+            Self::TableExists { .. } => Kind::AlreadyExists,
+            Self::Store { source, .. } => store_kind(source),
+            Self::InvalidArgument { .. } | Self::NullInNotNull { .. } => Kind::InvalidArgument,
+            Self::UnsupportedFeature { .. } => Kind::Unsupported,
+            Self::CorruptLog { .. } => Kind::DataLoss,
+            Self::Kernel { .. } | Self::Arrow { .. } | Self::Parquet { .. } | Self::Internal { .. } => {
+                Kind::Internal
+            }
+        }
+    }
+}
+
+fn store_kind(error: &object_store::Error) -> Kind {
+    match error {
+        object_store::Error::NotFound { .. } => Kind::NotFound,
+        object_store::Error::PermissionDenied { .. } => Kind::PermissionDenied,
+        object_store::Error::Unauthenticated { .. } => Kind::Unauthenticated,
+        object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. } => {
+            Kind::Unsupported
+        }
+        _ => Kind::Unavailable,
+    }
+}

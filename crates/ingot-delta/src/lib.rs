@@ -1,0 +1,40 @@
+//! The Delta table: the only code in Ingot that names `_delta_log`.
+//!
+//! ```text
+//!                       ┌────────────── DeltaTables (one per process: handles and snapshots shared)
+//!                       ▼
+//!  reader ─► DeltaTable::snapshot ─► Snapshot ─► FileIndex (paths, partition values, statistics as columns)
+//!                       │                │
+//!  writer ─► FileWriter │◄───────────────┘   batches in, Parquet + `add` actions out
+//!                │      ▼
+//!                └─► Transaction::commit ─► put-if-absent N.json ─► Committed │ AlreadyApplied │ Conflicted
+//!                                             │ lost the race: read winners, decide (`conflict`), rebase
+//!                                             └ every `checkpointInterval` commits: `checkpoint`
+//! ```
+//!
+//! Always true: a commit that was reported is on disk; a commit whose outcome is unknown is resolved by
+//! reading the log; a snapshot never changes once made. Reading is `delta_kernel`'s, writing is ours
+//! (ADR-0001). Source: the Delta transaction log protocol.
+
+pub mod action;
+pub mod conflict;
+pub mod error;
+pub mod file_index;
+pub mod history;
+pub mod maintenance;
+pub mod operation;
+pub mod snapshot;
+pub mod table;
+pub mod transaction;
+pub mod writer;
+
+pub use action::{Action, Add, CommitInfo, Metadata, Protocol, Remove, Txn};
+pub use conflict::ConflictReason;
+pub use error::{Error, Result};
+pub use file_index::FileIndex;
+pub use history::{HistoryEntry, TableDetail};
+pub use operation::{Operation, OperationMetrics};
+pub use snapshot::Snapshot;
+pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
+pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
+pub use writer::{FileWriter, WriterOptions};

@@ -1,0 +1,18 @@
+//! SQL over Delta tables: sessions, statements, the Delta table provider and its plan nodes, DML.
+//!
+//! ```text
+//! SQL text ─► parser (Databricks dialect) ─► Statement ─┬─ query ──► DataFusion plan ─► DeltaScanExec ─► batches
+//!                                                       ├─ DML ────► plan ─► FileWriter ─► Transaction
+//!                                                       └─ DDL, SHOW, DESCRIBE ──► metastore, Delta log
+//! ```
+
+pub mod engine;
+pub mod error;
+pub mod merge;
+pub mod provider;
+pub mod session;
+pub mod write;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::{Error, Result};
+pub use session::Session;

@@ -1,0 +1,1 @@
+//! The checkpoint directory, in Spark's layout.

@@ -1,0 +1,42 @@
+//! Where a batch goes.
+
+use async_trait::async_trait;
+use ingot_engine::Session;
+use uuid::Uuid;
+
+use crate::{Offset, Result};
+
+/// The batch at hand.
+#[derive(Debug, Clone)]
+pub struct BatchInfo {
+    /// Stable over restarts; the `appId` of the sink's transactions.
+    pub query_id: Uuid,
+    pub run_id: Uuid,
+    pub batch_id: i64,
+    /// End offset of each source, by relation.
+    pub end_offsets: Vec<(String, Offset)>,
+}
+
+/// What a sink did with a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchOutput {
+    /// Rows read from all sources; `None` when the sink cannot tell (the batch was applied before).
+    pub rows_in: Option<u64>,
+    pub rows_out: u64,
+}
+
+/// Takes the rows of a batch.
+///
+/// Implementers are idempotent by (query id, batch id): a batch that was added is never added again,
+/// whatever happened between. They write nothing that is visible before the commit that carries the batch id.
+#[async_trait]
+pub trait BatchSink: Send + Sync {
+    /// Describes the sink as `StreamingQueryProgress` does: `DeltaSink[…]`.
+    fn description(&self) -> String;
+
+    /// Returns the newest batch of the query that the sink holds; `None` when it holds none.
+    async fn committed_batch(&self, query_id: Uuid) -> Result<Option<i64>>;
+
+    /// Adds a batch. Each source's rows are a relation of `session`, under the source's relation name.
+    async fn add_batch(&self, session: &Session, batch: &BatchInfo) -> Result<BatchOutput>;
+}
