@@ -161,7 +161,7 @@ impl fmt::Display for TableName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
+    use test_case::test_case;
 
     #[test]
     fn parse_folds_case() {
@@ -169,12 +169,11 @@ mod tests {
         assert_eq!(name.to_string(), "main.gold.carrier_delay");
     }
 
-    #[rstest]
-    #[case("gold.carrier_delay", "has 2 parts, expected 3")]
-    #[case("main..t", "is empty")]
-    #[case("main.go ld.t", "holds ' '")]
-    #[case("main.gold.a/b", "holds '/'")]
-    fn parse_refuses(#[case] text: &str, #[case] message: &str) {
+    #[test_case("gold.carrier_delay", "has 2 parts, expected 3")]
+    #[test_case("main..t", "is empty")]
+    #[test_case("main.go ld.t", "holds ' '")]
+    #[test_case("main.gold.a/b", "holds '/'")]
+    fn parse_refuses(text: &str, message: &str) {
         let error = TableName::parse(text).expect_err("not a name");
         assert!(error.to_string().contains(message), "{error}");
     }
