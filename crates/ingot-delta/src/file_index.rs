@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt64Array};
+use arrow::datatypes::SchemaRef;
 
 use crate::Add;
 
@@ -14,6 +15,13 @@ use crate::Add;
 pub struct FileIndex {}
 
 impl FileIndex {
+    /// Makes an index of `adds`, in their order, for a table with the logical `schema` (column mapping in its
+    /// fields' metadata).
+    pub fn from_adds(adds: Vec<Arc<Add>>, schema: &SchemaRef, partition_columns: &[String]) -> Self {
+        let _ = (adds, schema, partition_columns);
+        todo!()
+    }
+
     /// Returns the number of files.
     pub fn len(&self) -> usize {
         todo!()

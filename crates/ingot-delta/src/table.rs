@@ -91,6 +91,17 @@ impl DeltaTables {
         todo!()
     }
 
+    /// Returns the limits and defaults.
+    pub(crate) fn options(&self) -> &TablesOptions {
+        todo!()
+    }
+
+    /// Returns the store that holds `location`, and the path of `location` in it.
+    pub(crate) fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        let _ = location;
+        todo!()
+    }
+
     /// Forgets the handle; the next `open` reads the log anew.
     pub fn forget(&self, location: &Url) {
         let _ = location;
@@ -142,6 +153,18 @@ impl DeltaTable {
     /// Starts a transaction on `read`, the snapshot that the operation's decisions were made on.
     pub fn transaction(self: &Arc<Self>, read: Arc<Snapshot>, operation: Operation) -> Transaction {
         let _ = (read, operation);
+        todo!()
+    }
+
+    /// Returns the limits and defaults of the registry.
+    pub(crate) fn options(&self) -> &TablesOptions {
+        todo!()
+    }
+
+    /// Takes note of this process's own commit `version`: returns a snapshot at least that new, and writes a
+    /// checkpoint when one is due. A checkpoint that fails is logged; the commit stands all the same.
+    pub(crate) async fn after_commit(&self, version: i64) -> Result<Arc<Snapshot>> {
+        let _ = version;
         todo!()
     }
 
