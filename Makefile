@@ -1,0 +1,50 @@
+# The two commands a newcomer needs: `make demo` and `make test`.
+# The rest is for people who work on Ingot; `make help` lists everything.
+
+CARGO ?= cargo
+DATA_DIR ?= $(CURDIR)/.ingot/demo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+VENV := $(TARGET_DIR)/venv
+INGOT := $(TARGET_DIR)/debug/ingot
+
+.PHONY: help demo test test-rust test-clients build check format bench clean-demo
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build Ingot and run Kafka -> bronze -> silver -> gold on 336,776 flights (DATA_DIR=..., ARGS=...)
+	@scripts/doctor build
+	@echo "building ingot (the first build compiles all dependencies: 20 to 40 minutes on two cores)"
+	$(CARGO) build --locked -p ingot
+	$(INGOT) demo --data-dir "$(DATA_DIR)" $(ARGS)
+
+test: test-rust test-clients ## Build and run all tests
+
+test-rust:
+	@scripts/doctor build
+	$(CARGO) test --locked --workspace
+
+test-clients: build
+	@scripts/doctor clients
+	@scripts/venv "$(VENV)" tests/interop/requirements.txt
+	INGOT="$(INGOT)" "$(VENV)/bin/python" -m pytest -q tests/interop
+
+build:
+	@scripts/doctor build
+	$(CARGO) build --locked -p ingot
+
+check: ## Check the format and run clippy with warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+format: ## Format the code
+	$(CARGO) fmt --all
+
+bench: ## Run the benchmarks beside their peers (release build; see bench/README.md)
+	@scripts/doctor clients
+	@scripts/venv "$(TARGET_DIR)/venv-bench" bench/requirements.txt
+	$(CARGO) build --locked --release -p ingot
+	INGOT="$(TARGET_DIR)/release/ingot" "$(TARGET_DIR)/venv-bench/bin/python" bench/run.py $(ARGS)
+
+clean-demo: ## Delete the demo's data directory
+	rm -rf "$(DATA_DIR)"

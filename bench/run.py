@@ -1,0 +1,156 @@
+"""Whole-process benchmarks of Ingot beside its peers; see README.md."""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+INGOT = os.environ.get("INGOT", str(HERE.parent / "target" / "release" / "ingot"))
+PYTHON = sys.executable
+
+
+@dataclass
+class Run:
+    """What one process used."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def measure(command: list[str]) -> Run:
+    """Runs a command to its end and returns what it used; its failure ends the benchmark."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"{' '.join(command)}\n{output}")
+    return Run(wall_s, usage.ru_utime + usage.ru_stime)
+
+
+def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:
+    """Prints medians by engine and the ratio of CPU to the first engine's."""
+    print(f"\n{title}: {rows:,} rows")
+    print(f"{'engine':<24}{'wall s':>9}{'CPU s':>9}{'rows/s':>12}{'rows/CPU-s':>12}{'CPU ratio':>11}")
+    first = None
+    for engine, measured in runs.items():
+        wall_s = statistics.median(run.wall_s for run in measured)
+        cpu_s = statistics.median(run.cpu_s for run in measured)
+        first = first or cpu_s
+        print(
+            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{cpu_s / first:>11.2f}"
+        )
+
+
+DELTALAKE_APPEND = """
+import sys, pyarrow.dataset as ds
+from deltalake import write_deltalake, WriterProperties
+write_deltalake(sys.argv[2], ds.dataset(sys.argv[1]).scanner().to_reader(),
+                writer_properties=WriterProperties(compression="ZSTD", compression_level=1))
+"""
+POLARS_APPEND = """
+import sys, polars as pl
+from deltalake import WriterProperties
+pl.read_parquet(sys.argv[1]).write_delta(sys.argv[2], delta_write_options={
+    "writer_properties": WriterProperties(compression="ZSTD", compression_level=1)})
+"""
+
+
+def append(work: Path, rounds: int, scale: float) -> None:
+    """Appends lineitem to a new Delta table with each engine."""
+    subprocess.run(
+        [str(Path(PYTHON).parent / "tpchgen-cli"), "parquet", "-s", str(scale), "--tables", "lineitem",
+         "--output-dir", str(work)],
+        check=True,
+    )
+    source = next(work.rglob("lineitem*.parquet"))
+    import pyarrow.parquet as pq
+
+    rows = pq.ParquetFile(source).metadata.num_rows
+    statement = f"CREATE TABLE main.default.lineitem AS SELECT * FROM read_files('file://{source}', format => 'parquet')"
+
+    def command(engine: str, target: Path) -> list[str]:
+        return {
+            "ingot": [INGOT, "sql", "--data-dir", str(target), "-e", statement],
+            "deltalake": [PYTHON, "-c", DELTALAKE_APPEND, str(source), str(target)],
+            "polars": [PYTHON, "-c", POLARS_APPEND, str(source), str(target)],
+        }[engine]
+
+    runs: dict[str, list[Run]] = {"ingot": [], "deltalake": [], "polars": []}
+    for _ in range(rounds):
+        for engine in runs:
+            target = Path(tempfile.mkdtemp(dir=work))
+            runs[engine].append(measure(command(engine, target / "table")))
+            shutil.rmtree(target)
+    report("append lineitem, zstd", rows, runs)
+
+
+def produce(address: str, topic: str, records: int) -> None:
+    """Sends synthetic flights as JSON, about 280 bytes each."""
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 50, "queue.buffering.max.messages": 500_000})
+    for i in range(records):
+        value = json.dumps({
+            "year": 2013, "month": i % 12 + 1, "day": i % 28 + 1, "dep_time": 517, "sched_dep_time": 515,
+            "dep_delay": i % 120 - 10, "arr_time": 830, "sched_arr_time": 819, "arr_delay": i % 90 - 20,
+            "carrier": ("UA", "AA", "B6", "DL")[i % 4], "flight": i, "tailnum": f"N{i % 4000:05}",
+            "origin": ("EWR", "JFK", "LGA")[i % 3], "dest": "IAH", "air_time": 227, "distance": 1400,
+            "hour": 5, "minute": 15, "time_hour": "2013-01-01T10:00:00Z",
+        })
+        while True:
+            try:
+                producer.produce(topic, value=value, key=str(i), partition=i % 4)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+
+
+def kafka(work: Path, rounds: int, records: int) -> None:
+    """Measures Kafka -> bronze and bronze JSON -> silver, each as an update of its own pipeline."""
+    broker = subprocess.Popen(
+        [INGOT, "broker", "--listen", "127.0.0.1:0", "--topic", "flights:4"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = json.loads(broker.stdout.readline())["bootstrap_servers"]
+        produce(address, "flights", records)
+        runs: dict[str, list[Run]] = {"bronze": [], "silver": []}
+        for _ in range(rounds):
+            data_dir = Path(tempfile.mkdtemp(dir=work))
+            for layer in runs:
+                runs[layer].append(measure([
+                    INGOT, "pipeline", "run", str(HERE / "pipelines" / layer), "--data-dir", str(data_dir),
+                    "--set", f"bootstrap_servers={address}",
+                ]))
+            shutil.rmtree(data_dir)
+        report("Kafka -> bronze -> silver", records, runs)
+    finally:
+        broker.kill()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", nargs="?", choices=["append", "kafka"], help="one suite; all when absent")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append`")
+    parser.add_argument("--records", type=int, default=1_000_000, help="records of `kafka`")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ingot-bench-") as work:
+        if arguments.suite in (None, "append"):
+            append(Path(work), arguments.rounds, arguments.scale)
+        if arguments.suite in (None, "kafka"):
+            kafka(Path(work), arguments.rounds, arguments.records)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Tables that Ingot wrote, read by engines that share none of its code."""
+
+import datetime
+import decimal
+
+import pytest
+
+ENGINES = ["duckdb", "deltalake"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_type_round_trips(ingot, readers, engine):
+    ingot.sql(
+        "CREATE TABLE main.default.types (a BIGINT, b INT, c SMALLINT, d TINYINT, e DOUBLE, f FLOAT, g BOOLEAN,"
+        " h STRING, i DATE, j TIMESTAMP, k DECIMAL(12,3), l ARRAY<INT>, m STRUCT<x: INT, y: STRING>) USING DELTA"
+    )
+    ingot.sql(
+        "INSERT INTO main.default.types SELECT 1, 2, 3, 4, 1.5, 2.5, true, 'größe', DATE'2024-02-29',"
+        " TIMESTAMP'2024-02-29 12:34:56.789012', 123456789.125, array(1, 2, 3),"
+        " named_struct('x', 7, 'y', 'z')"
+    )
+    ingot.sql("INSERT INTO main.default.types (a) VALUES (2)")
+    rows = readers[engine](
+        ingot.path("main.default.types"), "SELECT a, b, c, d, e, f, g, h, i, k, l, m FROM t ORDER BY a"
+    )
+    assert rows[0] == (
+        1, 2, 3, 4, 1.5, 2.5, True, "größe", datetime.date(2024, 2, 29),
+        decimal.Decimal("123456789.125"), [1, 2, 3], {"x": 7, "y": "z"},
+    )
+    assert rows[1][:2] == (2, None)
+    (instant,) = readers[engine](
+        ingot.path("main.default.types"), "SELECT epoch_us(j) FROM t WHERE a = 1"
+    )
+    assert instant == (1709210096789012,)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_hostile_partition_values_are_found_again(ingot, readers, engine):
+    values = ["plain", "with space", "a/b", "50%", "k=v", "ünï", "quo''te", "a:b?c#d", " lead"]
+    ingot.sql("CREATE TABLE main.default.parts (id INT, p STRING) USING DELTA PARTITIONED BY (p)")
+    rows = ", ".join(f"({i}, '{value}')" for i, value in enumerate(values))
+    ingot.sql(f"INSERT INTO main.default.parts VALUES {rows}, ({len(values)}, NULL)")
+    expected = [(i, value.replace("''", "'")) for i, value in enumerate(values)] + [(len(values), None)]
+    folder = ingot.path("main.default.parts")
+    assert readers[engine](folder, "SELECT id, p FROM t ORDER BY id") == expected
+    assert [(row["id"], row["p"]) for row in ingot.sql("SELECT * FROM main.default.parts ORDER BY id")] == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_checkpointed_and_merged_table_reads_the_same(ingot, readers, engine):
+    ingot.sql("CREATE TABLE main.default.accounts (id BIGINT, balance BIGINT) USING DELTA")
+    for batch in range(12):
+        ingot.sql(
+            "MERGE INTO main.default.accounts t USING (SELECT * FROM VALUES "
+            f"({batch}, 1), ({batch + 1}, 10) AS s(id, balance)) s ON t.id = s.id "
+            "WHEN MATCHED THEN UPDATE SET balance = t.balance + s.balance WHEN NOT MATCHED THEN INSERT *"
+        )
+    query = "SELECT count(*), sum(balance), sum(id * balance) FROM t"
+    ours = ingot.sql(query.replace(" t", " main.default.accounts"))[0]
+    folder = ingot.path("main.default.accounts")
+    assert readers[engine](folder, query) == [tuple(ours.values())] == [(13, 132, 857)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_time_travel_agrees(ingot, readers, engine):
+    ingot.sql("CREATE TABLE main.default.steps AS SELECT 1 AS id")
+    ingot.sql("INSERT INTO main.default.steps VALUES (2)")
+    ingot.sql("INSERT OVERWRITE main.default.steps SELECT 30")
+    assert ingot.value("SELECT sum(id) FROM main.default.steps VERSION AS OF 1") == 3
+    folder = ingot.path("main.default.steps")
+    assert readers[engine](folder, "SELECT sum(id) FROM t") == [(30,)]
+
+
+def test_tables_of_deltalake_are_read_and_extended(ingot, tmp_path, readers):
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    folder = str(tmp_path / "foreign")
+    write_deltalake(folder, pa.table({"id": pa.array([1, 2], pa.int64()), "p": ["x", "y"]}), partition_by=["p"])
+    ingot.sql(f"CREATE TABLE main.default.foreign_table USING DELTA LOCATION 'file://{folder}'")
+    ingot.sql("INSERT INTO main.default.foreign_table VALUES (3, 'x')")
+    for engine in ENGINES:
+        assert readers[engine](folder, "SELECT id, p FROM t ORDER BY id") == [(1, "x"), (2, "y"), (3, "x")]
