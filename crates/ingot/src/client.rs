@@ -1,0 +1,303 @@
+//! Where statements run: the embedded engine, or a server by HTTP. Both give the same result.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::reader::StreamDecoder;
+use futures::{Stream, StreamExt};
+use ingot_common::port::{StatementRequest, StatementResult, StatementService};
+use ingot_common::{Kind, Principal, RequestContext, ServiceError};
+use reqwest::header::ACCEPT;
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+
+/// Media type of an Arrow IPC stream.
+const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+
+/// Runs statements somewhere.
+#[derive(Clone)]
+pub enum Target {
+    Embedded {
+        statements: Arc<dyn StatementService>,
+        principal: Principal,
+    },
+    Server(ServerClient),
+}
+
+impl Target {
+    /// Runs one statement; it is cancelled with `cancellation`.
+    pub async fn execute(
+        &self,
+        request: StatementRequest,
+        cancellation: &CancellationToken,
+    ) -> Result<StatementResult> {
+        match self {
+            Self::Embedded {
+                statements,
+                principal,
+            } => {
+                let mut context = RequestContext::new(principal.clone());
+                context.cancellation = cancellation.child_token();
+                Ok(statements.execute(&context, request).await?)
+            }
+            // Dropping the request closes the connection, which is how a server learns of the cancellation.
+            Self::Server(client) => tokio::select! {
+                result = client.execute(request) => result,
+                () = cancellation.cancelled() => Err(Error::Stopped),
+            },
+        }
+    }
+}
+
+/// Speaks to a server's `POST /api/v1/sql`.
+#[derive(Debug, Clone)]
+pub struct ServerClient {
+    http: Client,
+    url: String,
+    token: Option<String>,
+}
+
+impl ServerClient {
+    /// Makes a client of the server at `url` (`http://HOST:PORT`); connects at the first statement.
+    pub fn new(url: &str, token: Option<String>) -> Self {
+        Self {
+            http: Client::new(),
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+        }
+    }
+
+    async fn execute(&self, request: StatementRequest) -> Result<StatementResult> {
+        let body = serde_json::json!({
+            "statement": request.statement,
+            "catalog": request.catalog,
+            "schema": request.schema,
+        });
+        let mut post = self
+            .http
+            .post(format!("{}/api/v1/sql", self.url))
+            .header(ACCEPT, ARROW_STREAM)
+            .json(&body);
+        if let Some(token) = &self.token {
+            post = post.bearer_auth(token);
+        }
+        let response = post.send().await.map_err(|source| Error::Unreachable {
+            url: self.url.clone(),
+            source,
+        })?;
+        if response.status().is_success() {
+            self.read(response).await
+        } else {
+            Err(failure(response).await.into())
+        }
+    }
+
+    async fn read(&self, response: Response) -> Result<StatementResult> {
+        let bytes = response.bytes_stream().map(|chunk| {
+            chunk
+                .map(|bytes| Buffer::from(bytes))
+                .map_err(|error| broken(&error.to_string()))
+        });
+        let mut decoding = Box::pin(decode(bytes));
+        let schema = match decoding.next().await {
+            Some(Ok(Decoded::Schema(schema))) => schema,
+            Some(Err(error)) => return Err(error.into()),
+            // A statement without rows answers without a body.
+            None => Arc::new(Schema::empty()),
+            Some(Ok(Decoded::Batch(_))) => {
+                return Err(Error::Answer {
+                    url: self.url.clone(),
+                    message: "rows came before their schema".to_owned(),
+                });
+            }
+        };
+        let batches = decoding.filter_map(async |decoded| match decoded {
+            Ok(Decoded::Batch(batch)) => Some(Ok(batch)),
+            Ok(Decoded::Schema(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        Ok(StatementResult {
+            schema,
+            batches: Box::pin(batches),
+        })
+    }
+}
+
+enum Decoded {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+}
+
+struct Decoding<S> {
+    bytes: S,
+    decoder: StreamDecoder,
+    chunk: Buffer,
+    schema_sent: bool,
+    /// A batch that was decoded together with the schema.
+    held: Option<RecordBatch>,
+    ended: bool,
+}
+
+/// Decodes an Arrow IPC stream as its bytes arrive: the schema first, then the batches.
+fn decode<S>(bytes: S) -> impl Stream<Item = Result<Decoded, ServiceError>> + Send
+where
+    S: Stream<Item = Result<Buffer, ServiceError>> + Send + Unpin,
+{
+    let state = Decoding {
+        bytes,
+        decoder: StreamDecoder::new(),
+        chunk: Buffer::from(Vec::<u8>::new()),
+        schema_sent: false,
+        held: None,
+        ended: false,
+    };
+    futures::stream::try_unfold(state, async |mut state| {
+        Ok(state.next().await?.map(|decoded| (decoded, state)))
+    })
+}
+
+impl<S> Decoding<S>
+where
+    S: Stream<Item = Result<Buffer, ServiceError>> + Send + Unpin,
+{
+    async fn next(&mut self) -> Result<Option<Decoded>, ServiceError> {
+        loop {
+            if self.schema_sent
+                && let Some(batch) = self.held.take()
+            {
+                return Ok(Some(Decoded::Batch(batch)));
+            }
+            if self.held.is_none() && !self.chunk.is_empty() {
+                self.held = self
+                    .decoder
+                    .decode(&mut self.chunk)
+                    .map_err(|error| broken(&error.to_string()))?;
+            }
+            if !self.schema_sent
+                && let Some(schema) = self.decoder.schema()
+            {
+                self.schema_sent = true;
+                return Ok(Some(Decoded::Schema(schema)));
+            }
+            if self.held.is_some() || !self.chunk.is_empty() {
+                continue;
+            }
+            match self.bytes.next().await {
+                Some(chunk) => self.chunk = chunk?,
+                None if self.ended => return Ok(None),
+                None => {
+                    self.ended = true;
+                    if self.schema_sent {
+                        // Tells an answer that was cut off from one that ended.
+                        self.decoder
+                            .finish()
+                            .map_err(|error| broken(&error.to_string()))?;
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+fn broken(message: &str) -> ServiceError {
+    ServiceError::new(
+        Kind::Unavailable,
+        format!("answer of the server broke off: {message}"),
+    )
+}
+
+/// The body of an error answer. Fields that a server leaves out are absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Failure {
+    message: Option<String>,
+    condition: Option<String>,
+    sqlstate: Option<String>,
+}
+
+async fn failure(response: Response) -> ServiceError {
+    let status = response.status();
+    let body = response.text().await.unwrap_or_default();
+    let failure: Failure = serde_json::from_str(&body).unwrap_or_default();
+    ServiceError {
+        kind: kind(status),
+        condition: failure.condition,
+        sqlstate: failure.sqlstate,
+        message: failure
+            .message
+            .unwrap_or_else(|| format!("server answered {status}: {}", body.trim())),
+    }
+}
+
+fn kind(status: StatusCode) -> Kind {
+    match status {
+        StatusCode::BAD_REQUEST => Kind::InvalidArgument,
+        StatusCode::UNAUTHORIZED => Kind::Unauthenticated,
+        StatusCode::FORBIDDEN => Kind::PermissionDenied,
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::CONFLICT => Kind::Conflict,
+        StatusCode::TOO_MANY_REQUESTS => Kind::ResourceExhausted,
+        StatusCode::NOT_IMPLEMENTED => Kind::Unsupported,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Kind::Unavailable,
+        _ => Kind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field};
+    use arrow::ipc::writer::StreamWriter;
+
+    use super::*;
+
+    fn stream(batches: i64) -> Vec<u8> {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("writer");
+        for id in 0..batches {
+            let column = Arc::new(Int64Array::from(vec![id]));
+            let batch = RecordBatch::try_new(schema.clone(), vec![column]).expect("batch");
+            writer.write(&batch).expect("write");
+        }
+        writer.into_inner().expect("finished")
+    }
+
+    async fn decoded(bytes: &[u8], chunk_bytes: usize) -> Result<(usize, usize), ServiceError> {
+        let chunks: Vec<_> = bytes
+            .chunks(chunk_bytes)
+            .map(|chunk| Ok(Buffer::from(chunk)))
+            .collect();
+        let mut items = Box::pin(decode(futures::stream::iter(chunks)));
+        let (mut schemas, mut batches) = (0, 0);
+        while let Some(item) = items.next().await {
+            match item? {
+                Decoded::Schema(_) => schemas += 1,
+                Decoded::Batch(_) => batches += 1,
+            }
+        }
+        Ok((schemas, batches))
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_decoded_however_it_is_cut() {
+        for chunk_bytes in [1, 7, 100_000] {
+            assert_eq!(decoded(&stream(3), chunk_bytes).await, Ok((1, 3)));
+            assert_eq!(decoded(&stream(0), chunk_bytes).await, Ok((1, 0)));
+        }
+        assert_eq!(decoded(&[], 1).await, Ok((0, 0)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_broke_off_is_an_error() {
+        let bytes = stream(3);
+        decoded(&bytes[..bytes.len() - 40], 64)
+            .await
+            .expect_err("cut off");
+    }
+}

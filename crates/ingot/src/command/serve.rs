@@ -1,0 +1,136 @@
+//! `ingot serve`: HTTP, continuous pipelines and upkeep, until a signal.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ingot_common::task::Supervisor;
+use ingot_server::{Authentication, Server, ServerOptions};
+use tokio_util::sync::CancellationToken;
+use toml::Value;
+
+use crate::cli::GlobalArgs;
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::instance::{ADMIN, Instance};
+use crate::pipeline_task::PipelineTask;
+use crate::{admin_token, logging, shutdown};
+
+/// How long tasks may take to end after a signal.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 picks a free one. Overrides `server.listen`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Project to keep up to date; may be repeated. Overrides `pipelines.projects`.
+    #[arg(long = "pipeline", value_name = "PROJECT_DIR")]
+    pub pipelines: Vec<PathBuf>,
+    /// Overrides a key of the projects' `[configuration]`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = crate::command::pipeline::key_value)]
+    pub set: Vec<(String, String)>,
+    /// Let everybody in without a token; loopback addresses only. Overrides `server.development`.
+    #[arg(long)]
+    pub development: bool,
+}
+
+impl ServeArgs {
+    fn flags(&self) -> Flags {
+        let mut flags = Flags::new();
+        if let Some(listen) = &self.listen {
+            flags.push(("server.listen", Value::String(listen.clone())));
+        }
+        if !self.pipelines.is_empty() {
+            let projects = self.pipelines.iter().map(|path| crate::cli::path_value(path));
+            flags.push(("pipelines.projects", Value::Array(projects.collect())));
+        }
+        if self.development {
+            flags.push(("server.development", Value::Boolean(true)));
+        }
+        flags
+    }
+}
+
+/// Serves until SIGINT or SIGTERM. The first line of standard output is one JSON object with the addresses, once
+/// they accept connections.
+pub async fn run(global: &GlobalArgs, args: ServeArgs) -> Result<()> {
+    let config = global.load(args.flags())?;
+    logging::install(&config.log);
+    let instance = Instance::open(&config).await?;
+    let supervisor = Supervisor::new();
+    let stop = CancellationToken::new();
+    let http = HttpServer::start(&config, &instance, &supervisor, &stop).await?;
+    println!("{}", serde_json::json!({ "http": http.url() }));
+
+    instance.spawn_upkeep(&supervisor);
+    for project in &config.pipelines.projects {
+        let task = PipelineTask {
+            project: project.clone(),
+            configuration: args.set.iter().cloned().collect(),
+            restart_pause_max: Duration::from_secs(config.pipelines.restart_pause_seconds_max),
+        };
+        task.spawn(&instance, &supervisor)?;
+    }
+    let work = async {
+        stop.cancelled().await;
+        supervisor.shutdown();
+        if !supervisor.join(SHUTDOWN_MAX).await {
+            tracing::warn!("tasks had not ended in time and were abandoned");
+        }
+        Ok(())
+    };
+    shutdown::until_signal(work, &stop).await
+}
+
+/// The HTTP server as a supervised task.
+#[derive(Debug, Clone)]
+pub struct HttpServer {
+    address: SocketAddr,
+    /// The admin token; `None` in development mode.
+    pub token: Option<String>,
+}
+
+impl HttpServer {
+    /// Binds and serves. The process is stopped when serving fails.
+    pub async fn start(
+        config: &Config,
+        instance: &Instance,
+        supervisor: &Supervisor,
+        stop: &CancellationToken,
+    ) -> Result<Self> {
+        let (authentication, token) = if config.server.development {
+            let principal = ADMIN.to_owned();
+            (Authentication::Development { principal }, None)
+        } else {
+            let token = admin_token::ensure(&instance.data)?;
+            (admin_token::authentication(&token), Some(token))
+        };
+        let options = ServerOptions {
+            statements: instance.statements(),
+            metastore: instance.metastore.clone(),
+            authentication,
+        };
+        let listen = config.server.listen;
+        let server = Server::bind(listen, options)
+            .await
+            .map_err(|source| Error::Listen {
+                address: listen,
+                source,
+            })?;
+        let address = server.local_address();
+        let stop = stop.clone();
+        supervisor.spawn("http", |token| async move {
+            let outcome = server.serve(token).await.map_err(Error::Serve);
+            stop.cancel();
+            outcome
+        });
+        Ok(Self { address, token })
+    }
+
+    /// Returns `http://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}

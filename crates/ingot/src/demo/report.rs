@@ -1,0 +1,257 @@
+//! What the demo prints at its end, and what it checks.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use ingot_common::RequestContext;
+use ingot_common::port::{StatementRequest, StatementService};
+
+use crate::error::{Error, Result};
+use crate::flights::Reference;
+use crate::instance::Instance;
+use crate::output;
+
+/// Differences below this are rounding.
+const TOLERANCE: f64 = 1e-9;
+
+/// Answers that the data's documentation gives for the whole year: question, value, decimals given.
+const KNOWN: [(&str, f64, i32); 10] = [
+    ("mean dep_delay, year", 12.639_070_257_304_708, 15),
+    ("mean arr_delay, year", 6.895_376_757_314_89, 14),
+    ("mean dep_delay, month 1", 10.0367, 4),
+    ("mean dep_delay, month 6", 20.8463, 4),
+    ("mean dep_delay, month 7", 21.7278, 4),
+    ("mean dep_delay, month 11", 5.4354, 4),
+    ("mean arr_delay, carrier F9", 21.9207, 4),
+    ("mean arr_delay, carrier FL", 20.1159, 4),
+    ("mean arr_delay, carrier EV", 15.7964, 4),
+    ("mean arr_delay, carrier UA", 3.5580, 4),
+];
+
+/// A question to the tables and what the answer must be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    pub question: String,
+    pub sql: String,
+    pub expected: f64,
+    /// Decimals to which `expected` is known; 15 means all.
+    pub decimals: i32,
+}
+
+impl Check {
+    fn count(question: impl Into<String>, sql: impl Into<String>, expected: i64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let expected = expected as f64;
+        Self {
+            question: question.into(),
+            sql: sql.into(),
+            expected,
+            decimals: 0,
+        }
+    }
+
+    fn mean(question: String, sql: String, computed: Option<f64>, whole: bool) -> Self {
+        let known = KNOWN.iter().find(|(name, ..)| whole && *name == question);
+        let (expected, decimals) = known
+            .map_or((computed.unwrap_or(f64::NAN), 15), |(_, value, decimals)| {
+                (*value, *decimals)
+            });
+        Self {
+            question,
+            sql,
+            expected,
+            decimals,
+        }
+    }
+
+    /// Says if `answer` is right. A mean that nobody can compute is right as null.
+    fn holds(&self, answer: Option<f64>) -> bool {
+        match answer {
+            None => self.expected.is_nan(),
+            Some(answer) if self.decimals >= 14 => (answer - self.expected).abs() < TOLERANCE,
+            Some(answer) => (answer - self.expected).abs() <= 0.5 * 10f64.powi(-self.decimals) + TOLERANCE,
+        }
+    }
+}
+
+/// Rows that each layer must hold.
+pub fn row_checks(reference: &Reference) -> Vec<Check> {
+    let count = |table: &str, expected| {
+        Check::count(
+            format!("rows of {table}"),
+            format!("SELECT count(*) FROM {table}"),
+            expected,
+        )
+    };
+    vec![
+        count("main.bronze.flights", reference.record_count()),
+        Check::count(
+            "distinct offsets in bronze",
+            "SELECT count(*) FROM (SELECT DISTINCT topic, partition, offset FROM main.bronze.flights)",
+            reference.record_count(),
+        ),
+        count("main.silver.flights", reference.flights),
+        count("main.silver.flights_quarantine", reference.malformed),
+    ]
+}
+
+/// Gold's answers. `whole` says that all flights were sent, so that the documented answers apply.
+pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
+    let mut checks = vec![
+        Check::mean(
+            "mean dep_delay, year".to_owned(),
+            "SELECT sum(departure_delay_sum) / sum(departures) FROM main.gold.airport_month".to_owned(),
+            reference.departure_delay.value(),
+            whole,
+        ),
+        Check::mean(
+            "mean arr_delay, year".to_owned(),
+            "SELECT sum(arrival_delay_sum) / sum(arrivals) FROM main.gold.carrier_delay".to_owned(),
+            reference.arrival_delay.value(),
+            whole,
+        ),
+    ];
+    for (month, group) in &reference.months {
+        checks.push(Check::count(
+            format!("flights, month {month}"),
+            format!("SELECT sum(flights) FROM main.gold.airport_month WHERE month = {month}"),
+            group.flights,
+        ));
+        checks.push(Check::mean(
+            format!("mean dep_delay, month {month}"),
+            format!(
+                "SELECT sum(departure_delay_sum) / sum(departures) FROM main.gold.airport_month WHERE month = {month}"
+            ),
+            group.delay.value(),
+            whole,
+        ));
+    }
+    for (carrier, group) in &reference.carriers {
+        checks.push(Check::count(
+            format!("flights, carrier {carrier}"),
+            format!("SELECT flights FROM main.gold.carrier_delay WHERE carrier = '{carrier}'"),
+            group.flights,
+        ));
+        checks.push(Check::mean(
+            format!("mean arr_delay, carrier {carrier}"),
+            format!("SELECT mean_arr_delay FROM main.gold.carrier_delay WHERE carrier = '{carrier}'"),
+            group.delay.value(),
+            whole,
+        ));
+    }
+    checks.push(Check::count(
+        "aircraft that changed carrier",
+        "SELECT count(*) FROM (SELECT tailnum FROM main.gold.dim_aircraft GROUP BY tailnum \
+         HAVING count(DISTINCT carrier) > 1)",
+        i64::try_from(reference.aircraft_that_changed_carrier()).unwrap_or(i64::MAX),
+    ));
+    checks
+}
+
+/// Asks and prints on behalf of the demo.
+pub struct Reporter {
+    statements: Arc<dyn StatementService>,
+}
+
+impl Reporter {
+    /// Makes a reporter over the instance's engine.
+    pub fn new(instance: &Instance) -> Self {
+        Self {
+            statements: instance.statements(),
+        }
+    }
+
+    /// Runs `checks`, prints answers beside the expected ones and returns how many differ.
+    pub async fn check(&self, title: &str, checks: &[Check]) -> Result<usize> {
+        println!("\n{title}");
+        println!("  {:<34} {:>20} {:>20}", "", "ingot", "known");
+        let mut failed = 0;
+        for check in checks {
+            let answer = self.number(&check.sql).await?;
+            let holds = check.holds(answer);
+            failed += usize::from(!holds);
+            let mark = if holds { '✔' } else { '✘' };
+            let shown = answer.map_or_else(|| "NULL".to_owned(), |value| show(value, check.decimals));
+            let expected = show(check.expected, check.decimals);
+            println!("{mark} {:<34} {shown:>20} {expected:>20}", check.question);
+        }
+        Ok(failed)
+    }
+
+    /// Prints the result of a query as a table.
+    pub async fn show(&self, title: &str, sql: &str) -> Result<()> {
+        println!("\n{title}\n  {sql}");
+        let result = self.run(sql).await?;
+        let mut out = std::io::stdout();
+        output::print(result, output::Format::Table, &mut out).await?;
+        Ok(())
+    }
+
+    /// Returns the first column of the first row as a number; `None` for null or no row.
+    pub async fn number(&self, sql: &str) -> Result<Option<f64>> {
+        let (_, batches) = output::collect(self.run(sql).await?).await?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
+            return Ok(None);
+        };
+        Ok(first_number(batch)?)
+    }
+
+    async fn run(&self, sql: &str) -> Result<ingot_common::port::StatementResult> {
+        let context = RequestContext::new(Instance::principal());
+        let request = StatementRequest {
+            statement: sql.to_owned(),
+            ..StatementRequest::default()
+        };
+        self.statements
+            .execute(&context, request)
+            .await
+            .map_err(Error::from)
+    }
+}
+
+fn first_number(batch: &RecordBatch) -> Result<Option<f64>, arrow::error::ArrowError> {
+    let column = cast(batch.column(0), &DataType::Float64)?;
+    let column = column.as_primitive::<Float64Type>();
+    Ok(column.is_valid(0).then(|| column.value(0)))
+}
+
+fn show(value: f64, decimals: i32) -> String {
+    match usize::try_from(decimals) {
+        Ok(decimals) if decimals < 14 => format!("{value:.decimals$}"),
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    fn check(expected: f64, decimals: i32) -> Check {
+        Check {
+            question: String::new(),
+            sql: String::new(),
+            expected,
+            decimals,
+        }
+    }
+
+    #[test_case(12.639_070_257_304_708, 15, Some(12.639_070_257_304_708), true)]
+    #[test_case(12.639_070_257_304_708, 15, Some(12.639_071), false)]
+    #[test_case(10.0367, 4, Some(10.036_665), true)]
+    #[test_case(10.0367, 4, Some(10.0368), false)]
+    #[test_case(685.0, 0, Some(685.0), true)]
+    #[test_case(685.0, 0, Some(686.0), false)]
+    #[test_case(685.0, 0, None, false)]
+    #[test_case(f64::NAN, 15, None, true)]
+    fn answers_are_judged_by_the_decimals_known(
+        expected: f64,
+        decimals: i32,
+        answer: Option<f64>,
+        holds: bool,
+    ) {
+        assert_eq!(check(expected, decimals).holds(answer), holds);
+    }
+}

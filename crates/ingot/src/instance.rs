@@ -1,0 +1,90 @@
+//! One process's view of a data directory: metastore, tables, engine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingot_catalog::Metastore;
+use ingot_common::Principal;
+use ingot_common::port::StatementService;
+use ingot_common::task::Supervisor;
+use ingot_delta::{DeltaTables, TablesOptions};
+use ingot_engine::{Engine, EngineOptions};
+
+use crate::config::Config;
+use crate::data_directory::{DataDirectory, SpillDirectory};
+use crate::error::Result;
+
+/// Who the person at the terminal and the holder of the admin token is.
+pub const ADMIN: &str = "admin";
+
+/// An engine over a data directory. Cheap to clone; the spill folder goes with the last clone.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub engine: Engine,
+    pub metastore: Metastore,
+    pub data: DataDirectory,
+    purge_interval: Duration,
+    _spill: Arc<SpillDirectory>,
+}
+
+impl Instance {
+    /// Opens the data directory of `config`, creating what is missing.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let data = DataDirectory::open(&config.data.directory)?;
+        let metastore = Metastore::open(&data.metastore(), &data.tables_url()?).await?;
+        let tables = DeltaTables::new(TablesOptions {
+            checkpoint_interval: config.delta.checkpoint_interval,
+            commit_retries_max: config.delta.commit_retries_max,
+            ..TablesOptions::default()
+        });
+        let spill = if config.engine.spill_directory == Path::new("") {
+            SpillDirectory::create(&data.spill())?
+        } else {
+            SpillDirectory::create(&config.engine.spill_directory)?
+        };
+        let options = EngineOptions {
+            memory_bytes_max: config.engine.memory_bytes_max,
+            spill_directory: spill.path().to_owned(),
+            target_partitions: config.engine.target_partitions,
+        };
+        Ok(Self {
+            engine: Engine::new(options, metastore.clone(), tables)?,
+            metastore,
+            data,
+            purge_interval: Duration::from_secs(config.data.purge_interval_seconds),
+            _spill: Arc::new(spill),
+        })
+    }
+
+    /// Returns the port through which front doors run statements.
+    pub fn statements(&self) -> Arc<dyn StatementService> {
+        Arc::new(self.engine.clone())
+    }
+
+    /// Returns the principal of work that the process does for itself.
+    pub fn principal() -> Principal {
+        Principal::new(ADMIN)
+    }
+
+    /// Deletes the files of dropped tables now and then at intervals, as a supervised task. What an earlier
+    /// process dropped and did not live to delete goes with the first sweep.
+    pub fn spawn_upkeep(&self, supervisor: &Supervisor) {
+        let instance = self.clone();
+        supervisor.spawn("purge dropped tables", |token| async move {
+            loop {
+                match instance.engine.purge_dropped_tables().await {
+                    Ok(0) => {}
+                    Ok(tables) => tracing::info!(tables, "files of dropped tables deleted"),
+                    Err(error) => {
+                        tracing::error!(error = %ingot_common::error::chain(&error), "purge of dropped tables failed");
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(instance.purge_interval) => {}
+                    () = token.cancelled() => return Ok::<(), std::io::Error>(()),
+                }
+            }
+        });
+    }
+}

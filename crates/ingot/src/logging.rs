@@ -1,0 +1,23 @@
+//! The log: text or JSON lines on standard error, so that standard output carries results only.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Installs the process's log. A second call changes nothing.
+pub fn install(config: &LogConfig) {
+    let filter = EnvFilter::new(&config.level);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    let installed = match config.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if installed.is_err() {
+        tracing::debug!("a log is installed already");
+    }
+}

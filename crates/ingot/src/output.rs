@@ -1,0 +1,231 @@
+//! Results of statements on standard output, the same whether a server or the embedded engine ran them.
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
+use arrow::util::display::FormatOptions;
+use arrow::util::pretty::pretty_format_batches_with_options;
+use clap::ValueEnum;
+use futures::StreamExt;
+use ingot_common::port::StatementResult;
+
+use crate::error::{Error, Result};
+
+/// Rows that a table shows at most: a table is laid out as a whole, so it must fit into memory.
+pub const TABLE_ROWS_MAX: usize = 10_000;
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Boxes, for people; 10,000 rows at most.
+    Table,
+    /// One JSON object a line, keyed by column name.
+    Json,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+/// What was printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Printed {
+    pub rows: usize,
+    /// Whether the format left rows out.
+    pub truncated: bool,
+}
+
+/// Prints `result` to `out` as it arrives. A result without columns (of DDL) prints nothing.
+pub async fn print(result: StatementResult, format: Format, out: &mut impl Write) -> Result<Printed> {
+    if result.schema.fields().is_empty() {
+        drain(result).await?;
+        return Ok(Printed {
+            rows: 0,
+            truncated: false,
+        });
+    }
+    match format {
+        Format::Table => print_table(result, out).await,
+        Format::Json => print_json(result, out).await,
+        Format::Csv => print_csv(result, out).await,
+        Format::Arrow => print_arrow(result, out).await,
+    }
+}
+
+/// Reads `result` to its end and returns its batches.
+pub async fn collect(mut result: StatementResult) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let mut batches = Vec::new();
+    while let Some(batch) = result.batches.next().await {
+        batches.push(batch?);
+    }
+    Ok((result.schema, batches))
+}
+
+async fn drain(mut result: StatementResult) -> Result<()> {
+    while let Some(batch) = result.batches.next().await {
+        batch?;
+    }
+    Ok(())
+}
+
+async fn print_table(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+    let mut batches = vec![RecordBatch::new_empty(result.schema.clone())];
+    let mut rows = 0;
+    let mut truncated = false;
+    while let Some(batch) = result.batches.next().await {
+        let batch = batch?;
+        let room = TABLE_ROWS_MAX - rows;
+        truncated = batch.num_rows() > room;
+        let shown = batch.slice(0, batch.num_rows().min(room));
+        rows += shown.num_rows();
+        batches.push(shown);
+        if truncated {
+            break;
+        }
+    }
+    let options = FormatOptions::default().with_null("NULL");
+    let table = pretty_format_batches_with_options(&batches, &options)?;
+    writeln!(out, "{table}").map_err(Error::Print)?;
+    out.flush().map_err(Error::Print)?;
+    Ok(Printed { rows, truncated })
+}
+
+async fn print_json(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+    let mut rows = 0;
+    while let Some(batch) = result.batches.next().await {
+        let batch = batch?;
+        rows += batch.num_rows();
+        let mut writer = WriterBuilder::new()
+            .with_explicit_nulls(true)
+            .build::<_, LineDelimited>(&mut *out);
+        writer.write(&batch)?;
+        writer.finish()?;
+    }
+    out.flush().map_err(Error::Print)?;
+    Ok(Printed {
+        rows,
+        truncated: false,
+    })
+}
+
+async fn print_csv(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+    let mut rows = 0;
+    let mut header = true;
+    let mut write = |batch: &RecordBatch| -> Result<()> {
+        let mut writer = csv::WriterBuilder::new().with_header(header).build(&mut *out);
+        header = false;
+        Ok(writer.write(batch)?)
+    };
+    // The header stands even when no row follows.
+    write(&RecordBatch::new_empty(result.schema.clone()))?;
+    while let Some(batch) = result.batches.next().await {
+        let batch = batch?;
+        rows += batch.num_rows();
+        write(&batch)?;
+    }
+    out.flush().map_err(Error::Print)?;
+    Ok(Printed {
+        rows,
+        truncated: false,
+    })
+}
+
+async fn print_arrow(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+    let mut writer = StreamWriter::try_new(out, &result.schema)?;
+    let mut rows = 0;
+    while let Some(batch) = result.batches.next().await {
+        let batch = batch?;
+        rows += batch.num_rows();
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
+    writer.get_mut().flush().map_err(Error::Print)?;
+    Ok(Printed {
+        rows,
+        truncated: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn result(batches: usize) -> StatementResult {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("name", DataType::Utf8, true),
+        ]));
+        let batch = RecordBatch::try_new(
+            schema.clone(),
+            vec![
+                Arc::new(Int64Array::from(vec![1, 2])),
+                Arc::new(StringArray::from(vec![Some("a,\"b"), None])),
+            ],
+        )
+        .expect("batch");
+        let batches = vec![Ok(batch); batches];
+        StatementResult {
+            schema,
+            batches: futures::stream::iter(batches).boxed(),
+        }
+    }
+
+    async fn printed(format: Format, batches: usize) -> (Printed, Vec<u8>) {
+        let mut out = Vec::new();
+        let printed = print(result(batches), format, &mut out).await.expect("printed");
+        (printed, out)
+    }
+
+    #[tokio::test]
+    async fn json_is_one_object_a_line_with_nulls() {
+        let (printed, out) = printed(Format::Json, 2).await;
+        assert_eq!(printed.rows, 4);
+        let text = String::from_utf8(out).expect("utf-8");
+        assert_eq!(text.lines().count(), 4);
+        assert_eq!(text.lines().nth(1), Some(r#"{"id":2,"name":null}"#));
+    }
+
+    #[tokio::test]
+    async fn csv_has_one_header_even_without_rows() {
+        let (_, out) = printed(Format::Csv, 2).await;
+        assert_eq!(
+            String::from_utf8(out).expect("utf-8"),
+            "id,name\n1,\"a,\"\"b\"\n2,\n1,\"a,\"\"b\"\n2,\n"
+        );
+        let (_, out) = printed(Format::Csv, 0).await;
+        assert_eq!(String::from_utf8(out).expect("utf-8"), "id,name\n");
+    }
+
+    #[tokio::test]
+    async fn arrow_is_read_back() {
+        let (_, out) = printed(Format::Arrow, 2).await;
+        let reader = arrow::ipc::reader::StreamReader::try_new(out.as_slice(), None).expect("stream");
+        assert_eq!(
+            reader
+                .map(|batch| batch.expect("batch").num_rows())
+                .sum::<usize>(),
+            4
+        );
+    }
+
+    #[tokio::test]
+    async fn table_stops_at_its_limit_and_says_so() {
+        let (printed, _) = printed(Format::Table, TABLE_ROWS_MAX).await;
+        assert_eq!(
+            printed,
+            Printed {
+                rows: TABLE_ROWS_MAX,
+                truncated: true
+            }
+        );
+    }
+}

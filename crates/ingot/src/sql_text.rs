@@ -1,0 +1,181 @@
+//! Text with several statements, cut at `;`.
+//!
+//! Follows Spark's lexer: `'…'` and `"…"` with backslash escapes, `` `…` `` with doubled back-ticks, `--` to the
+//! end of the line, nested `/* … */`. A `;` within these cuts nothing.
+
+/// Text cut into statements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statements<'a> {
+    /// Statements that a `;` ended, trimmed, without it; empty ones left out.
+    pub complete: Vec<&'a str>,
+    /// What follows the last `;`, trimmed; empty when there is nothing but comments.
+    pub rest: &'a str,
+}
+
+impl<'a> Statements<'a> {
+    /// Returns all statements; the last needs no `;`.
+    pub fn all(self) -> Vec<&'a str> {
+        let mut all = self.complete;
+        if !self.rest.is_empty() {
+            all.push(self.rest);
+        }
+        all
+    }
+}
+
+/// Cuts `text` into statements.
+pub fn split(text: &str) -> Statements<'_> {
+    let bytes = text.as_bytes();
+    let mut complete = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    // Whether the piece at hand holds anything but white space and comments.
+    let mut substance = false;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, bytes.get(at + 1)) {
+            (b'\'' | b'"' | b'`', _) => {
+                substance = true;
+                at = after_quoted(bytes, at);
+            }
+            (b'-', Some(b'-')) => at = after_line(bytes, at),
+            (b'/', Some(b'*')) => at = after_comment(bytes, at),
+            (b';', _) => {
+                if substance {
+                    complete.push(text[start..at].trim());
+                }
+                at += 1;
+                start = at;
+                substance = false;
+            }
+            _ => {
+                substance |= !byte.is_ascii_whitespace();
+                at += 1;
+            }
+        }
+    }
+    let rest = if substance { text[start..].trim() } else { "" };
+    Statements { complete, rest }
+}
+
+fn after_quoted(bytes: &[u8], start: usize) -> usize {
+    let quote = bytes[start];
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        if byte == b'\\' && quote != b'`' {
+            at += 1;
+        } else if byte == quote {
+            // A doubled quote starts the next quoted piece at once, which comes to the same.
+            return at;
+        }
+    }
+    bytes.len()
+}
+
+fn after_line(bytes: &[u8], start: usize) -> usize {
+    let end = bytes[start..].iter().position(|byte| *byte == b'\n');
+    end.map_or(bytes.len(), |length| start + length + 1)
+}
+
+fn after_comment(bytes: &[u8], start: usize) -> usize {
+    let mut depth = 0;
+    let mut at = start;
+    while at < bytes.len() {
+        match bytes.get(at..at + 2) {
+            Some(b"/*") => {
+                depth += 1;
+                at += 2;
+            }
+            Some(b"*/") => {
+                depth -= 1;
+                at += 2;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// Where names of fewer than three parts are looked up, as a client of stateless statements remembers it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    pub catalog: Option<String>,
+    pub schema: Option<String>,
+}
+
+impl Namespace {
+    /// Returns the namespace after `statement` ran: `USE …` changes it, anything else does not.
+    ///
+    /// Source: Databricks SQL, `USE CATALOG`, `USE SCHEMA`.
+    pub fn after(&self, statement: &str) -> Self {
+        let mut words = statement.split_whitespace();
+        if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("use")) {
+            return self.clone();
+        }
+        let Some(first) = words.next() else {
+            return self.clone();
+        };
+        let second = words.next();
+        let unquote = |name: &str| name.trim_matches(['`', '\'', '"']).to_owned();
+        let keyword = |keywords: &[&str]| keywords.iter().any(|keyword| first.eq_ignore_ascii_case(keyword));
+        match second {
+            Some(name) if keyword(&["catalog"]) => Self {
+                catalog: Some(unquote(name)),
+                schema: None,
+            },
+            Some(name) if keyword(&["schema", "database"]) => self.schema(name, unquote),
+            None => self.schema(first, unquote),
+            Some(_) => self.clone(),
+        }
+    }
+
+    fn schema(&self, name: &str, unquote: impl Fn(&str) -> String) -> Self {
+        match name.split_once('.') {
+            Some((catalog, schema)) => Self {
+                catalog: Some(unquote(catalog)),
+                schema: Some(unquote(schema)),
+            },
+            None => Self {
+                catalog: self.catalog.clone(),
+                schema: Some(unquote(name)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case("select 1", &[], "select 1")]
+    #[test_case("select 1; select 2;", &["select 1", "select 2"], "")]
+    #[test_case(" ;; select ';' ; x", &["select ';'"], "x")]
+    #[test_case(r"select 'a\';b'; y", &[r"select 'a\';b'"], "y")]
+    #[test_case("select 'it''s;'; y", &["select 'it''s;'"], "y")]
+    #[test_case("select `a;``b`; y", &["select `a;``b`"], "y")]
+    #[test_case("select 1 -- ; no\n; y", &["select 1 -- ; no"], "y")]
+    #[test_case("/* ; /* ; */ ; */ select 1; -- done", &["/* ; /* ; */ ; */ select 1"], "")]
+    #[test_case("select 'open; ", &[], "select 'open;")]
+    #[test_case("select 'é;'; 'ü'", &["select 'é;'"], "'ü'")]
+    #[test_case("-- only a comment;\n", &[], "")]
+    fn cuts_where_spark_does(text: &str, complete: &[&str], rest: &str) {
+        let statements = split(text);
+        assert_eq!(statements.complete, complete);
+        assert_eq!(statements.rest, rest);
+    }
+
+    #[test_case("use gold", None, Some("gold"))]
+    #[test_case("USE SCHEMA main.gold", Some("main"), Some("gold"))]
+    #[test_case("use database `gold`", None, Some("gold"))]
+    #[test_case("use catalog system", Some("system"), None)]
+    #[test_case("select 1", None, None)]
+    fn use_moves_the_namespace(statement: &str, catalog: Option<&str>, schema: Option<&str>) {
+        let namespace = Namespace::default().after(statement);
+        assert_eq!(namespace.catalog.as_deref(), catalog);
+        assert_eq!(namespace.schema.as_deref(), schema);
+    }
+}
