@@ -21,6 +21,23 @@ pub enum Error {
         earliest: i64,
         latest: i64,
     },
+    #[error(
+        "table at location=`{location}` has no version at {}; available: {} to {}",
+        instant(*timestamp_ms), instant(*earliest_ms), instant(*latest_ms)
+    )]
+    TimestampNotFound {
+        location: String,
+        /// Milliseconds since the epoch, as are the others.
+        timestamp_ms: i64,
+        earliest_ms: i64,
+        latest_ms: i64,
+    },
+    #[error("value of partition column `{column}` is not of its type")]
+    PartitionValue {
+        column: String,
+        #[source]
+        source: arrow::error::ArrowError,
+    },
     #[error("object store failed to {action} path=`{path}`")]
     Store {
         action: &'static str,
@@ -68,12 +85,14 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotATable { .. } | Self::VersionNotFound { .. } => Kind::NotFound,
+            Self::NotATable { .. } | Self::VersionNotFound { .. } | Self::TimestampNotFound { .. } => {
+                Kind::NotFound
+            }
             Self::TableExists { .. } => Kind::AlreadyExists,
             Self::Store { source, .. } => store_kind(source),
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } => Kind::InvalidArgument,
             Self::UnsupportedFeature { .. } => Kind::Unsupported,
-            Self::CorruptLog { .. } => Kind::DataLoss,
+            Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::Kernel { .. } | Self::Arrow { .. } | Self::Parquet { .. } | Self::Internal { .. } => {
                 Kind::Internal
             }
@@ -90,5 +109,13 @@ fn store_kind(error: &object_store::Error) -> Kind {
             Kind::Unsupported
         }
         _ => Kind::Unavailable,
+    }
+}
+
+/// Writes an instant, milliseconds since the epoch, as ISO 8601 in UTC.
+fn instant(timestamp_ms: i64) -> String {
+    match chrono::DateTime::from_timestamp_millis(timestamp_ms) {
+        Some(instant) => instant.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        None => format!("{timestamp_ms} ms"),
     }
 }

@@ -17,13 +17,20 @@
 //! (ADR-0001). Source: the Delta transaction log protocol.
 
 pub mod action;
+mod checkpoint;
 pub mod conflict;
+mod create;
 pub mod error;
 pub mod file_index;
 pub mod history;
+mod kernel;
+mod log;
 pub mod maintenance;
 pub mod operation;
+mod replay;
+mod retention;
 pub mod snapshot;
+mod store;
 pub mod table;
 pub mod transaction;
 pub mod writer;

@@ -1,61 +1,311 @@
-//! One version of a table, immutable.
+//! One version of a table, immutable, and the pure step from one version to a later one.
+//!
+//! ```text
+//! kernel ─► VersionState ─► Snapshot::try_new          (opening, time travel, a log that was replaced)
+//! Snapshot + commits read since ─► Snapshot::apply     (refresh: cost of what changed)
+//! ```
+//!
+//! Always true: a snapshot was built from one table's log without gaps. It refuses tables that need a reader
+//! feature which readers of this crate do not have; that is checked whenever the protocol changes.
+//! Source: Delta protocol, "Action Reconciliation", "Table Features".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use delta_kernel::engine::arrow_conversion::TryIntoArrow;
+use delta_kernel::schema::StructType;
+use object_store::ObjectMeta;
+use url::Url;
 
-use crate::{FileIndex, Metadata, Protocol, Result};
+use crate::action::DomainMetadata;
+use crate::file_index::FileKey;
+use crate::kernel::VersionState;
+use crate::table::parse_actions;
+use crate::{Action, Add, Error, FileIndex, Metadata, Protocol, Result, Txn};
+
+/// Reader features whose tables can be read: what the kernel and the readers above this crate honour or may
+/// leave alone.
+const READER_FEATURES: [&str; 10] = [
+    "columnMapping",
+    "deletionVectors",
+    "timestampNtz",
+    // Stands in old tables for `timestampNtz`.
+    "timestampWithoutTimezone",
+    "typeWidening",
+    "typeWidening-preview",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+    "variantType",
+    "variantType-preview",
+];
+
+/// The newest reader version that the protocol defines.
+const READER_VERSION_MAX: i32 = 3;
 
 /// The state of a table after one commit. Cheap to share; never changes.
 #[derive(Debug)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    location: Url,
+    version: i64,
+    timestamp_ms: i64,
+    protocol: Arc<Protocol>,
+    metadata: Arc<Metadata>,
+    schema: SchemaRef,
+    app_transactions: Arc<BTreeMap<String, Txn>>,
+    domains: Arc<BTreeMap<String, DomainMetadata>>,
+    files: FileIndex,
+    commit: Option<CommitIdentity>,
+}
+
+/// What tells a commit file from another of the same name: a table may be dropped and made anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommitIdentity {
+    e_tag: Option<String>,
+    last_modified_ms: i64,
+    size: u64,
+}
+
+/// A commit file that was read.
+#[derive(Debug)]
+pub(crate) struct CommitFile {
+    pub version: i64,
+    pub meta: ObjectMeta,
+    pub bytes: Bytes,
+}
 
 impl Snapshot {
+    /// Makes the snapshot of a version that was read whole. `commit` is its commit file, if that exists.
+    pub(crate) fn try_new(
+        location: Url,
+        mut state: VersionState,
+        commit: Option<&ObjectMeta>,
+    ) -> Result<Self> {
+        check_reader_features(&location, &state.protocol)?;
+        let schema = logical_schema(&location, &state.metadata)?;
+        let adds = state.replay.take_adds();
+        Ok(Self {
+            version: state.version,
+            timestamp_ms: state.timestamp_ms,
+            files: FileIndex::try_new(adds, &schema, &state.metadata.partition_columns)?,
+            app_transactions: Arc::new(state.replay.take_transactions()),
+            domains: Arc::new(state.replay.take_domains()),
+            protocol: Arc::new(state.protocol),
+            metadata: Arc::new(state.metadata),
+            schema,
+            commit: commit.map(CommitIdentity::new),
+            location,
+        })
+    }
+
+    /// Returns the state after `commits`, which follow this version without a gap.
+    pub(crate) fn apply(&self, commits: Vec<CommitFile>) -> Result<Self> {
+        let mut next = Self {
+            location: self.location.clone(),
+            version: self.version,
+            timestamp_ms: self.timestamp_ms,
+            protocol: Arc::clone(&self.protocol),
+            metadata: Arc::clone(&self.metadata),
+            schema: Arc::clone(&self.schema),
+            app_transactions: Arc::clone(&self.app_transactions),
+            domains: Arc::clone(&self.domains),
+            files: self.files.clone(),
+            commit: self.commit.clone(),
+        };
+        for commit in commits {
+            next.apply_commit(commit)?;
+        }
+        Ok(next)
+    }
+
+    fn apply_commit(&mut self, commit: CommitFile) -> Result<()> {
+        debug_assert_eq!(commit.version, self.version + 1, "commits are applied in order");
+        let mut added: Vec<Arc<Add>> = Vec::new();
+        let mut removed: Vec<FileKey> = Vec::new();
+        let mut in_commit_timestamp = None;
+        for action in parse_actions(&self.location, commit.version, &commit.bytes)? {
+            match action {
+                Action::Add(add) => added.push(Arc::new(add)),
+                Action::Remove(remove) => {
+                    removed.push(FileKey::new(&remove.path, remove.deletion_vector.as_ref()));
+                }
+                Action::Txn(txn) => {
+                    Arc::make_mut(&mut self.app_transactions).insert(txn.app_id.clone(), txn);
+                }
+                Action::DomainMetadata(domain) => {
+                    let domains = Arc::make_mut(&mut self.domains);
+                    if domain.removed {
+                        domains.remove(&domain.domain);
+                    } else {
+                        domains.insert(domain.domain.clone(), domain);
+                    }
+                }
+                Action::Protocol(protocol) => {
+                    check_reader_features(&self.location, &protocol)?;
+                    self.protocol = Arc::new(protocol);
+                }
+                Action::Metadata(metadata) => self.set_metadata(metadata)?,
+                Action::CommitInfo(info) => in_commit_timestamp = info.in_commit_timestamp,
+                Action::Cdc(_) | Action::Other(_) => {}
+            }
+        }
+        if !added.is_empty() || !removed.is_empty() {
+            self.files = self.files.apply(&removed, added)?;
+        }
+        self.version = commit.version;
+        self.timestamp_ms = match in_commit_timestamp {
+            Some(timestamp) if self.in_commit_timestamps() => timestamp,
+            _ => commit
+                .meta
+                .last_modified
+                .timestamp_millis()
+                .max(self.timestamp_ms.saturating_add(1)),
+        };
+        self.commit = Some(CommitIdentity::new(&commit.meta));
+        Ok(())
+    }
+
+    fn set_metadata(&mut self, metadata: Metadata) -> Result<()> {
+        let same_columns = metadata.schema_string == self.metadata.schema_string
+            && metadata.partition_columns == self.metadata.partition_columns;
+        if !same_columns {
+            self.schema = logical_schema(&self.location, &metadata)?;
+            self.files = self
+                .files
+                .with_schema(&self.schema, &metadata.partition_columns)?;
+        }
+        self.metadata = Arc::new(metadata);
+        Ok(())
+    }
+
     /// Returns the version, from 0.
     pub fn version(&self) -> i64 {
-        todo!()
+        self.version
     }
 
     /// Returns when the version was committed, milliseconds since the epoch: the in-commit timestamp where
     /// the feature is on, else the log file's modification time made monotonic.
     pub fn timestamp_ms(&self) -> i64 {
-        todo!()
+        self.timestamp_ms
     }
 
     /// Returns the logical schema, partition columns at their declared places. No view types; timestamps are
     /// microseconds, in `UTC` (TIMESTAMP) or without a zone (TIMESTAMP_NTZ).
     pub fn schema(&self) -> &SchemaRef {
-        todo!()
+        &self.schema
     }
 
     /// Returns the names of the partition columns, outermost folder first.
     pub fn partition_columns(&self) -> &[String] {
-        todo!()
+        &self.metadata.partition_columns
     }
 
     /// Returns the table's properties (`delta.*` and users').
     pub fn properties(&self) -> &BTreeMap<String, String> {
-        todo!()
+        &self.metadata.configuration
     }
 
     /// Returns the metadata action in force.
     pub fn metadata(&self) -> &Metadata {
-        todo!()
+        &self.metadata
     }
 
     /// Returns the protocol action in force.
     pub fn protocol(&self) -> &Protocol {
-        todo!()
+        &self.protocol
     }
 
-    /// Returns the table's data files. Read on first use, then kept.
+    /// Returns the table's data files, their statistics parsed.
     pub async fn files(&self) -> Result<&FileIndex> {
-        todo!()
+        if self.files.statistics_are_cold() {
+            let files = self.files.clone();
+            let parsed = tokio::task::spawn_blocking(move || files.warm_statistics()).await;
+            parsed.map_err(|error| Error::Internal {
+                message: format!("parsing file statistics failed: {error}"),
+            })?;
+        }
+        Ok(&self.files)
+    }
+
+    /// Returns the table's data files; their statistics may still have to be parsed.
+    pub(crate) fn file_index(&self) -> &FileIndex {
+        &self.files
     }
 
     /// Returns the newest version that application `app_id` has committed.
     pub async fn app_transaction(&self, app_id: &str) -> Result<Option<i64>> {
-        let _ = app_id;
-        todo!()
+        Ok(self.app_transactions.get(app_id).map(|txn| txn.version))
     }
+
+    pub(crate) fn app_transactions(&self) -> &BTreeMap<String, Txn> {
+        &self.app_transactions
+    }
+
+    /// Returns the domain metadata in force, by domain.
+    pub(crate) fn domains(&self) -> &BTreeMap<String, DomainMetadata> {
+        &self.domains
+    }
+
+    /// Says if this is still the commit file of this version.
+    pub(crate) fn committed_as(&self, commit: Option<&ObjectMeta>) -> bool {
+        self.commit == commit.map(CommitIdentity::new)
+    }
+
+    fn in_commit_timestamps(&self) -> bool {
+        let enabled = self.properties().get("delta.enableInCommitTimestamps");
+        enabled.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+}
+
+impl CommitIdentity {
+    fn new(meta: &ObjectMeta) -> Self {
+        Self {
+            e_tag: meta.e_tag.clone(),
+            last_modified_ms: meta.last_modified.timestamp_millis(),
+            size: meta.size,
+        }
+    }
+}
+
+fn check_reader_features(location: &Url, protocol: &Protocol) -> Result<()> {
+    let unsupported = |feature: String| Error::UnsupportedFeature {
+        location: location.to_string(),
+        feature,
+        operation: "reading",
+    };
+    let version = protocol.min_reader_version;
+    if version > READER_VERSION_MAX {
+        return Err(unsupported(format!("minReaderVersion {version}")));
+    }
+    let features = protocol.reader_features.as_deref().unwrap_or_default();
+    match features
+        .iter()
+        .find(|feature| !READER_FEATURES.contains(&feature.as_str()))
+    {
+        Some(feature) => Err(unsupported(feature.clone())),
+        None => Ok(()),
+    }
+}
+
+fn logical_schema(location: &Url, metadata: &Metadata) -> Result<SchemaRef> {
+    let corrupt = |message: String| Error::CorruptLog {
+        location: location.to_string(),
+        message,
+    };
+    let schema: StructType = serde_json::from_str(&metadata.schema_string)
+        .map_err(|error| corrupt(format!("schema is not a Delta schema: {error}")))?;
+    let schema: Schema = (&schema)
+        .try_into_arrow()
+        .map_err(|error| corrupt(format!("schema cannot be expressed in Arrow: {error}")))?;
+    if let Some(missing) = metadata
+        .partition_columns
+        .iter()
+        .find(|column| schema.field_with_name(column).is_err())
+    {
+        return Err(corrupt(format!(
+            "partition column `{missing}` is not in the schema"
+        )));
+    }
+    Ok(Arc::new(schema))
 }

@@ -1,14 +1,50 @@
-//! Table handles: where a table is, its newest snapshot, and the registry that shares both.
+//! Table handles: where a table is, and the newest snapshot seen there.
+//!
+//! ```text
+//! snapshot() ─► one refresh at a time ─► GET N+1.json, N+2.json, … until one is absent ─► Snapshot::apply
+//!                                          │ the file of version N is gone or another
+//!                                          └► read the log anew with the kernel
+//! ```
+//!
+//! A refresh that finds nothing new costs two requests, whatever the table's size; nothing is listed. Callers
+//! that arrive while a refresh runs share the next one, so that each sees every commit that had ended when it
+//! asked.
+//!
+//! Always true: the newest snapshot only moves forward, except when the log itself was replaced (the table was
+//! dropped and created again, or restored from a copy), which is noticed by the identity of the commit file.
+
+mod log_files;
+mod registry;
+mod time_travel;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use arrow::datatypes::SchemaRef;
-use object_store::ObjectStore;
+use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
+use futures::{StreamExt, stream};
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::{HistoryEntry, Operation, Result, Snapshot, TableDetail, Transaction};
+pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
+pub use self::registry::DeltaTables;
+use crate::kernel::Kernel;
+use crate::log::Log;
+use crate::snapshot::CommitFile;
+use crate::{Error, Operation, Result, Snapshot, Transaction};
+
+/// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
+/// starts from its checkpoint.
+const REFRESH_COMMITS_MAX: i64 = 512;
+
+/// Commit files asked for at once, after the first one was found to exist.
+const REFRESH_READ_AHEAD: i64 = 8;
+
+/// How often a load starts over because files of the log went away under it.
+const LOAD_ATTEMPTS: u32 = 3;
 
 /// Limits and defaults of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,126 +92,332 @@ pub struct CreateTable {
     pub operation: Operation,
 }
 
-/// All tables that this process has open. Cheap to clone; clones share the handles.
-#[derive(Debug, Clone)]
-pub struct DeltaTables {}
-
-impl DeltaTables {
-    /// Makes an empty registry over local folders (`file://`).
-    pub fn new(options: TablesOptions) -> Self {
-        let _ = options;
-        todo!()
-    }
-
-    /// Makes tables under `url` live in `store` instead: tests inject faults with it. `store` is rooted at `url`.
-    pub fn with_store(self, url: Url, store: Arc<dyn ObjectStore>) -> Self {
-        let _ = (url, store);
-        todo!()
-    }
-
-    /// Returns the handle of the table at `location` (a folder's URL, with or without a trailing slash).
-    ///
-    /// # Errors
-    /// `NotFound` when there is no Delta table; `Unsupported` when it needs a reader feature we lack.
-    pub async fn open(&self, location: &Url) -> Result<Arc<DeltaTable>> {
-        let _ = location;
-        todo!()
-    }
-
-    /// Creates a table: commit 0 with protocol (3,7), the features it uses and in-commit timestamps.
-    ///
-    /// # Errors
-    /// `AlreadyExists` when a table stands there, also when another process created it meanwhile.
-    pub async fn create(&self, location: &Url, table: CreateTable) -> Result<Arc<DeltaTable>> {
-        let _ = (location, table);
-        todo!()
-    }
-
-    /// Returns the limits and defaults.
-    pub(crate) fn options(&self) -> &TablesOptions {
-        todo!()
-    }
-
-    /// Returns the store that holds `location`, and the path of `location` in it.
-    pub(crate) fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
-        let _ = location;
-        todo!()
-    }
-
-    /// Forgets the handle; the next `open` reads the log anew.
-    pub fn forget(&self, location: &Url) {
-        let _ = location;
-        todo!()
-    }
-
-    /// Deletes the table's folder, log and data. For managed tables whose metastore entry is gone.
-    pub async fn delete(&self, location: &Url) -> Result<()> {
-        let _ = location;
-        todo!()
-    }
-}
-
 /// One table: a location and the newest snapshot seen there.
 #[derive(Debug)]
-pub struct DeltaTable {}
+pub struct DeltaTable {
+    location: Url,
+    options: Arc<TablesOptions>,
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    /// The URL that `store` is rooted at.
+    store_url: Url,
+    kernel: Kernel,
+    log: Log,
+    newest: RwLock<Arc<Snapshot>>,
+    /// Past versions that someone still holds.
+    past: Mutex<BTreeMap<i64, Weak<Snapshot>>>,
+    refreshes_begun: AtomicU64,
+    /// The number of the newest refresh that ended well. Held while one runs: there is one at a time.
+    refreshed: tokio::sync::Mutex<u64>,
+    /// Held while a checkpoint is written: a second one at the same time is not worth writing.
+    pub(crate) checkpointing: tokio::sync::Mutex<()>,
+}
+
+/// Where a table is.
+pub(crate) struct Place {
+    pub location: Url,
+    pub store: Arc<dyn ObjectStore>,
+    pub root: Path,
+    pub store_url: Url,
+}
 
 impl DeltaTable {
+    /// Opens the table at `place`.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no Delta table.
+    pub(crate) async fn open(
+        place: Place,
+        options: Arc<TablesOptions>,
+        executor: Arc<TokioBackgroundExecutor>,
+    ) -> Result<Self> {
+        let Place {
+            location,
+            store,
+            root,
+            store_url,
+        } = place;
+        let kernel = Kernel::new(Arc::clone(&store), &root, location.clone(), executor)?;
+        let log = Log::new(Arc::clone(&store), root.clone(), location.clone());
+        let newest = load(&kernel, &store, &log, &root, &location, None).await?;
+        Ok(Self {
+            location,
+            options,
+            store,
+            root,
+            store_url,
+            kernel,
+            log,
+            newest: RwLock::new(Arc::new(newest)),
+            past: Mutex::default(),
+            refreshes_begun: AtomicU64::new(0),
+            refreshed: tokio::sync::Mutex::new(0),
+            checkpointing: tokio::sync::Mutex::new(()),
+        })
+    }
+
     /// Returns the table's root, with a trailing slash.
     pub fn location(&self) -> &Url {
-        todo!()
+        &self.location
     }
 
     /// Returns the store that holds the table, and the path of the table's root in it.
     pub fn store(&self) -> (Arc<dyn ObjectStore>, Path) {
-        todo!()
+        (Arc::clone(&self.store), self.root.clone())
     }
 
     /// Returns the path, in [`DeltaTable::store`], of a file by the `path` of its action (percent-decoded).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a path that is not UTF-8, leaves the table with `..`, or lies in another store.
     pub fn file_path(&self, action_path: &str) -> Result<Path> {
-        let _ = action_path;
-        todo!()
+        let invalid = |reason: String| Error::InvalidArgument {
+            message: format!("path of a data file is invalid: path=`{action_path}`: {reason}"),
+        };
+        if let Ok(url) = Url::parse(action_path) {
+            let inside =
+                url.scheme() == self.store_url.scheme() && url.authority() == self.store_url.authority();
+            let path = url.path().strip_prefix(self.store_url.path());
+            let path = path
+                .filter(|_| inside)
+                .ok_or_else(|| invalid("it is in another store".to_owned()))?;
+            return Path::from_url_path(path).map_err(|error| invalid(error.to_string()));
+        }
+        let decoded = percent_decode_str(action_path)
+            .decode_utf8()
+            .map_err(|error| invalid(error.to_string()))?;
+        let path = match decoded.strip_prefix('/') {
+            Some(absolute) => absolute.to_owned(),
+            None if self.root.as_ref().is_empty() => decoded.into_owned(),
+            None => format!("{}/{decoded}", self.root),
+        };
+        Path::parse(path).map_err(|error| invalid(error.to_string()))
     }
 
     /// Returns the newest snapshot. Asks the store for newer commits each time, and reads those only.
-    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        todo!()
-    }
-
-    /// Returns a snapshot of the past.
     ///
     /// # Errors
-    /// `NotFound`, with the range that exists, when the log does not reach back (or forward) that far.
-    pub async fn snapshot_at(&self, point: TimeTravel) -> Result<Arc<Snapshot>> {
-        let _ = point;
-        todo!()
+    /// `NotFound` when the table is gone.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let begun_before = self.refreshes_begun.load(Ordering::SeqCst);
+        let mut refreshed = self.refreshed.lock().await;
+        if *refreshed > begun_before {
+            return Ok(self.newest());
+        }
+        let number = self.refreshes_begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let snapshot = self.refresh().await?;
+        *refreshed = number;
+        Ok(snapshot)
     }
 
     /// Starts a transaction on `read`, the snapshot that the operation's decisions were made on.
     pub fn transaction(self: &Arc<Self>, read: Arc<Snapshot>, operation: Operation) -> Transaction {
-        let _ = (read, operation);
-        todo!()
+        Transaction::new(Arc::clone(self), read, operation)
     }
 
     /// Returns the limits and defaults of the registry.
     pub(crate) fn options(&self) -> &TablesOptions {
-        todo!()
+        &self.options
+    }
+
+    /// Returns the table's commits.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Returns the path of the log's folder in the table's store.
+    pub(crate) fn log_root(&self) -> Path {
+        log_root(&self.root)
+    }
+
+    /// Lists the log.
+    pub(crate) async fn log_files(&self) -> Result<LogFiles> {
+        LogFiles::list(self.store.as_ref(), &self.log_root()).await
     }
 
     /// Takes note of this process's own commit `version`: returns a snapshot at least that new, and writes a
     /// checkpoint when one is due. A checkpoint that fails is logged; the commit stands all the same.
     pub(crate) async fn after_commit(&self, version: i64) -> Result<Arc<Snapshot>> {
-        let _ = version;
-        todo!()
+        let mut snapshot = self.newest();
+        if snapshot.version() < version {
+            snapshot = self.snapshot().await?;
+        }
+        if snapshot.version() < version {
+            return Err(Error::CorruptLog {
+                location: self.location.to_string(),
+                message: format!("commit {version} was written and is gone"),
+            });
+        }
+        if version > 0 && version % self.checkpoint_interval(&snapshot) == 0 {
+            let written = self.write_checkpoint(&snapshot).await;
+            if let Err(error) = written {
+                tracing::warn!(
+                    location = %self.location,
+                    version = snapshot.version(),
+                    error = %ingot_common::error::chain(&error),
+                    "checkpoint failed; the log grows until the next one",
+                );
+            }
+        }
+        Ok(snapshot)
     }
 
-    /// Returns the newest `limit` commits, newest first.
-    pub async fn history(&self, limit: Option<usize>) -> Result<Vec<HistoryEntry>> {
-        let _ = limit;
-        todo!()
+    /// Reads a version anew, past any cache.
+    pub(crate) async fn load_version(&self, version: i64) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.past().get(&version).and_then(Weak::upgrade) {
+            return Ok(snapshot);
+        }
+        let snapshot = load(
+            &self.kernel,
+            &self.store,
+            &self.log,
+            &self.root,
+            &self.location,
+            Some(version),
+        )
+        .await?;
+        let snapshot = Arc::new(snapshot);
+        let mut past = self.past();
+        past.retain(|_, held| held.strong_count() > 0);
+        past.insert(version, Arc::downgrade(&snapshot));
+        Ok(snapshot)
     }
 
-    /// Returns what `DESCRIBE DETAIL` shows.
-    pub async fn detail(&self) -> Result<TableDetail> {
-        todo!()
+    fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn past(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, Weak<Snapshot>>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkpoint_interval(&self, snapshot: &Snapshot) -> i64 {
+        let property = snapshot.properties().get("delta.checkpointInterval");
+        let default = i64::try_from(self.options.checkpoint_interval).unwrap_or(i64::MAX);
+        property
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(default)
+            .max(1)
+    }
+
+    async fn refresh(&self) -> Result<Arc<Snapshot>> {
+        let current = self.newest();
+        let commits = self.commits_after(current.version()).await?;
+        // Checked after the commits were read: if the file is the same now, it was the same then, and the
+        // commits are of the same log.
+        let commit = head(self.store.as_ref(), &self.log.commit_path(current.version())).await?;
+        if !current.committed_as(commit.as_ref()) || commits.len() as i64 > REFRESH_COMMITS_MAX {
+            return self.reload(&current).await;
+        }
+        if commits.is_empty() {
+            return Ok(current);
+        }
+        let next = tokio::task::spawn_blocking(move || current.apply(commits)).await;
+        let next = next.map_err(|error| Error::Internal {
+            message: format!("applying commits failed: {error}"),
+        })??;
+        Ok(self.install(next))
+    }
+
+    async fn reload(&self, current: &Snapshot) -> Result<Arc<Snapshot>> {
+        tracing::debug!(location = %self.location, version = current.version(), "reading the log anew");
+        let snapshot = load(
+            &self.kernel,
+            &self.store,
+            &self.log,
+            &self.root,
+            &self.location,
+            None,
+        )
+        .await?;
+        if snapshot.metadata().id != current.metadata().id || snapshot.version() < current.version() {
+            self.past().clear();
+        }
+        Ok(self.install(snapshot))
+    }
+
+    fn install(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
+        snapshot
+    }
+
+    /// Reads the commits after `version` until one is absent. Stops soon after [`REFRESH_COMMITS_MAX`].
+    async fn commits_after(&self, version: i64) -> Result<Vec<CommitFile>> {
+        let mut commits: Vec<CommitFile> = Vec::new();
+        let mut next = version + 1;
+        let mut ahead = 1;
+        loop {
+            let mut reads = stream::iter(next..next + ahead)
+                .map(|version| read_commit_file(self.store.as_ref(), &self.log, version))
+                .buffered(REFRESH_READ_AHEAD as usize);
+            while let Some(commit) = reads.next().await {
+                let Some(commit) = commit? else {
+                    return Ok(commits);
+                };
+                commits.push(commit);
+            }
+            if commits.len() as i64 > REFRESH_COMMITS_MAX {
+                return Ok(commits);
+            }
+            next += ahead;
+            ahead = REFRESH_READ_AHEAD;
+        }
+    }
+}
+
+/// Reads a version whole. Starts over when files of the log go away meanwhile (a cleanup elsewhere).
+async fn load(
+    kernel: &Kernel,
+    store: &Arc<dyn ObjectStore>,
+    log: &Log,
+    root: &Path,
+    location: &Url,
+    version: Option<i64>,
+) -> Result<Snapshot> {
+    let mut attempt = 1;
+    let state = loop {
+        match kernel.load(version).await {
+            Ok(state) => break state,
+            Err(error) if matches!(error, Error::UnsupportedFeature { .. }) => return Err(error),
+            Err(error) => {
+                if !LogFiles::any(store.as_ref(), &log_root(root)).await? {
+                    return Err(Error::NotATable {
+                        location: location.to_string(),
+                    });
+                }
+                if attempt == LOAD_ATTEMPTS || version.is_some() {
+                    return Err(error);
+                }
+                attempt += 1;
+            }
+        }
+    };
+    let commit = head(store.as_ref(), &log.commit_path(state.version)).await?;
+    let location = location.clone();
+    let made = tokio::task::spawn_blocking(move || Snapshot::try_new(location, state, commit.as_ref())).await;
+    made.map_err(|error| Error::Internal {
+        message: format!("building a snapshot failed: {error}"),
+    })?
+}
+
+/// Returns what the store knows about a file, `None` when it does not exist.
+async fn head(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta>> {
+    match store.head(path).await {
+        Ok(meta) => Ok(Some(meta)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(Error::Store {
+            action: "head",
+            path: path.to_string(),
+            source,
+        }),
+    }
+}
+
+fn log_root(root: &Path) -> Path {
+    root.clone().join("_delta_log")
 }

@@ -43,6 +43,9 @@ pub enum CommitOutcome {
 pub struct Transaction {}
 
 impl Transaction {
+    pub(crate) fn new(_: Arc<crate::DeltaTable>, _: Arc<Snapshot>, _: crate::Operation) -> Self {
+        todo!()
+    }
     /// Returns the snapshot that the transaction reads.
     pub fn read_snapshot(&self) -> &Arc<Snapshot> {
         todo!()

@@ -1,0 +1,237 @@
+//! The registry: one handle for each table that this process has open.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::{DeltaTable, Place, TablesOptions, log_root};
+use crate::store::local_store;
+use crate::{Error, Result};
+
+/// All tables that this process has open. Cheap to clone; clones share the handles.
+#[derive(Clone)]
+pub struct DeltaTables {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Arc<TablesOptions>,
+    /// The store of local files, once it was needed.
+    local: OnceLock<Arc<dyn ObjectStore>>,
+    /// Where tables live instead, by the URL of the store's root.
+    stores: Mutex<Vec<(Url, Arc<dyn ObjectStore>)>>,
+    /// By normalised location. A cell is filled by whoever opens the table first.
+    tables: Mutex<HashMap<Url, Arc<OnceCell<Arc<DeltaTable>>>>>,
+    executor: OnceLock<Arc<TokioBackgroundExecutor>>,
+}
+
+impl DeltaTables {
+    /// Makes an empty registry over local folders (`file://`).
+    pub fn new(options: TablesOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                options: Arc::new(options),
+                local: OnceLock::new(),
+                stores: Mutex::default(),
+                tables: Mutex::default(),
+                executor: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Makes tables under `url` live in `store` instead: tests inject faults with it. `store` is rooted at `url`.
+    pub fn with_store(self, url: Url, store: Arc<dyn ObjectStore>) -> Self {
+        let url = normalized(&url);
+        self.shared
+            .stores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((url, store));
+        self
+    }
+
+    /// Returns the handle of the table at `location` (a folder's URL, with or without a trailing slash).
+    ///
+    /// # Errors
+    /// `NotFound` when there is no Delta table; `Unsupported` when it needs a reader feature we lack.
+    pub async fn open(&self, location: &Url) -> Result<Arc<DeltaTable>> {
+        let location = normalized(location);
+        let cell = Arc::clone(self.tables().entry(location.clone()).or_default());
+        let opened = cell.initialized();
+        let outcome = cell.get_or_try_init(|| self.open_new(location.clone())).await;
+        let outcome = match outcome {
+            // A handle from before: is the table still there?
+            Ok(table) if opened => table.snapshot().await.map(|_| Arc::clone(table)),
+            Ok(table) => Ok(Arc::clone(table)),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            self.forget_cell(&location, &cell);
+        }
+        outcome
+    }
+
+    /// Forgets the handle; the next `open` reads the log anew.
+    pub fn forget(&self, location: &Url) {
+        self.tables().remove(&normalized(location));
+    }
+
+    /// Deletes the table's folder, log and data. For managed tables whose metastore entry is gone. Safe to
+    /// repeat after a failure; a folder that does not exist is no error.
+    pub async fn delete(&self, location: &Url) -> Result<()> {
+        self.forget(location);
+        let place = self.place(location)?;
+        // The log first: from then on there is no table, only files that a repetition deletes.
+        delete_all(&place.store, &log_root(&place.root)).await?;
+        delete_all(&place.store, &place.root).await?;
+        if place.location.scheme() == "file"
+            && place.store_url.path() == "/"
+            && let Ok(folder) = place.location.to_file_path()
+        {
+            match tokio::fs::remove_dir_all(&folder).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(store_error("delete", &place.root, local_error(error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the limits and defaults.
+    pub(crate) fn options(&self) -> &TablesOptions {
+        &self.shared.options
+    }
+
+    /// Returns the store that holds `location`, and the path of `location` in it.
+    pub(crate) fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        let place = self.place(location)?;
+        Ok((place.store, place.root))
+    }
+
+    async fn open_new(&self, location: Url) -> Result<Arc<DeltaTable>> {
+        let executor = self
+            .shared
+            .executor
+            .get_or_init(|| Arc::new(TokioBackgroundExecutor::new()));
+        let place = self.place(&location)?;
+        let table = DeltaTable::open(place, Arc::clone(&self.shared.options), Arc::clone(executor)).await?;
+        Ok(Arc::new(table))
+    }
+
+    /// Finds the store of a location: the injected one with the longest URL, else the local file system.
+    fn place(&self, location: &Url) -> Result<Place> {
+        let location = normalized(location);
+        let injected = {
+            let stores = self.shared.stores.lock().unwrap_or_else(PoisonError::into_inner);
+            stores
+                .iter()
+                .filter(|(url, _)| location.as_str().starts_with(url.as_str()))
+                .max_by_key(|(url, _)| url.as_str().len())
+                .cloned()
+        };
+        let (store_url, store) = match injected {
+            Some(found) => found,
+            None if location.scheme() == "file" => self.local_store()?,
+            None => {
+                return Err(Error::InvalidArgument {
+                    message: format!(
+                        "no object store for location=`{location}`: scheme `{}` is not configured",
+                        location.scheme()
+                    ),
+                });
+            }
+        };
+        let inside = location.path().strip_prefix(store_url.path()).unwrap_or_default();
+        let root = Path::from_url_path(inside).map_err(|error| Error::InvalidArgument {
+            message: format!("location=`{location}` is not a valid path: {error}"),
+        })?;
+        Ok(Place {
+            location,
+            store,
+            root,
+            store_url,
+        })
+    }
+
+    fn local_store(&self) -> Result<(Url, Arc<dyn ObjectStore>)> {
+        let url = Url::parse("file:///").map_err(|error| Error::Internal {
+            message: error.to_string(),
+        })?;
+        let store = match self.shared.local.get() {
+            Some(store) => Arc::clone(store),
+            None => {
+                let store = local_store(&url, self.shared.options.sync)?;
+                Arc::clone(self.shared.local.get_or_init(|| store))
+            }
+        };
+        Ok((url, store))
+    }
+
+    /// Drops a cell, unless another has taken its place.
+    fn forget_cell(&self, location: &Url, cell: &Arc<OnceCell<Arc<DeltaTable>>>) {
+        let mut tables = self.tables();
+        if tables
+            .get(location)
+            .is_some_and(|current| Arc::ptr_eq(current, cell))
+        {
+            tables.remove(location);
+        }
+    }
+
+    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<Url, Arc<OnceCell<Arc<DeltaTable>>>>> {
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for DeltaTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeltaTables")
+            .field("options", &self.shared.options)
+            .field("open", &self.tables().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the URL of a folder: with a slash at the end, without query and fragment.
+fn normalized(location: &Url) -> Url {
+    let mut location = location.clone();
+    location.set_query(None);
+    location.set_fragment(None);
+    let path = format!("{}/", location.path().trim_end_matches('/'));
+    location.set_path(&path);
+    location
+}
+
+async fn delete_all(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<()> {
+    let files = store.list(Some(prefix)).map_ok(|meta| meta.location).boxed();
+    let mut deleted = store.delete_stream(files);
+    while let Some(outcome) = deleted.next().await {
+        match outcome {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(source) => return Err(store_error("delete", prefix, source)),
+        }
+    }
+    Ok(())
+}
+
+fn store_error(action: &'static str, path: &Path, source: object_store::Error) -> Error {
+    Error::Store {
+        action,
+        path: path.to_string(),
+        source,
+    }
+}
+
+fn local_error(error: std::io::Error) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "LocalFileSystem",
+        source: Box::new(error),
+    }
+}
