@@ -10,7 +10,10 @@ pub mod engine;
 pub mod error;
 pub mod merge;
 pub mod provider;
+mod pruning;
+pub mod scan;
 pub mod session;
+mod statistics;
 pub mod write;
 
 pub use engine::{Engine, EngineOptions};

@@ -1,9 +1,32 @@
-//! A Delta table as DataFusion sees it.
+//! A Delta table as DataFusion sees it: one snapshot, or some files of it.
+//!
+//! ```text
+//! filters ─► partition-only ─► evaluated on each file's partition values (exact) ─┐
+//!         └► the rest ───────► compared with each file's bounds (`pruning`) ──────┴► files ─► limit ─► DeltaScanExec
+//! ```
+//!
+//! Always true: a file that may hold a matching row is read; rows that a deletion vector deletes are not.
 
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
-use ingot_delta::{DeltaTable, Snapshot};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::project_schema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use ingot_delta::{DeltaTable, FileIndex, Snapshot};
+use parquet::arrow::RowNumber;
+
+use crate::pruning::{self, PartitionColumns};
+use crate::scan::{ScanRequest, plan_scan};
+
+/// The column of [`tagged_provider`] with the file's number in the snapshot's index.
+pub(crate) const FILE_COLUMN: &str = "__ingot_file";
+/// The column of [`tagged_provider`] with the row's position in its file, deleted rows counted.
+pub(crate) const ROW_COLUMN: &str = "__ingot_row";
 
 /// Makes the provider of one snapshot. Also `files`, if given, restricts it to files of the snapshot's
 /// index, by number: streaming reads the files that a commit added, MERGE the files it may touch.
@@ -12,6 +35,141 @@ pub fn delta_provider(
     snapshot: Arc<Snapshot>,
     files: Option<Vec<usize>>,
 ) -> Arc<dyn TableProvider> {
-    let _ = (table, snapshot, files);
-    todo!()
+    let schema = Arc::clone(snapshot.schema());
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        files,
+        schema,
+        tagged: false,
+    })
+}
+
+/// Makes a provider whose rows also say where they are, in columns [`FILE_COLUMN`] and [`ROW_COLUMN`] after
+/// the table's own.
+pub(crate) fn tagged_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    files: Option<Vec<usize>>,
+) -> Arc<dyn TableProvider> {
+    let mut fields = snapshot.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false)));
+    fields.push(Arc::new(
+        Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber),
+    ));
+    let schema = Arc::new(Schema::new(fields));
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        files,
+        schema,
+        tagged: true,
+    })
+}
+
+/// One snapshot of a table, to be scanned.
+#[derive(Debug)]
+pub struct DeltaTableProvider {
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    /// Ascending file numbers; all when `None`.
+    files: Option<Vec<usize>>,
+    schema: SchemaRef,
+    tagged: bool,
+}
+
+impl DeltaTableProvider {
+    /// Returns the table.
+    pub fn table(&self) -> &Arc<DeltaTable> {
+        &self.table
+    }
+
+    /// Returns the version that scans read.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Returns the numbers of the files to read for rows that `filters` may let through.
+    fn select_files(
+        &self,
+        state: &dyn Session,
+        index: &FileIndex,
+        partition_filters: &[Expr],
+        data_filters: &[Expr],
+    ) -> Result<Vec<usize>> {
+        let candidates = match &self.files {
+            Some(files) => files.clone(),
+            None => (0..index.len()).collect(),
+        };
+        let partitions = PartitionColumns::new(&self.snapshot, index);
+        let candidates = partitions.retain_matching(state, candidates, partition_filters)?;
+        pruning::retain_possible(state, &self.snapshot, index, candidates, data_filters)
+    }
+}
+
+#[async_trait]
+impl TableProvider for DeltaTableProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let partition_columns = self.snapshot.partition_columns();
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if pruning::decided_by_partition(filter, partition_columns) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    TableProviderFilterPushDown::Inexact
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let index = self.snapshot.files().await.map_err(external)?;
+        let partition_columns = self.snapshot.partition_columns();
+        let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
+            .iter()
+            .cloned()
+            .partition(|filter| pruning::decided_by_partition(filter, partition_columns));
+        let mut files = self.select_files(state, index, &partition_filters, &data_filters)?;
+        // Rows that the rest of the filters drop cannot count towards the limit.
+        let limit = limit.filter(|_| data_filters.is_empty());
+        if let Some(limit) = limit {
+            pruning::stop_at_rows(index, &mut files, limit);
+        }
+        if files.is_empty() {
+            let schema = project_schema(&self.schema, projection)?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let request = ScanRequest {
+            table: &self.table,
+            snapshot: &self.snapshot,
+            index,
+            schema: &self.schema,
+            tagged: self.tagged,
+            projection: projection.map(Vec::as_slice),
+            filters: &data_filters,
+            limit,
+            files,
+        };
+        Ok(Arc::new(plan_scan(state, &request).await?))
+    }
+}
+
+/// Wraps an error of the table for DataFusion; its kind stays readable through the source.
+pub(crate) fn external(error: ingot_delta::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }

@@ -16,6 +16,11 @@ use crate::Result;
 pub struct Session {}
 
 impl Session {
+    /// Returns the engine that the session is of.
+    pub fn engine(&self) -> &crate::Engine {
+        todo!()
+    }
+
     /// Returns the request that the session serves.
     pub fn context(&self) -> &RequestContext {
         todo!()

@@ -1,0 +1,310 @@
+//! From the chosen files of a snapshot to the node that reads them.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use chrono::DateTime;
+use datafusion::catalog::Session;
+use datafusion::common::ScalarValue;
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::Expr;
+use ingot_delta::{Add, DeltaTable, FileIndex, Snapshot};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use crate::provider::{FILE_COLUMN, ROW_COLUMN, external};
+use crate::pruning::deleted_rows;
+use crate::scan::{DeltaScanExec, ScanTarget};
+use crate::statistics::ScanStatistics;
+
+/// The property that says how names in the schema and in the files relate.
+const COLUMN_MAPPING_MODE: &str = "delta.columnMapping.mode";
+
+/// A scan to plan.
+pub(crate) struct ScanRequest<'a> {
+    pub table: &'a Arc<DeltaTable>,
+    pub snapshot: &'a Snapshot,
+    pub index: &'a FileIndex,
+    /// The provider's schema: the snapshot's, with file and row columns at the end when `tagged`.
+    pub schema: &'a SchemaRef,
+    pub tagged: bool,
+    /// Numbers of `schema`'s columns; all when `None`.
+    pub projection: Option<&'a [usize]>,
+    /// Filters that the rows pass later; they say which columns' statistics matter.
+    pub filters: &'a [Expr],
+    pub limit: Option<usize>,
+    /// At least one.
+    pub files: Vec<usize>,
+}
+
+/// Plans the scan.
+///
+/// # Errors
+/// `UnsupportedFeature` when the table maps column names, or when a file has a deletion vector and no count
+/// of its rows.
+pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) -> Result<DeltaScanExec> {
+    refuse_column_mapping(request)?;
+    let layout = Layout::new(request);
+    let schema = Arc::clone(layout.table_schema.table_schema());
+    let used = layout.used_columns(request);
+    let statistics = ScanStatistics::collect(request.index, &request.files, &schema, &used)?;
+    let files = partitioned_files(request, &layout, &statistics).await?;
+    let (store, _) = request.table.store();
+
+    let source = ParquetSource::new(layout.table_schema.clone())
+        .with_table_parquet_options(parquet_options(state))
+        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+            Arc::clone(&store),
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        )));
+    let location = request.table.location();
+    let config = FileScanConfigBuilder::new(ScanTarget::store_url(location)?, Arc::new(source))
+        .with_file_groups(group_files(files, state.config().target_partitions()))
+        .with_statistics(statistics.total()?)
+        .with_projection_indices(Some(layout.projection(request.projection)))?
+        .with_limit(request.limit)
+        .build();
+    let target = ScanTarget {
+        location: location.clone(),
+        version: request.snapshot.version(),
+        store,
+        files: request.files.len(),
+        files_pruned: request.index.len() - request.files.len(),
+    };
+    Ok(DeltaScanExec::new(
+        Arc::new(target),
+        DataSourceExec::from_data_source(config),
+    ))
+}
+
+fn refuse_column_mapping(request: &ScanRequest<'_>) -> Result<()> {
+    match request.snapshot.properties().get(COLUMN_MAPPING_MODE) {
+        Some(mode) if mode != "none" => Err(external(ingot_delta::Error::UnsupportedFeature {
+            location: request.table.location().to_string(),
+            feature: "columnMapping".to_owned(),
+            operation: "scan",
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// The session's options, and what Delta fixes: legacy 96-bit timestamps are microseconds in UTC.
+fn parquet_options(state: &dyn Session) -> TableParquetOptions {
+    let mut options = state.table_options().parquet.clone();
+    options.global = state.config_options().execution.parquet.clone();
+    options.global.coerce_int96 = Some("us".to_owned());
+    options.global.coerce_int96_tz = Some("UTC".to_owned());
+    options
+}
+
+/// Where the columns of the provider's schema are among those of the file scan, which puts the columns of
+/// the files first, then those with one value per file, then those that the reader counts.
+struct Layout {
+    table_schema: TableSchema,
+    /// For each column of the provider's schema, its number in `table_schema`.
+    positions: Vec<usize>,
+    /// Columns with one value per file, in order.
+    constants: Vec<FieldRef>,
+}
+
+impl Layout {
+    fn new(request: &ScanRequest<'_>) -> Self {
+        let partition_columns = request.snapshot.partition_columns();
+        let constant = |name: &str| {
+            partition_columns.iter().any(|column| column == name) || (request.tagged && name == FILE_COLUMN)
+        };
+        let counted = |name: &str| request.tagged && name == ROW_COLUMN;
+        let mut stored = Vec::new();
+        let mut constants = Vec::new();
+        let mut virtuals = Vec::new();
+        for field in request.schema.fields() {
+            if constant(field.name()) {
+                constants.push(Arc::clone(field));
+            } else if counted(field.name()) {
+                virtuals.push(Arc::clone(field));
+            } else {
+                stored.push(Arc::clone(field));
+            }
+        }
+        let (mut next_stored, mut next_constant) = (0, stored.len());
+        let mut next_virtual = stored.len() + constants.len();
+        let positions = request
+            .schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let next = if constant(field.name()) {
+                    &mut next_constant
+                } else if counted(field.name()) {
+                    &mut next_virtual
+                } else {
+                    &mut next_stored
+                };
+                *next += 1;
+                *next - 1
+            })
+            .collect();
+        let table_schema = TableSchema::builder(Arc::new(Schema::new(stored)))
+            .with_table_partition_cols(constants.clone())
+            .with_virtual_columns(virtuals)
+            .build();
+        Self {
+            table_schema,
+            positions,
+            constants,
+        }
+    }
+
+    fn projection(&self, projection: Option<&[usize]>) -> Vec<usize> {
+        match projection {
+            Some(columns) => columns.iter().map(|column| self.positions[*column]).collect(),
+            None => self.positions.clone(),
+        }
+    }
+
+    /// Marks the columns, in `table_schema`'s order, that the query reads.
+    fn used_columns(&self, request: &ScanRequest<'_>) -> Vec<bool> {
+        let mut used = vec![false; self.positions.len()];
+        for position in self.projection(request.projection) {
+            used[position] = true;
+        }
+        let fields = self.table_schema.table_schema().fields();
+        for column in request.filters.iter().flat_map(Expr::column_refs) {
+            if let Some((position, _)) = fields.find(&column.name) {
+                used[position] = true;
+            }
+        }
+        used
+    }
+}
+
+async fn partitioned_files(
+    request: &ScanRequest<'_>,
+    layout: &Layout,
+    statistics: &ScanStatistics,
+) -> Result<Vec<PartitionedFile>> {
+    let values: Vec<Option<ArrayRef>> = layout
+        .constants
+        .iter()
+        .map(|field| request.index.partition_values(field.name()))
+        .collect();
+    let by_file = statistics.by_file()?;
+    let mut files = Vec::with_capacity(request.files.len());
+    for (place, number) in request.files.iter().enumerate() {
+        let add = request.index.add(*number);
+        let mut file = PartitionedFile::new_from_meta(object_meta(request.table, &add)?);
+        file.partition_values = constant_values(layout, &values, *number)?;
+        file.statistics = by_file.get(place).cloned();
+        if add.deletion_vector.is_some() {
+            let selection = live_rows(request, &add, *number).await?;
+            file = file.with_extension(ParquetRowSelection::new(selection));
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
+
+fn object_meta(table: &DeltaTable, add: &Add) -> Result<ObjectMeta> {
+    let location: Path = table.file_path(&add.path).map_err(external)?;
+    Ok(ObjectMeta {
+        location,
+        last_modified: DateTime::from_timestamp_millis(add.modification_time).unwrap_or_default(),
+        size: u64::try_from(add.size).unwrap_or_default(),
+        e_tag: None,
+        version: None,
+    })
+}
+
+fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) -> Result<Vec<ScalarValue>> {
+    layout
+        .constants
+        .iter()
+        .zip(values)
+        .map(|(field, values)| match values {
+            Some(values) => ScalarValue::try_from_array(values, number),
+            None if field.name() == FILE_COLUMN => Ok(ScalarValue::Int64(Some(number as i64))),
+            None => Err(DataFusionError::Internal(format!(
+                "partition column `{}` has no values",
+                field.name()
+            ))),
+        })
+        .collect()
+}
+
+/// Returns the rows of a file that its deletion vector leaves.
+async fn live_rows(request: &ScanRequest<'_>, add: &Add, number: usize) -> Result<RowSelection> {
+    let _ = deleted_rows;
+    let _ = (add, number, RowSelector::select(0));
+    Err(external(ingot_delta::Error::UnsupportedFeature {
+        location: request.table.location().to_string(),
+        feature: "deletionVectors".to_owned(),
+        operation: "scan",
+    }))
+}
+
+/// Spreads files over at most `partitions` groups of about the same bytes, each a run of neighbours: files
+/// written together hold similar keys.
+fn group_files(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let partitions = partitions.clamp(1, files.len().max(1));
+    let total: u64 = files.iter().map(|file| file.object_meta.size).sum();
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new()];
+    let mut before = 0_u64;
+    let mut left = files.len();
+    for file in files {
+        let groups_left = partitions - groups.len();
+        let full = before * partitions as u64 >= total.saturating_mul(groups.len() as u64);
+        let begun = groups.last().is_some_and(|group| !group.is_empty());
+        if begun && groups_left > 0 && (full || left <= groups_left) {
+            groups.push(Vec::new());
+        }
+        before += file.object_meta.size;
+        left -= 1;
+        if let Some(group) = groups.last_mut() {
+            group.push(file);
+        }
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(groups: &[FileGroup]) -> Vec<Vec<u64>> {
+        groups
+            .iter()
+            .map(|group| group.iter().map(|file| file.object_meta.size).collect())
+            .collect()
+    }
+
+    fn files(sizes: &[u64]) -> Vec<PartitionedFile> {
+        sizes
+            .iter()
+            .map(|size| PartitionedFile::new("f", *size))
+            .collect()
+    }
+
+    #[test]
+    fn groups_are_runs_of_similar_size() {
+        assert_eq!(sizes(&group_files(files(&[1, 1, 1, 1]), 2)), [[1, 1], [1, 1]]);
+        assert_eq!(
+            sizes(&group_files(files(&[4, 1, 1, 1, 1]), 2)),
+            [vec![4], vec![1, 1, 1, 1]]
+        );
+    }
+
+    #[test]
+    fn every_partition_gets_a_file_when_there_are_enough() {
+        assert_eq!(sizes(&group_files(files(&[1, 1, 100]), 3)), [[1], [1], [100]]);
+        assert_eq!(sizes(&group_files(files(&[0, 0]), 2)), [[0], [0]]);
+        assert_eq!(sizes(&group_files(files(&[5]), 8)), [[5]]);
+    }
+}
