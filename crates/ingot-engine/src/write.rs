@@ -1,14 +1,38 @@
 //! Rows of a query into a table: INSERT, CTAS, and the sink of a stream.
+//!
+//! ```text
+//! query plan ─► partitions ─► cast to the table's types (`assign`) ─► FileWriter ─► StagedFiles ─► commit (`commit`)
+//!                  each on its own task ┘          small ends of partitions share one writer ┘
+//! ```
+//!
+//! Always true: staged files are no part of the table until a commit names them; an operation that fails or
+//! is cancelled deletes what it wrote, and one whose future is dropped leaves it to VACUUM.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod assign;
+mod commit;
+mod create;
+mod stage;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
-use ingot_catalog::{TableInfo, TableKind};
-use ingot_common::TableName;
-use ingot_delta::{Add, DeltaTable, OperationMetrics, Snapshot};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::prelude::Column;
+use datafusion::scalar::ScalarValue;
+use ingot_common::Kind;
+use ingot_delta::{Add, OperationMetrics, Snapshot};
+use url::Url;
 
-use crate::{Result, Session};
+use crate::provider::DeltaTableProvider;
+use crate::{Error, Result};
+
+pub(crate) use assign::Assignment;
+pub(crate) use assign::type_text;
+pub(crate) use commit::conflict_error;
+pub use commit::{commit_append, commit_overwrite};
+pub use create::{TableSpec, create_table};
+pub(crate) use stage::discard;
+pub use stage::stage_files;
 
 /// Files written for a table and not yet committed.
 #[derive(Debug)]
@@ -16,49 +40,79 @@ pub struct StagedFiles {
     pub files: Vec<Add>,
     /// `numFiles`, `numOutputRows`, `numOutputBytes`.
     pub metrics: OperationMetrics,
-}
-
-/// Runs `rows` and writes them as files of `table`; all cores write. Columns are matched by position and cast
-/// to the table's types under Spark's store assignment rules (ANSI: a value that does not fit is an error).
-///
-/// Nothing is committed. On an error the files already written are deleted.
-pub async fn stage_files(
-    session: &Session,
-    table: &Arc<DeltaTable>,
-    snapshot: &Arc<Snapshot>,
-    rows: DataFrame,
-) -> Result<StagedFiles> {
-    let _ = (session, table, snapshot, rows);
-    todo!()
+    /// The rows were computed from the table they are written to: a commit must not go on top of versions
+    /// that the query did not see.
+    pub reads_target: bool,
 }
 
 /// Reorders and completes the columns of `rows` to those of `snapshot` by name (case-insensitive); a missing
 /// nullable column is null, an unknown one an error.
 pub fn align_by_name(rows: DataFrame, snapshot: &Snapshot) -> Result<DataFrame> {
-    let _ = (rows, snapshot);
-    todo!()
+    let table = snapshot.schema();
+    let given = rows.schema().clone();
+    for field in given.fields() {
+        let known = table
+            .fields()
+            .iter()
+            .any(|column| column.name().eq_ignore_ascii_case(field.name()));
+        if !known {
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "INCOMPATIBLE_DATA_FOR_TABLE.EXTRA_COLUMNS",
+                sqlstate: "KD000",
+                message: format!(
+                    "cannot write column `{}`: the table has no such column",
+                    field.name()
+                ),
+            });
+        }
+    }
+    let mut columns = Vec::with_capacity(table.fields().len());
+    for column in table.fields() {
+        let mut matching = given
+            .iter()
+            .filter(|(_, field)| field.name().eq_ignore_ascii_case(column.name()));
+        let expression = match (matching.next(), matching.next()) {
+            (Some((qualifier, field)), None) => Expr::Column(Column::new(qualifier.cloned(), field.name())),
+            (None, _) if column.is_nullable() => lit(ScalarValue::try_from(column.data_type())?),
+            (None, _) => {
+                return Err(Error::Condition {
+                    kind: Kind::InvalidArgument,
+                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA",
+                    sqlstate: "KD000",
+                    message: format!(
+                        "cannot find data for the column `{}`, which is not null",
+                        column.name()
+                    ),
+                });
+            }
+            (Some(_), Some(_)) => {
+                return Err(Error::Condition {
+                    kind: Kind::InvalidArgument,
+                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.AMBIGUOUS_COLUMN_NAME",
+                    sqlstate: "KD000",
+                    message: format!("ambiguous column name in the input data: `{}`", column.name()),
+                });
+            }
+        };
+        columns.push(expression.alias(column.name()));
+    }
+    Ok(rows.select(columns)?)
 }
 
-/// A table to create through the engine: metastore and log in the safe order.
-#[derive(Debug, Clone)]
-pub struct TableSpec {
-    pub name: TableName,
-    pub kind: TableKind,
-    pub schema: arrow::datatypes::SchemaRef,
-    pub partition_columns: Vec<String>,
-    /// External tables only.
-    pub location: Option<String>,
-    pub definition: Option<String>,
-    pub comment: Option<String>,
-    pub properties: BTreeMap<String, String>,
-}
-
-/// Creates an empty table. With `if_not_exists`, returns the existing one.
-pub async fn create_table(
-    session: &Session,
-    spec: TableSpec,
-    if_not_exists: bool,
-) -> Result<(TableInfo, Arc<DeltaTable>)> {
-    let _ = (session, spec, if_not_exists);
-    todo!()
+/// Says if a plan reads the table at `location`, in any of its subqueries.
+pub(crate) fn reads_table(plan: &LogicalPlan, location: &Url) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(delta) = provider.downcast_ref::<DeltaTableProvider>()
+            && delta.table().location() == location
+        {
+            found = true;
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }

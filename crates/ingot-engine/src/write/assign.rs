@@ -1,0 +1,322 @@
+//! Spark's store assignment under ANSI: which types may be written to which columns, and the values after it.
+//!
+//! A type that cannot be stored is refused before the query runs, a value that does not fit when it is met;
+//! both errors name the column. Source: Spark, `Cast.canANSIStoreAssign`.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::util::display::FormatOptions;
+use ingot_common::Kind;
+
+use crate::{Error, Result};
+
+/// How Spark writes a timestamp into a string column.
+const TIMESTAMP_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f";
+
+/// The way from a query's columns to a table's, by position.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    target: SchemaRef,
+}
+
+impl Assignment {
+    /// Checks that each column of `source` may be stored in the column of `target` at its place.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the column, or both counts of columns.
+    pub(crate) fn new(source: &Schema, target: &SchemaRef) -> Result<Self> {
+        if source.fields().len() != target.fields().len() {
+            return Err(arity_error(source.fields().len(), target.fields().len()));
+        }
+        for (from, to) in source.fields().iter().zip(target.fields()) {
+            if !assignable(from.data_type(), to.data_type()) {
+                return Err(Error::Condition {
+                    kind: Kind::InvalidArgument,
+                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST",
+                    sqlstate: "KD000",
+                    message: format!(
+                        "cannot safely cast `{}` \"{}\" to \"{}\"",
+                        to.name(),
+                        type_text(from.data_type()).to_uppercase(),
+                        type_text(to.data_type()).to_uppercase()
+                    ),
+                });
+            }
+        }
+        Ok(Self {
+            target: Arc::clone(target),
+        })
+    }
+
+    /// Converts the columns of a batch.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the column for a value that does not fit and for a null in a NOT NULL column.
+    pub(crate) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (array, field) in batch.columns().iter().zip(self.target.fields()) {
+            if !field.is_nullable() && array.logical_null_count() > 0 {
+                return Err(Error::Delta(ingot_delta::Error::NullInNotNull {
+                    column: field.name().clone(),
+                }));
+            }
+            let column = assign(array, field.data_type()).map_err(|error| Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "CAST_OVERFLOW_IN_TABLE_INSERT",
+                sqlstate: "22003",
+                message: format!(
+                    "failed to assign a value of \"{}\" type to the \"{}\" type column `{}`: {error}",
+                    type_text(array.data_type()).to_uppercase(),
+                    type_text(field.data_type()).to_uppercase(),
+                    field.name()
+                ),
+            })?;
+            columns.push(column);
+        }
+        RecordBatch::try_new(Arc::clone(&self.target), columns).map_err(|source| {
+            Error::Delta(ingot_delta::Error::Arrow {
+                action: "assemble rows for the table",
+                source,
+            })
+        })
+    }
+}
+
+fn arity_error(given: usize, expected: usize) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: if given > expected {
+            "INSERT_COLUMN_ARITY_MISMATCH.TOO_MANY_DATA_COLUMNS"
+        } else {
+            "INSERT_COLUMN_ARITY_MISMATCH.NOT_ENOUGH_DATA_COLUMNS"
+        },
+        sqlstate: "21S01",
+        message: format!("cannot write {given} columns to a table with {expected}"),
+    }
+}
+
+fn assignable(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    match (from, to) {
+        _ if from == to => true,
+        (Null, _) => true,
+        (Dictionary(_, value), _) => assignable(value, to),
+        (RunEndEncoded(_, value), _) => assignable(value.data_type(), to),
+        (_, Utf8) => text(from) || from.is_numeric() || *from == Boolean || binary(from) || instant(from),
+        (_, Binary) => binary(from),
+        (Struct(from), Struct(to)) => {
+            from.len() == to.len()
+                && from
+                    .iter()
+                    .zip(to)
+                    .all(|(from, to)| assignable(from.data_type(), to.data_type()))
+        }
+        (Map(from, _), Map(to, _)) => assignable(from.data_type(), to.data_type()),
+        (_, List(to)) => element(from).is_some_and(|from| assignable(from.data_type(), to.data_type())),
+        _ => (from.is_numeric() && to.is_numeric()) || (instant(from) && instant(to)),
+    }
+}
+
+fn text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
+}
+
+fn binary(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
+    )
+}
+
+fn instant(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)
+    )
+}
+
+fn element(list: &DataType) -> Option<&FieldRef> {
+    match list {
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::ListView(element)
+        | DataType::LargeListView(element)
+        | DataType::FixedSizeList(element, _) => Some(element),
+        _ => None,
+    }
+}
+
+/// Converts values to `to`; struct fields go by position and take the target's names.
+fn assign(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match (array.data_type(), to) {
+        (from, to) if from == to => Ok(Arc::clone(array)),
+        (DataType::Null, _) => Ok(new_null_array(to, array.len())),
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let from = array.as_struct();
+            let columns = from
+                .columns()
+                .iter()
+                .zip(fields)
+                .map(|(column, field)| assign(column, field.data_type()))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                columns,
+                from.nulls().cloned(),
+                from.len(),
+            )?))
+        }
+        (DataType::Map(_, _), DataType::Map(entries, ordered)) => {
+            let from = array.as_map();
+            let values: ArrayRef = Arc::new(from.entries().clone());
+            let values = assign(&values, entries.data_type())?;
+            Ok(Arc::new(MapArray::try_new(
+                Arc::clone(entries),
+                from.offsets().clone(),
+                values.as_struct().clone(),
+                from.nulls().cloned(),
+                *ordered,
+            )?))
+        }
+        (DataType::List(_), DataType::List(field)) => {
+            let from = array.as_list::<i32>();
+            Ok(Arc::new(ListArray::try_new(
+                Arc::clone(field),
+                from.offsets().clone(),
+                assign(from.values(), field.data_type())?,
+                from.nulls().cloned(),
+            )?))
+        }
+        (from, DataType::List(_)) => match element(from) {
+            Some(from) => {
+                let list = convert(array, &DataType::List(Arc::clone(from)))?;
+                assign(&list, to)
+            }
+            None => convert(array, to),
+        },
+        _ => convert(array, to),
+    }
+}
+
+fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let options = CastOptions {
+        safe: false,
+        format_options: FormatOptions::new()
+            .with_timestamp_format(Some(TIMESTAMP_FORMAT))
+            .with_timestamp_tz_format(Some(TIMESTAMP_FORMAT)),
+    };
+    cast_with_options(array, to, &options)
+}
+
+/// Returns Spark's spelling of a type, in lower case: `bigint`, `decimal(10,2)`, `struct<a:int>`.
+pub(crate) fn type_text(data_type: &DataType) -> String {
+    use DataType::*;
+    match data_type {
+        Null => "void".to_owned(),
+        Boolean => "boolean".to_owned(),
+        Int8 => "tinyint".to_owned(),
+        Int16 | UInt8 => "smallint".to_owned(),
+        Int32 | UInt16 => "int".to_owned(),
+        Int64 | UInt32 => "bigint".to_owned(),
+        UInt64 => "decimal(20,0)".to_owned(),
+        Float16 | Float32 => "float".to_owned(),
+        Float64 => "double".to_owned(),
+        Utf8 | LargeUtf8 | Utf8View => "string".to_owned(),
+        Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => "binary".to_owned(),
+        Date32 | Date64 => "date".to_owned(),
+        Timestamp(_, Some(_)) => "timestamp".to_owned(),
+        Timestamp(_, None) => "timestamp_ntz".to_owned(),
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale)
+        | Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
+        Dictionary(_, value) => type_text(value),
+        Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("{}:{}", field.name(), type_text(field.data_type())))
+                .collect();
+            format!("struct<{}>", fields.join(","))
+        }
+        Map(entries, _) => match entries.data_type() {
+            Struct(fields) if fields.len() == 2 => format!(
+                "map<{},{}>",
+                type_text(fields[0].data_type()),
+                type_text(fields[1].data_type())
+            ),
+            _ => "map".to_owned(),
+        },
+        other => match element(other) {
+            Some(element) => format!("array<{}>", type_text(element.data_type())),
+            None => other.to_string().to_lowercase(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int32Array, Int64Array, StringArray};
+    use arrow::datatypes::{Field, TimeUnit};
+    use test_case::test_case;
+
+    fn schema(name: &str, data_type: DataType) -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new(name, data_type, true)]))
+    }
+
+    #[test_case(DataType::Int64, DataType::Int32, true; "numbers narrow")]
+    #[test_case(DataType::Float64, DataType::Int32, true; "doubles become integers")]
+    #[test_case(DataType::Int32, DataType::Utf8, true; "numbers become text")]
+    #[test_case(DataType::Null, DataType::Date32, true; "null fits everywhere")]
+    #[test_case(DataType::Date32, DataType::Timestamp(TimeUnit::Microsecond, None), true; "dates become instants")]
+    #[test_case(DataType::Utf8, DataType::Int32, false; "text is no number")]
+    #[test_case(DataType::Boolean, DataType::Int32, false; "truth is no number")]
+    #[test_case(DataType::Int32, DataType::Boolean, false; "numbers are no truth")]
+    #[test_case(DataType::Utf8, DataType::Date32, false; "text is no date")]
+    fn assignment_follows_ansi(from: DataType, to: DataType, allowed: bool) {
+        let checked = Assignment::new(&schema("x", from), &schema("x", to));
+        assert_eq!(checked.is_ok(), allowed, "{checked:?}");
+    }
+
+    #[test]
+    fn overflow_names_the_column() {
+        let source = schema("big", DataType::Int64);
+        let target = schema("small", DataType::Int32);
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1_i64 << 40]));
+        let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
+        let assignment = Assignment::new(&source, &target).expect("assignable");
+        let error = assignment.apply(&batch).expect_err("does not fit");
+        assert!(error.to_string().contains("`small`"), "{error}");
+    }
+
+    #[test]
+    fn null_in_not_null_column_is_refused() {
+        let source = schema("x", DataType::Int32);
+        let target: SchemaRef = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, false)]));
+        let values: ArrayRef = Arc::new(Int32Array::from(vec![None]));
+        let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
+        let assignment = Assignment::new(&source, &target).expect("assignable");
+        let error = assignment.apply(&batch).expect_err("null");
+        assert!(error.to_string().contains("`x` cannot be null"), "{error}");
+    }
+
+    #[test]
+    fn struct_fields_go_by_position() {
+        let from: ArrayRef = Arc::new(StructArray::from(vec![(
+            Arc::new(Field::new("a", DataType::Int32, true)),
+            Arc::new(Int32Array::from(vec![7])) as ArrayRef,
+        )]));
+        let to = DataType::Struct(vec![Field::new("b", DataType::Utf8, true)].into());
+        let assigned = assign(&from, &to).expect("assignable");
+        let expected = StringArray::from(vec!["7"]);
+        assert_eq!(assigned.as_struct().column(0).as_string::<i32>(), &expected);
+        assert_eq!(assigned.data_type(), &to);
+    }
+}

@@ -1,0 +1,260 @@
+//! Runs a query and writes its rows, all partitions at once.
+//!
+//! A partition keeps its first rows back. If it ends before they grow past a bound, they are written with
+//! those of other such partitions: a small result makes one file on a machine of any size.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use futures::StreamExt;
+use ingot_delta::{Add, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriterOptions};
+use object_store::ObjectStoreExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Assignment, StagedFiles, reads_table};
+use crate::{Error, Result, Session};
+
+/// Bytes in memory up to which a partition's rows wait for those of the others.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// Runs `rows` and writes them as files of `table`; all cores write. Columns are matched by position and cast
+/// to the table's types under Spark's store assignment rules (ANSI: a value that does not fit is an error).
+///
+/// Nothing is committed. On an error the files already written are deleted.
+pub async fn stage_files(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    snapshot: &Arc<Snapshot>,
+    rows: DataFrame,
+) -> Result<StagedFiles> {
+    let reads_target = reads_table(rows.logical_plan(), table.location())?;
+    let task = Arc::new(rows.task_ctx());
+    let plan = rows.create_physical_plan().await?;
+    let plan = spread(plan, snapshot, task.session_config().target_partitions())?;
+    let staging = Arc::new(Staging {
+        table: Arc::clone(table),
+        snapshot: Arc::clone(snapshot),
+        assignment: Assignment::new(&plan.schema(), snapshot.schema())?,
+        stop: session.context().cancellation.child_token(),
+    });
+    let mut files = Vec::new();
+    match staging.run(&plan, &task, &mut files).await {
+        Ok(rows) => {
+            let mut metrics = OperationMetrics::default();
+            metrics.increase("numFiles", count(files.len()));
+            metrics.increase("numOutputRows", count(rows));
+            metrics.increase("numOutputBytes", files.iter().map(|file| file.size).sum());
+            Ok(StagedFiles {
+                files,
+                metrics,
+                reads_target,
+            })
+        }
+        Err(error) => {
+            discard(table, &files).await;
+            Err(error)
+        }
+    }
+}
+
+/// Gives each core a part of the rows to encode. Rows of one partition of the table go to one core, so that
+/// they fill one file; otherwise an order that the plan has is kept.
+fn spread(
+    plan: Arc<dyn ExecutionPlan>,
+    snapshot: &Snapshot,
+    partitions: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if partitions < 2 {
+        return Ok(plan);
+    }
+    let partition_columns = snapshot.partition_columns();
+    let source = plan.schema();
+    let keys: Vec<Arc<dyn PhysicalExpr>> = snapshot
+        .schema()
+        .fields()
+        .iter()
+        .zip(source.fields())
+        .enumerate()
+        .filter(|(_, (field, _))| partition_columns.contains(field.name()))
+        .map(|(place, (_, given))| Arc::new(Column::new(given.name(), place)) as _)
+        .collect();
+    let partitioning = if !keys.is_empty() {
+        Partitioning::Hash(keys, partitions)
+    } else if plan.output_partitioning().partition_count() == 1 && plan.output_ordering().is_none() {
+        Partitioning::RoundRobinBatch(partitions)
+    } else {
+        return Ok(plan);
+    };
+    Ok(Arc::new(RepartitionExec::try_new(plan, partitioning)?))
+}
+
+/// What the tasks of one staging share.
+struct Staging {
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    assignment: Assignment,
+    /// Cancelled by the session, and by the first task that fails.
+    stop: CancellationToken,
+}
+
+/// What a partition's rows became.
+enum Part {
+    Written {
+        files: Vec<Add>,
+        rows: usize,
+    },
+    /// Too few for files of their own.
+    Held(Vec<RecordBatch>),
+}
+
+impl Staging {
+    /// Writes all partitions of `plan` and returns the count of rows. `files` holds what was written, also
+    /// after an error.
+    async fn run(
+        self: &Arc<Self>,
+        plan: &Arc<dyn ExecutionPlan>,
+        task: &Arc<TaskContext>,
+        files: &mut Vec<Add>,
+    ) -> Result<usize> {
+        let mut tasks = JoinSet::new();
+        for partition in 0..plan.output_partitioning().partition_count() {
+            let staging = Arc::clone(self);
+            let stream = plan.execute(partition, Arc::clone(task))?;
+            tasks.spawn(async move { (partition, staging.write_partition(stream).await) });
+        }
+        let mut rows = 0;
+        let mut held = Vec::new();
+        let mut failure = None;
+        while let Some(ended) = tasks.join_next().await {
+            let error = match ended {
+                Ok((_, Ok(Part::Written { files: more, rows: n }))) => {
+                    files.extend(more);
+                    rows += n;
+                    continue;
+                }
+                Ok((partition, Ok(Part::Held(batches)))) => {
+                    held.push((partition, batches));
+                    continue;
+                }
+                Ok((_, Err(error))) => error,
+                Err(error) => Error::DataFusion(DataFusionError::External(Box::new(error))),
+            };
+            // The first failure is the cause; those after it are cancellations.
+            self.stop.cancel();
+            failure.get_or_insert(error);
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        held.sort_by_key(|(partition, _)| *partition);
+        let held: Vec<RecordBatch> = held.into_iter().flat_map(|(_, batches)| batches).collect();
+        rows += held.iter().map(RecordBatch::num_rows).sum::<usize>();
+        files.extend(self.write_held(held).await?);
+        Ok(rows)
+    }
+
+    async fn write_partition(&self, mut rows: SendableRecordBatchStream) -> Result<Part> {
+        let mut held = Vec::new();
+        let mut held_bytes = 0;
+        while held_bytes <= HELD_BYTES_MAX {
+            let Some(batch) = self.next(&mut rows).await? else {
+                return Ok(Part::Held(held));
+            };
+            held_bytes += batch.get_array_memory_size();
+            held.push(batch);
+        }
+        let mut writer = self.writer()?;
+        match self.write_all(&mut writer, held, rows).await {
+            Ok(rows) => Ok(Part::Written {
+                files: writer.close().await?,
+                rows,
+            }),
+            Err(error) => {
+                writer.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_all(
+        &self,
+        writer: &mut FileWriter,
+        held: Vec<RecordBatch>,
+        mut rest: SendableRecordBatchStream,
+    ) -> Result<usize> {
+        let mut rows = 0;
+        for batch in held {
+            rows += batch.num_rows();
+            writer.write(&batch).await?;
+        }
+        while let Some(batch) = self.next(&mut rest).await? {
+            rows += batch.num_rows();
+            writer.write(&batch).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn write_held(&self, held: Vec<RecordBatch>) -> Result<Vec<Add>> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.writer()?;
+        for batch in &held {
+            if let Err(error) = writer.write(batch).await {
+                writer.abort().await;
+                return Err(error.into());
+            }
+        }
+        Ok(writer.close().await?)
+    }
+
+    /// Returns the next rows in the table's types; none at the end.
+    async fn next(&self, rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Error::Cancelled),
+                next = rows.next() => next,
+            };
+            let Some(batch) = next.transpose()? else {
+                return Ok(None);
+            };
+            if batch.num_rows() > 0 {
+                return Ok(Some(self.assignment.apply(&batch)?));
+            }
+        }
+    }
+
+    fn writer(&self) -> Result<FileWriter> {
+        Ok(FileWriter::new(
+            Arc::clone(&self.table),
+            &self.snapshot,
+            WriterOptions::default(),
+        )?)
+    }
+}
+
+/// Deletes files that no commit will name. One that cannot be deleted is left to VACUUM.
+pub(crate) async fn discard(table: &DeltaTable, files: &[Add]) {
+    let (store, _) = table.store();
+    for file in files {
+        let Ok(path) = table.file_path(&file.path) else {
+            continue;
+        };
+        if let Err(error) = store.delete(&path).await {
+            tracing::debug!(path = file.path, error = %error, "uncommitted file is left to VACUUM");
+        }
+    }
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
