@@ -134,7 +134,8 @@ impl Replay {
         let data_changes: &BooleanArray = field(column, "dataChange")?;
         let stats: &StringArray = field(column, "stats")?;
         let clustering_providers: &StringArray = field(column, "clusteringProvider")?;
-        for row in present(column) {
+        // Backwards: what is collected is turned round at the end.
+        for row in present(column).rev() {
             let deletion_vector = files.deletion_vector(row);
             let key = FileKey::new(files.paths.value(row), deletion_vector.as_ref());
             let news = if from_commit {
@@ -240,7 +241,7 @@ fn field<'a, T: Array + 'static>(column: &'a StructArray, name: &str) -> KernelR
         .ok_or_else(|| KernelError::unexpected_column_type(name))
 }
 
-fn present(column: &StructArray) -> impl Iterator<Item = usize> + '_ {
+fn present(column: &StructArray) -> impl DoubleEndedIterator<Item = usize> + '_ {
     (0..column.len()).filter(|row| column.is_valid(*row))
 }
 
