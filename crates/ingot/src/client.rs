@@ -100,7 +100,7 @@ impl ServerClient {
     async fn read(&self, response: Response) -> Result<StatementResult> {
         let bytes = response.bytes_stream().map(|chunk| {
             chunk
-                .map(|bytes| Buffer::from(bytes))
+                .map(Buffer::from)
                 .map_err(|error| broken(&error.to_string()))
         });
         let mut decoding = Box::pin(decode(bytes));

@@ -1,5 +1,7 @@
 //! `ingot broker`: a Kafka-protocol broker in memory.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,9 @@ pub struct BrokerArgs {
     /// Address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
+    /// Address that clients are told to connect to, where that is not the one listened on (a proxy, a container).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<SocketAddr>,
     /// Topic to create; may be repeated.
     #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
     pub topics: Vec<Topic>,
@@ -22,7 +27,7 @@ pub struct BrokerArgs {
 /// exist.
 pub async fn run(global: &GlobalArgs, args: BrokerArgs) -> Result<()> {
     logging::install(&global.load(vec![])?.log);
-    let address = broker::start(&args.listen)?.to_string();
+    let address = broker::start(&args.listen, args.advertise)?.to_string();
     for topic in &args.topics {
         ensure_topic(&address, topic).await?;
     }

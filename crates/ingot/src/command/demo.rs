@@ -101,7 +101,10 @@ impl Demo {
         let instance = Instance::open(config).await?;
         let (kind, bootstrap_servers) = match &args.bootstrap_servers {
             Some(servers) => (BrokerKind::External, servers.clone()),
-            None => (BrokerKind::Embedded, broker::start("127.0.0.1:0")?.to_string()),
+            None => (
+                BrokerKind::Embedded,
+                broker::start("127.0.0.1:0", None)?.to_string(),
+            ),
         };
         let wanted = Topic {
             name: args.topic.clone(),
@@ -182,7 +185,10 @@ impl Demo {
     /// Rows that bronze holds; 0 before it exists.
     async fn bronze_rows(&self) -> Result<i64> {
         let reporter = Reporter::new(&self.instance);
-        match reporter.number("SELECT count(*) FROM main.bronze.flights").await {
+        match reporter
+            .number("SELECT count(*) FROM main.bronze.flights_raw")
+            .await
+        {
             #[expect(clippy::cast_possible_truncation, reason = "a count")]
             Ok(rows) => Ok(rows.unwrap_or_default() as i64),
             Err(Error::Statement(error)) if error.kind == ingot_common::Kind::NotFound => Ok(0),
@@ -287,8 +293,8 @@ impl Demo {
         reporter
             .show(
                 "time travel: bronze after its first batch and now",
-                "SELECT (SELECT count(*) FROM main.bronze.flights VERSION AS OF 1) AS rows_at_version_1, (SELECT \
-                 count(*) FROM main.bronze.flights) AS rows_now",
+                "SELECT (SELECT count(*) FROM main.bronze.flights_raw VERSION AS OF 1) AS rows_at_version_1, (SELECT \
+                 count(*) FROM main.bronze.flights_raw) AS rows_now",
             )
             .await?;
         Ok(failed)

@@ -67,7 +67,7 @@ impl Check {
     }
 
     /// Says if `answer` is right. A mean that nobody can compute is right as null.
-    fn holds(&self, answer: Option<f64>) -> bool {
+    pub fn holds(&self, answer: Option<f64>) -> bool {
         match answer {
             None => self.expected.is_nan(),
             Some(answer) if self.decimals >= 14 => (answer - self.expected).abs() < TOLERANCE,
@@ -86,10 +86,10 @@ pub fn row_checks(reference: &Reference) -> Vec<Check> {
         )
     };
     vec![
-        count("main.bronze.flights", reference.record_count()),
+        count("main.bronze.flights_raw", reference.record_count()),
         Check::count(
             "distinct offsets in bronze",
-            "SELECT count(*) FROM (SELECT DISTINCT topic, partition, offset FROM main.bronze.flights)",
+            "SELECT count(*) FROM (SELECT DISTINCT topic, partition, offset FROM main.bronze.flights_raw)",
             reference.record_count(),
         ),
         count("main.silver.flights", reference.flights),

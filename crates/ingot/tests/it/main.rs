@@ -1,0 +1,17 @@
+//! Journeys through the real binary: each test starts `ingot` processes on a directory and ports of its own.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its expectation fails"
+)]
+
+mod broker_faults;
+mod concurrency;
+mod configuration;
+mod crash;
+mod data_api;
+mod harness;
+mod producer;
+mod proxy;
+mod sql;
