@@ -26,8 +26,8 @@ use url::Url;
 use crate::provider::DeltaTableProvider;
 use crate::{Error, Result};
 
-pub(crate) use assign::Assignment;
-pub(crate) use assign::type_text;
+use assign::Assignment;
+pub(crate) use assign::{assignable, type_text};
 pub(crate) use commit::conflict_error;
 pub use commit::{commit_append, commit_overwrite};
 pub use create::{TableSpec, create_table};

@@ -99,7 +99,8 @@ fn arity_error(given: usize, expected: usize) -> Error {
     }
 }
 
-fn assignable(from: &DataType, to: &DataType) -> bool {
+/// Says if values of type `from` may be stored in a column of type `to`.
+pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     match (from, to) {
         _ if from == to => true,
