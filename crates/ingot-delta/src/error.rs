@@ -78,6 +78,19 @@ pub enum Error {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    #[error("commit to table at location=`{location}` lost {retries} races in a row; nothing was committed")]
+    CommitRetriesExhausted { location: String, retries: u32 },
+    #[error(
+        "outcome of commit version={version} to table at location=`{location}` is unknown: the store failed to \
+         write it and to read it back; txnId=`{transaction_id}` in the log tells"
+    )]
+    CommitOutcomeUnknown {
+        location: String,
+        version: i64,
+        transaction_id: String,
+        #[source]
+        source: Box<Error>,
+    },
     #[error("internal: {message}")]
     Internal { message: String },
 }
@@ -93,6 +106,8 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } => Kind::InvalidArgument,
             Self::UnsupportedFeature { .. } => Kind::Unsupported,
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
+            Self::CommitRetriesExhausted { .. } => Kind::Conflict,
+            Self::CommitOutcomeUnknown { .. } => Kind::Unavailable,
             Self::Kernel { .. } | Self::Arrow { .. } | Self::Parquet { .. } | Self::Internal { .. } => {
                 Kind::Internal
             }

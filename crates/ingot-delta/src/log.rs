@@ -1,25 +1,86 @@
-//! The commits of a table's log.
+//! Commit files: named by version, put if absent, read whole.
+//!
+//! Source: Delta protocol, "Delta Log Entries".
 
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
+
+use crate::{Action, Error, Result};
+
+/// What became of a put-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutOutcome {
+    Created,
+    /// The version was taken: by another writer, or by this one if an earlier put of it failed halfway.
+    Exists,
+}
 
 /// The commit files of one table. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    root: Path,
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    location: Url,
 }
 
 impl Log {
+    /// `root` is the table's root in `store`; `location` its URL, for messages.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path, location: Url) -> Self {
-        let _ = (store, location);
-        Self { root }
+        Self {
+            store,
+            folder: root.join("_delta_log"),
+            location,
+        }
     }
 
+    /// Returns where the commit of `version` is.
     pub fn commit_path(&self, version: i64) -> Path {
-        let folder = self.root.clone().join("_delta_log");
-        folder.join(format!("{version:020}.json"))
+        self.folder.clone().join(format!("{version:020}.json"))
+    }
+
+    /// Returns the actions of a commit; `None` when there is no such commit.
+    pub async fn read_commit(&self, version: i64) -> Result<Option<Vec<Action>>> {
+        let path = self.commit_path(version);
+        let bytes = match self.store.get(&path).await {
+            Ok(found) => found.bytes().await,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => Err(source),
+        };
+        let bytes = bytes.map_err(|source| self.error("read", &path, source))?;
+        crate::table::parse_actions(&self.location, version, &bytes).map(Some)
+    }
+
+    /// Writes a commit if its version is free. The actions are in the order in which they will stand.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store failed: the commit may or may not be there; read it back to know.
+    pub async fn put_commit(&self, version: i64, actions: &[Action]) -> Result<PutOutcome> {
+        let mut text = Vec::new();
+        for action in actions {
+            serde_json::to_writer(&mut text, action).map_err(|error| Error::Internal {
+                message: format!("action does not serialize: {error}"),
+            })?;
+            text.push(b'\n');
+        }
+        let path = self.commit_path(version);
+        let options = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&path, PutPayload::from(text), options).await {
+            Ok(_) => Ok(PutOutcome::Created),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(PutOutcome::Exists)
+            }
+            Err(source) => Err(self.error("write", &path, source)),
+        }
+    }
+
+    fn error(&self, action: &'static str, path: &Path, source: object_store::Error) -> Error {
+        Error::Store {
+            action,
+            path: path.to_string(),
+            source,
+        }
     }
 }

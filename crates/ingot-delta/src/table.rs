@@ -111,6 +111,8 @@ pub struct DeltaTable {
     refreshed: tokio::sync::Mutex<u64>,
     /// Held while a checkpoint is written: a second one at the same time is not worth writing.
     pub(crate) checkpointing: tokio::sync::Mutex<()>,
+    /// Held while a commit of this process looks for its version.
+    commit_queue: tokio::sync::Mutex<()>,
 }
 
 /// Where a table is.
@@ -153,6 +155,7 @@ impl DeltaTable {
             refreshes_begun: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(0),
             checkpointing: tokio::sync::Mutex::new(()),
+            commit_queue: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -218,6 +221,11 @@ impl DeltaTable {
     /// Returns the limits and defaults of the registry.
     pub(crate) fn options(&self) -> &TablesOptions {
         &self.options
+    }
+
+    /// Returns what commits of this process to this table wait for, so that they queue instead of racing.
+    pub(crate) fn commit_queue(&self) -> &tokio::sync::Mutex<()> {
+        &self.commit_queue
     }
 
     /// Returns the table's commits.

@@ -1,9 +1,37 @@
 //! A transaction: actions staged on a snapshot, committed by put-if-absent, rebased after lost races.
+//!
+//! ```text
+//! queue of this process ─► read winners newer than ours ─► decide each ─► put N.json if absent
+//!                              ▲                              │               ├─ created ─► Committed
+//!                              │                              │               ├─ exists: ours after all, or a winner
+//!                              └──────── rebased ◄────────────┘               └─ failed: read N.json back
+//! ```
+//! Always true: a commit is reported only when it is on disk under a version that is ours (its `txnId` says so); a
+//! put whose outcome is unknown is resolved by reading the version back, never by guessing. What depends on the
+//! place in the history (in-commit timestamp) is made anew for each attempt.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Add, ConflictReason, FileIndex, Metadata, OperationMetrics, Protocol, Remove, Result, Snapshot};
+use ingot_common::clock;
+use ingot_common::retry::{Backoff, RetryPolicy};
+use uuid::Uuid;
+
+use crate::conflict::{self, Decision, IsolationLevel, Staged};
+use crate::features::{self, WriteOperation};
+use crate::log::PutOutcome;
+use crate::{
+    Action, Add, CommitInfo, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation,
+    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn,
+};
+
+/// Pauses between attempts, growing with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How often a put that failed is tried again, once the log shows that it left nothing behind.
+const STORE_RETRIES_MAX: u32 = 3;
 
 /// Answers which added files an operation's predicate could have matched.
 ///
@@ -30,8 +58,8 @@ pub enum ReadSet {
 /// What became of a transaction.
 #[derive(Debug, Clone)]
 pub enum CommitOutcome {
-    /// The commit is on disk as `snapshot`'s version.
-    Committed { snapshot: Arc<Snapshot> },
+    /// The commit is on disk. `snapshot` is the table with it, and with what others committed since.
+    Committed { version: i64, snapshot: Arc<Snapshot> },
     /// The table has this application transaction, or a newer one, already; nothing was written.
     AlreadyApplied { app_id: String, version: i64 },
     /// Another writer's commit makes this one wrong; start over from a new snapshot. Nothing was committed.
@@ -40,70 +68,94 @@ pub enum CommitOutcome {
 
 /// Staged work on one table. Dropped without a commit, it leaves unreferenced files behind and nothing else.
 #[derive(Debug)]
-pub struct Transaction {}
+pub struct Transaction {
+    table: Arc<DeltaTable>,
+    read: Arc<Snapshot>,
+    operation: Operation,
+    read_set: ReadSet,
+    adds: Vec<Add>,
+    removes: Vec<Remove>,
+    metadata: Option<Metadata>,
+    protocol: Option<Protocol>,
+    app_transactions: Vec<Txn>,
+    metrics: OperationMetrics,
+    user_name: Option<String>,
+    user_metadata: Option<String>,
+}
 
 impl Transaction {
-    pub(crate) fn new(_: Arc<crate::DeltaTable>, _: Arc<Snapshot>, _: crate::Operation) -> Self {
-        todo!()
+    pub(crate) fn new(table: Arc<DeltaTable>, read: Arc<Snapshot>, operation: Operation) -> Self {
+        Self {
+            table,
+            read,
+            operation,
+            read_set: ReadSet::Nothing,
+            adds: Vec::new(),
+            removes: Vec::new(),
+            metadata: None,
+            protocol: None,
+            app_transactions: Vec::new(),
+            metrics: OperationMetrics::default(),
+            user_name: None,
+            user_metadata: None,
+        }
     }
+
     /// Returns the snapshot that the transaction reads.
     pub fn read_snapshot(&self) -> &Arc<Snapshot> {
-        todo!()
+        &self.read
     }
 
     /// Declares what was read. [`ReadSet::Nothing`] until said otherwise.
     pub fn set_read_set(&mut self, read_set: ReadSet) {
-        let _ = read_set;
-        todo!()
+        self.read_set = read_set;
     }
 
     /// Stages new files.
     pub fn add_files(&mut self, files: impl IntoIterator<Item = Add>) {
-        let _ = files.into_iter();
-        todo!()
+        self.adds.extend(files);
     }
 
     /// Stages removals.
     pub fn remove_files(&mut self, files: impl IntoIterator<Item = Remove>) {
-        let _ = files.into_iter();
-        todo!()
+        self.removes.extend(files);
     }
 
     /// Stages new metadata (schema, properties, description).
     pub fn set_metadata(&mut self, metadata: Metadata) {
-        let _ = metadata;
-        todo!()
+        self.metadata = Some(metadata);
     }
 
     /// Stages a new protocol.
     pub fn set_protocol(&mut self, protocol: Protocol) {
-        let _ = protocol;
-        todo!()
+        self.protocol = Some(protocol);
     }
 
     /// Makes the commit count for application `app_id` at `version`. May be called for several applications.
     /// At commit, when the table has any of them at this version or a newer one, nothing is written.
     pub fn set_app_transaction(&mut self, app_id: impl Into<String>, version: i64) {
-        let _ = (app_id.into(), version);
-        todo!()
+        let app_id = app_id.into();
+        self.app_transactions.retain(|txn| txn.app_id != app_id);
+        self.app_transactions.push(Txn {
+            app_id,
+            version,
+            last_updated: Some(clock::now_ms()),
+        });
     }
 
     /// Records operation metrics for the history.
     pub fn set_metrics(&mut self, metrics: OperationMetrics) {
-        let _ = metrics;
-        todo!()
+        self.metrics = metrics;
     }
 
     /// Records who commits (`userName`).
     pub fn set_user_name(&mut self, user_name: impl Into<String>) {
-        let _ = user_name.into();
-        todo!()
+        self.user_name = Some(user_name.into());
     }
 
     /// Records the user's remark (`userMetadata`).
     pub fn set_user_metadata(&mut self, text: impl Into<String>) {
-        let _ = text.into();
-        todo!()
+        self.user_metadata = Some(text.into());
     }
 
     /// Commits.
@@ -112,6 +164,212 @@ impl Transaction {
     /// `Unavailable` when the store fails: then nothing was committed, or it was and the error says so.
     /// `Unsupported` when the table has a writer feature that we cannot honour.
     pub async fn commit(self) -> Result<CommitOutcome> {
-        todo!()
+        self.check_writable()?;
+        if let Some(applied) = self.applied_before().await? {
+            return Ok(applied);
+        }
+        let ours = self.staged();
+        // Commits of one process to one table queue here instead of racing.
+        let queued = self.table.commit_queue().lock().await;
+        let mut attempt = Attempt::new(&self);
+        let version = loop {
+            match attempt.run(&ours).await? {
+                Step::Again => {}
+                Step::Committed(version) => break version,
+                Step::Ended(outcome) => return Ok(outcome),
+            }
+        };
+        drop(queued);
+        let snapshot = self.table.after_commit(version).await?;
+        Ok(CommitOutcome::Committed { version, snapshot })
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        let changes_rows = self.removes.iter().any(|remove| remove.data_change);
+        let operation = if changes_rows {
+            WriteOperation::ChangeRows
+        } else {
+            WriteOperation::Append
+        };
+        let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
+        let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
+        features::check_writable(self.table.location().as_str(), protocol, metadata, operation)
+    }
+
+    /// Looks our application transactions up in the snapshot.
+    async fn applied_before(&self) -> Result<Option<CommitOutcome>> {
+        for ours in &self.app_transactions {
+            let theirs = self.read.app_transaction(&ours.app_id).await?;
+            if let Some(version) = theirs.filter(|version| *version >= ours.version) {
+                let app_id = ours.app_id.clone();
+                return Ok(Some(CommitOutcome::AlreadyApplied { app_id, version }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn staged(&self) -> Staged<'_> {
+        let data_change = self.adds.iter().any(|add| add.data_change)
+            || self.removes.iter().any(|remove| remove.data_change);
+        Staged {
+            read_set: &self.read_set,
+            removed: self.removes.iter().map(|remove| remove.path.as_str()).collect(),
+            app_transactions: &self.app_transactions,
+            data_change,
+            isolation: self.isolation(),
+            schema: self.read.schema(),
+            partition_columns: self.read.partition_columns(),
+        }
+    }
+
+    fn isolation(&self) -> IsolationLevel {
+        match self.read.properties().get("delta.isolationLevel") {
+            Some(level) if level.eq_ignore_ascii_case("serializable") => IsolationLevel::Serializable,
+            _ => IsolationLevel::WriteSerializable,
+        }
+    }
+
+    /// Returns the actions as they will stand in the file: commit info first, as in-commit timestamps demand.
+    fn actions(&self, transaction_id: &str, previous_timestamp: i64) -> Vec<Action> {
+        let now = clock::now_ms();
+        let in_commit_timestamp = now.max(previous_timestamp + 1);
+        let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
+        let blind = matches!(self.read_set, ReadSet::Nothing)
+            && self.removes.is_empty()
+            && self.metadata.is_none()
+            && self.protocol.is_none();
+        let metrics = self.metrics.0.iter();
+        let parameters = self.operation.parameters.iter();
+        let info = CommitInfo {
+            in_commit_timestamp: features::in_commit_timestamps(metadata).then_some(in_commit_timestamp),
+            timestamp: Some(in_commit_timestamp),
+            user_name: self.user_name.clone(),
+            operation: Some(self.operation.name.to_owned()),
+            operation_parameters: Some(parameters.map(|(k, v)| (k.clone(), v.as_str().into())).collect()),
+            read_version: Some(self.read.version()),
+            isolation_level: Some(self.isolation().as_str().to_owned()),
+            is_blind_append: Some(blind),
+            operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
+            user_metadata: self.user_metadata.clone(),
+            engine_info: Some(self.table.options().engine_info.clone()),
+            txn_id: Some(transaction_id.to_owned()),
+            ..CommitInfo::default()
+        };
+        let mut actions = vec![Action::CommitInfo(info)];
+        actions.extend(self.protocol.clone().map(Action::Protocol));
+        actions.extend(self.metadata.clone().map(Action::Metadata));
+        actions.extend(self.app_transactions.iter().cloned().map(Action::Txn));
+        actions.extend(self.removes.iter().cloned().map(Action::Remove));
+        actions.extend(self.adds.iter().cloned().map(Action::Add));
+        actions
+    }
+}
+
+/// What one round of an attempt led to.
+enum Step {
+    /// The version is taken by a commit that ours can follow, or nothing was written: go on.
+    Again,
+    Committed(i64),
+    Ended(CommitOutcome),
+}
+
+/// The rounds of one commit.
+struct Attempt<'a> {
+    transaction: &'a Transaction,
+    /// Unique for this commit: tells ours from another's.
+    transaction_id: String,
+    /// The version to try next; all before it are decided.
+    version: i64,
+    /// Time of the version before, milliseconds.
+    previous_timestamp: i64,
+    races: Backoff,
+    store_failures: Backoff,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(transaction: &'a Transaction) -> Self {
+        let policy = |retries_max| RetryPolicy {
+            retries_max,
+            pause_first: PAUSE_FIRST,
+            pause_max: PAUSE_MAX,
+        };
+        Self {
+            transaction,
+            transaction_id: Uuid::new_v4().to_string(),
+            version: transaction.read.version() + 1,
+            previous_timestamp: transaction.read.timestamp_ms(),
+            races: policy(transaction.table.options().commit_retries_max).attempts(),
+            store_failures: policy(STORE_RETRIES_MAX).attempts(),
+        }
+    }
+
+    /// Decides all winners, then puts the commit under the first free version.
+    async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
+        let log = self.transaction.table.log();
+        while let Some(winner) = log.read_commit(self.version).await? {
+            match self.decide(ours, &winner) {
+                Step::Again => {}
+                ended => return Ok(ended),
+            }
+        }
+        let actions = self
+            .transaction
+            .actions(&self.transaction_id, self.previous_timestamp);
+        match log.put_commit(self.version, &actions).await {
+            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version)),
+            Ok(PutOutcome::Exists) => self.lost_race().await,
+            Err(failure) => self.resolve(failure).await,
+        }
+    }
+
+    /// Takes one commit that stands at our version.
+    fn decide(&mut self, ours: &Staged<'_>, winner: &[Action]) -> Step {
+        let info = winner.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => Some(info),
+            _ => None,
+        });
+        if info.is_some_and(|info| info.txn_id.as_deref() == Some(&self.transaction_id)) {
+            return Step::Committed(self.version);
+        }
+        match conflict::decide(ours, self.version, winner) {
+            Decision::Rebased => {
+                let timestamp = info.and_then(|info| info.in_commit_timestamp.or(info.timestamp));
+                self.previous_timestamp = self.previous_timestamp.max(timestamp.unwrap_or_default());
+                self.version += 1;
+                Step::Again
+            }
+            Decision::AlreadyApplied { app_id, version } => {
+                Step::Ended(CommitOutcome::AlreadyApplied { app_id, version })
+            }
+            Decision::Conflict(reason) => Step::Ended(CommitOutcome::Conflicted(reason)),
+        }
+    }
+
+    /// Another process was faster between our look and our put.
+    async fn lost_race(&mut self) -> Result<Step> {
+        if self.races.pause().await {
+            return Ok(Step::Again);
+        }
+        Err(Error::CommitRetriesExhausted {
+            location: self.transaction.table.location().to_string(),
+            retries: self.races.retries(),
+        })
+    }
+
+    /// A put failed: it may have left the commit behind all the same. Only the log knows.
+    async fn resolve(&mut self, failure: Error) -> Result<Step> {
+        let seen = self.transaction.table.log().read_commit(self.version).await;
+        match seen {
+            // Ours or a winner's: the next round tells.
+            Ok(Some(_)) => Ok(Step::Again),
+            Ok(None) if self.store_failures.pause().await => Ok(Step::Again),
+            Ok(None) => Err(failure),
+            Err(unreadable) => Err(Error::CommitOutcomeUnknown {
+                location: self.transaction.table.location().to_string(),
+                version: self.version,
+                transaction_id: self.transaction_id.clone(),
+                source: Box::new(unreadable),
+            }),
+        }
     }
 }

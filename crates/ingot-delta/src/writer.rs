@@ -1,10 +1,34 @@
 //! Record batches in, Parquet files and `add` actions out.
+//!
+//! ```text
+//! batch ─► conform (types, nulls) ─► split by partition ─► open file of the partition ─► Parquet ─► store
+//!                                                             └─ at its target size: close, `add`, next file
+//! ```
+//! Files are on disk before their actions are returned. The files hold the columns that do not partition, in the
+//! table's order, with no trace of the Arrow types they came from. Source: Delta protocol, "Data Files".
 
+mod conform;
+mod data_file;
+mod statistics;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::row::{OwnedRow, RowConverter, SortField};
 
-use crate::{Add, DeltaTable, Result, Snapshot};
+use self::data_file::{DataFile, FileFormat};
+use self::statistics::IndexedColumns;
+use crate::features::{self, WriteOperation};
+use crate::{Add, DeltaTable, Error, Result, Snapshot, partition};
+
+/// Columns with statistics unless the table says otherwise. Source: Delta, `delta.dataSkippingNumIndexedCols`.
+const INDEXED_COLUMNS_DEFAULT: usize = 32;
+
+/// Partitions with an open file at most; beyond that the largest is closed.
+const OPEN_FILES_MAX: usize = 128;
 
 /// Sizes of the files to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +53,19 @@ impl Default for WriterOptions {
 
 /// Writes files for one table; rows of different partitions go to different files. Memory is bounded by
 /// the row groups that are open.
-#[derive(Debug)]
-pub struct FileWriter {}
+pub struct FileWriter {
+    table: Arc<DeltaTable>,
+    schema: SchemaRef,
+    partition_columns: Vec<String>,
+    /// Places in the schema of the partition columns, outermost folder first, and of the others.
+    partition_indices: Vec<usize>,
+    data_indices: Vec<usize>,
+    converter: Option<RowConverter>,
+    format: FileFormat,
+    options: WriterOptions,
+    open: HashMap<Option<OwnedRow>, DataFile>,
+    written: Vec<Add>,
+}
 
 impl FileWriter {
     /// Starts writing for `table` with the schema of `snapshot`.
@@ -38,8 +73,64 @@ impl FileWriter {
     /// # Errors
     /// `Unsupported` when the table has a writer feature that this writer cannot honour.
     pub fn new(table: Arc<DeltaTable>, snapshot: &Snapshot, options: WriterOptions) -> Result<Self> {
-        let _ = (table, snapshot, options);
-        todo!()
+        features::check_writable(
+            table.location().as_str(),
+            snapshot.protocol(),
+            snapshot.metadata(),
+            WriteOperation::Append,
+        )?;
+        let schema = Arc::clone(snapshot.schema());
+        let partition_columns = snapshot.partition_columns().to_vec();
+        let partition_indices = partition_columns
+            .iter()
+            .map(|name| schema.index_of(name))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| Error::Arrow {
+                action: "find a partition column in the schema",
+                source,
+            })?;
+        let data_indices: Vec<usize> = (0..schema.fields().len())
+            .filter(|index| !partition_indices.contains(index))
+            .collect();
+        let converter = match partition_indices.as_slice() {
+            [] => None,
+            indices => {
+                let fields = indices
+                    .iter()
+                    .map(|index| SortField::new(schema.field(*index).data_type().clone()))
+                    .collect();
+                Some(RowConverter::new(fields).map_err(|source| Error::Arrow {
+                    action: "compare partition values",
+                    source,
+                })?)
+            }
+        };
+        let data_fields: Vec<_> = data_indices
+            .iter()
+            .map(|index| schema.fields()[*index].clone())
+            .collect();
+        let options = WriterOptions {
+            file_bytes_target: target_file_size(snapshot).unwrap_or(options.file_bytes_target),
+            ..options
+        };
+        let format = FileFormat::new(
+            Arc::new(Schema::new(data_fields)),
+            indexed_columns(snapshot),
+            options.row_group_rows_max,
+            &table.options().engine_info,
+        )?;
+        Ok(Self {
+            table,
+            schema,
+            partition_columns,
+            partition_indices,
+            data_indices,
+            converter,
+            format,
+            options,
+            open: HashMap::new(),
+            written: Vec::new(),
+        })
     }
 
     /// Writes the rows of `batch`, whose columns are those of the table's schema, in order. View and
@@ -48,17 +139,172 @@ impl FileWriter {
     /// # Errors
     /// `InvalidArgument` for other columns, other types, or a null in a NOT NULL column.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let _ = batch;
-        todo!()
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = conform::conform(batch, &self.schema)?;
+        let data = batch.project(&self.data_indices).map_err(|source| Error::Arrow {
+            action: "separate the partition columns",
+            source,
+        })?;
+        match self.split(&batch)? {
+            None => self.write_partition(None, BTreeMap::new(), data).await,
+            Some(partitions) => {
+                for (key, rows) in partitions {
+                    let values = self.partition_values(&batch, &rows)?;
+                    let part = compute::take_record_batch(&data, &rows).map_err(|source| Error::Arrow {
+                        action: "split rows by partition",
+                        source,
+                    })?;
+                    self.write_partition(Some(key), values, part).await?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Ends all files, syncs them, and returns their actions in the order in which files were begun.
-    pub async fn close(self) -> Result<Vec<Add>> {
-        todo!()
+    pub async fn close(mut self) -> Result<Vec<Add>> {
+        let mut open: Vec<DataFile> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(DataFile::sequence);
+        for file in open {
+            let add = file.close(self.options.data_change).await?;
+            self.written.push(add);
+        }
+        Ok(self.written)
     }
 
     /// Deletes what was written. For operations that fail; a crash leaves files for VACUUM instead.
-    pub async fn abort(self) {
-        todo!()
+    pub async fn abort(mut self) {
+        for (_, file) in std::mem::take(&mut self.open) {
+            file.abort().await;
+        }
+        data_file::delete(&self.table, &self.written).await;
     }
+
+    /// Groups the rows of a conformed batch by partition; `None` for a table without partitions.
+    fn split(&self, batch: &RecordBatch) -> Result<Option<Vec<(OwnedRow, UInt32Array)>>> {
+        let Some(converter) = &self.converter else {
+            return Ok(None);
+        };
+        let columns: Vec<_> = self
+            .partition_indices
+            .iter()
+            .map(|index| batch.column(*index).clone())
+            .collect();
+        let rows = converter
+            .convert_columns(&columns)
+            .map_err(|source| Error::Arrow {
+                action: "compare partition values",
+                source,
+            })?;
+        let mut groups: HashMap<_, Vec<u32>> = HashMap::new();
+        let mut order = Vec::new();
+        for (index, row) in (0_u32..).zip(rows.iter()) {
+            let group = groups.entry(row).or_insert_with(|| {
+                order.push(row);
+                Vec::new()
+            });
+            group.push(index);
+        }
+        let split = order
+            .into_iter()
+            .map(|row| {
+                (
+                    row.owned(),
+                    UInt32Array::from(groups.remove(&row).unwrap_or_default()),
+                )
+            })
+            .collect();
+        Ok(Some(split))
+    }
+
+    fn partition_values(
+        &self,
+        batch: &RecordBatch,
+        rows: &UInt32Array,
+    ) -> Result<BTreeMap<String, Option<String>>> {
+        let first = rows.values().first().copied().unwrap_or_default() as usize;
+        self.partition_columns
+            .iter()
+            .zip(&self.partition_indices)
+            .map(|(name, index)| Ok((name.clone(), partition::serialize(batch.column(*index), first)?)))
+            .collect()
+    }
+
+    async fn write_partition(
+        &mut self,
+        key: Option<OwnedRow>,
+        values: BTreeMap<String, Option<String>>,
+        rows: RecordBatch,
+    ) -> Result<()> {
+        if self.open.len() >= OPEN_FILES_MAX && !self.open.contains_key(&key) {
+            self.close_largest().await?;
+        }
+        let file = match self.open.entry(key.clone()) {
+            std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                let folder = partition::folder(&self.partition_columns, &values);
+                free.insert(DataFile::begin(&self.table, &self.format, &folder, values)?)
+            }
+        };
+        file.write(&rows).await?;
+        if file.bytes() >= self.options.file_bytes_target
+            && let Some(full) = self.open.remove(&key)
+        {
+            self.written.push(full.close(self.options.data_change).await?);
+        }
+        Ok(())
+    }
+
+    async fn close_largest(&mut self) -> Result<()> {
+        let largest = self
+            .open
+            .iter()
+            .max_by_key(|(_, file)| file.bytes())
+            .map(|(key, _)| key.clone());
+        if let Some(file) = largest.and_then(|key| self.open.remove(&key)) {
+            self.written.push(file.close(self.options.data_change).await?);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for FileWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileWriter")
+            .field("location", &self.table.location().as_str())
+            .field("open", &self.open.len())
+            .field("written", &self.written.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads `delta.targetFileSize`: bytes, or a number with `k`, `m` or `g` (and an optional `b`).
+fn target_file_size(snapshot: &Snapshot) -> Option<u64> {
+    let text = snapshot.properties().get("delta.targetFileSize")?.to_lowercase();
+    let text = text.strip_suffix('b').unwrap_or(&text);
+    let (digits, shift) = match text.char_indices().last()? {
+        (end, 'k') => (&text[..end], 10),
+        (end, 'm') => (&text[..end], 20),
+        (end, 'g') => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let size: u64 = digits.trim().parse().ok()?;
+    size.checked_shl(shift).filter(|bytes| *bytes > 0)
+}
+
+fn indexed_columns(snapshot: &Snapshot) -> IndexedColumns {
+    let properties = snapshot.properties();
+    if let Some(names) = properties.get("delta.dataSkippingStatsColumns") {
+        let names = names
+            .split(',')
+            .map(|name| name.trim().trim_matches('`').to_owned());
+        return IndexedColumns::Named(names.collect());
+    }
+    let count = properties
+        .get("delta.dataSkippingNumIndexedCols")
+        .and_then(|text| text.parse::<i64>().ok())
+        .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    IndexedColumns::First(count.unwrap_or(INDEXED_COLUMNS_DEFAULT))
 }

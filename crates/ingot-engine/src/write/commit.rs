@@ -34,7 +34,7 @@ pub async fn commit_append(
         transaction.set_read_set(ReadSet::WholeTable);
     }
     match transaction.commit().await? {
-        CommitOutcome::Committed { snapshot } => Ok(snapshot),
+        CommitOutcome::Committed { snapshot, .. } => Ok(snapshot),
         CommitOutcome::AlreadyApplied { .. } => Ok(Arc::clone(snapshot)),
         CommitOutcome::Conflicted(reason) => {
             discard(table, &staged.files).await;
@@ -64,7 +64,7 @@ pub async fn commit_overwrite(
         let now = clock::now_ms();
         transaction.remove_files((0..replaced.len()).map(|file| replaced.add(file).to_remove(now, true)));
         let reason = match transaction.commit().await? {
-            CommitOutcome::Committed { snapshot } => return Ok(snapshot),
+            CommitOutcome::Committed { snapshot, .. } => return Ok(snapshot),
             CommitOutcome::AlreadyApplied { .. } => return Ok(read),
             CommitOutcome::Conflicted(reason) => reason,
         };

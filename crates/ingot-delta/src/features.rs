@@ -1,0 +1,269 @@
+//! Which writer features Ingot honours, and which tables it therefore writes to.
+//!
+//! A feature that a table lists but does not use binds nobody: a table of writer version 4 without constraints is
+//! written to. Whatever is listed and unknown is refused. Source: Delta protocol, "Table Features".
+
+use std::collections::BTreeMap;
+
+use strsim::jaro_winkler;
+
+use crate::{Error, Metadata, Protocol, Result};
+
+/// Reader and writer version of tables with feature lists. Source: Delta protocol.
+pub(crate) const READER_VERSION: i32 = 3;
+pub(crate) const WRITER_VERSION: i32 = 7;
+
+/// Writer features that bind us to nothing, or to what we do anyway.
+const HONOURED: [&str; 8] = [
+    "appendOnly",
+    "inCommitTimestamp",
+    "timestampNtz",
+    "v2Checkpoint",
+    "domainMetadata",
+    "vacuumProtocolCheck",
+    "deletionVectors",
+    "checkpointProtection",
+];
+
+/// Properties that a table may be created with.
+const PROPERTIES: [&str; 11] = [
+    "delta.appendOnly",
+    "delta.checkpointInterval",
+    "delta.dataSkippingNumIndexedCols",
+    "delta.dataSkippingStatsColumns",
+    "delta.deletedFileRetentionDuration",
+    "delta.enableExpiredLogCleanup",
+    "delta.enableInCommitTimestamps",
+    "delta.isolationLevel",
+    "delta.logRetentionDuration",
+    "delta.setTransactionRetentionDuration",
+    "delta.targetFileSize",
+];
+
+/// What a write does to the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteOperation {
+    /// Leaves them.
+    Append,
+    /// Takes rows out or changes them.
+    ChangeRows,
+}
+
+/// Refuses a table whose rules a write of ours would break.
+///
+/// # Errors
+/// `Unsupported`, naming the feature.
+pub(crate) fn check_writable(
+    location: &str,
+    protocol: &Protocol,
+    metadata: &Metadata,
+    operation: WriteOperation,
+) -> Result<()> {
+    let name = match operation {
+        WriteOperation::Append => "append",
+        WriteOperation::ChangeRows => "changing rows",
+    };
+    let refuse = |feature: &str| Error::UnsupportedFeature {
+        location: location.to_owned(),
+        feature: feature.to_owned(),
+        operation: name,
+    };
+    if protocol.min_writer_version > WRITER_VERSION {
+        return Err(refuse(&format!("writer version {}", protocol.min_writer_version)));
+    }
+    if let Some(feature) = used(metadata).into_iter().next() {
+        return Err(refuse(feature));
+    }
+    let listed = protocol.writer_features.iter().flatten();
+    let known =
+        |feature: &str| HONOURED.contains(&feature) || OPTIONAL.iter().any(|(name, _)| *name == feature);
+    if let Some(feature) = listed.map(String::as_str).find(|feature| !known(feature)) {
+        return Err(refuse(feature));
+    }
+    if operation == WriteOperation::ChangeRows && enabled(metadata, "delta.appendOnly") {
+        return Err(refuse("appendOnly"));
+    }
+    Ok(())
+}
+
+type UsedBy = fn(&Metadata) -> bool;
+
+/// Features that bind a writer only where the table uses them, and how to tell.
+const OPTIONAL: [(&str, UsedBy); 8] = [
+    ("invariants", |metadata| {
+        metadata.schema_string.contains("\"delta.invariants\"")
+    }),
+    ("checkConstraints", |metadata| {
+        metadata
+            .configuration
+            .keys()
+            .any(|key| key.starts_with("delta.constraints."))
+    }),
+    ("generatedColumns", |metadata| {
+        metadata.schema_string.contains("\"delta.generationExpression\"")
+    }),
+    ("identityColumns", |metadata| {
+        metadata.schema_string.contains("\"delta.identity.")
+    }),
+    ("allowColumnDefaults", |metadata| {
+        metadata.schema_string.contains("\"CURRENT_DEFAULT\"")
+    }),
+    ("changeDataFeed", |metadata| {
+        enabled(metadata, "delta.enableChangeDataFeed")
+    }),
+    ("columnMapping", |metadata| {
+        let mode = metadata.configuration.get("delta.columnMapping.mode");
+        mode.is_some_and(|mode| mode != "none")
+    }),
+    ("rowTracking", |metadata| {
+        enabled(metadata, "delta.enableRowTracking")
+    }),
+];
+
+fn used(metadata: &Metadata) -> Vec<&'static str> {
+    let used = OPTIONAL.iter().filter(|(_, used_by)| used_by(metadata));
+    used.map(|(feature, _)| *feature).collect()
+}
+
+/// Says if a property is `true`.
+pub(crate) fn enabled(metadata: &Metadata, property: &str) -> bool {
+    let value = metadata.configuration.get(property);
+    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Says if commits carry their own time.
+pub(crate) fn in_commit_timestamps(metadata: &Metadata) -> bool {
+    enabled(metadata, "delta.enableInCommitTimestamps")
+}
+
+/// Returns the protocol of a new table: explicit lists with exactly what it uses.
+pub(crate) fn protocol_for(properties: &BTreeMap<String, String>, timestamp_ntz: bool) -> Protocol {
+    let mut reader = Vec::new();
+    let mut writer = vec!["inCommitTimestamp".to_owned()];
+    if properties
+        .get("delta.appendOnly")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
+        writer.push("appendOnly".to_owned());
+    }
+    if timestamp_ntz {
+        reader.push("timestampNtz".to_owned());
+        writer.push("timestampNtz".to_owned());
+    }
+    Protocol {
+        min_reader_version: READER_VERSION,
+        min_writer_version: WRITER_VERSION,
+        reader_features: Some(reader),
+        writer_features: Some(writer),
+    }
+}
+
+/// Refuses `delta.*` properties that Ingot does not honour; others are the user's own.
+///
+/// # Errors
+/// `InvalidArgument`, naming the property and the nearest known one.
+pub(crate) fn check_properties(properties: &BTreeMap<String, String>) -> Result<()> {
+    for (key, value) in properties {
+        if !key.starts_with("delta.") {
+            continue;
+        }
+        if !PROPERTIES.contains(&key.as_str()) {
+            return Err(Error::InvalidArgument {
+                message: format!(
+                    "unknown table property `{key}`; the nearest known is `{}`",
+                    nearest(key)
+                ),
+            });
+        }
+        if key == "delta.enableInCommitTimestamps" && !value.eq_ignore_ascii_case("true") {
+            return Err(Error::InvalidArgument {
+                message: format!("table property `{key}` is always true"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn nearest(key: &str) -> &'static str {
+    let score = |known: &str| jaro_winkler(known, key);
+    let best = PROPERTIES.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+    best.copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    fn metadata(schema: &str, properties: &[(&str, &str)]) -> Metadata {
+        Metadata {
+            id: "id".to_owned(),
+            name: None,
+            description: None,
+            format: crate::action::Format::default(),
+            schema_string: schema.to_owned(),
+            partition_columns: Vec::new(),
+            created_time: None,
+            configuration: properties
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        }
+    }
+
+    fn protocol(version: i32, features: &[&str]) -> Protocol {
+        let features: Vec<String> = features.iter().map(|feature| (*feature).to_owned()).collect();
+        Protocol {
+            min_reader_version: 1,
+            min_writer_version: version,
+            reader_features: None,
+            writer_features: (version == 7).then_some(features),
+        }
+    }
+
+    #[test_case(4, &[], &[], None; "legacy version whose features are not used")]
+    #[test_case(4, &[], &[("delta.constraints.positive", "x > 0")], Some("checkConstraints"))]
+    #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
+    #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], Some("changeDataFeed"))]
+    #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], Some("columnMapping"))]
+    #[test_case(7, &["icebergCompatV2"], &[], Some("icebergCompatV2"))]
+    #[test_case(7, &["fromTheFuture"], &[], Some("fromTheFuture"))]
+    #[test_case(8, &[], &[], Some("writer version 8"))]
+    fn append_is_refused_by_feature(
+        version: i32,
+        features: &[&str],
+        properties: &[(&str, &str)],
+        refused: Option<&str>,
+    ) {
+        let outcome = check_writable(
+            "t",
+            &protocol(version, features),
+            &metadata("{}", properties),
+            WriteOperation::Append,
+        );
+        let feature = outcome.err().map(|error| match error {
+            Error::UnsupportedFeature { feature, .. } => feature,
+            other => panic!("unexpected {other}"),
+        });
+        assert_eq!(feature.as_deref(), refused);
+    }
+
+    #[test]
+    fn append_only_tables_refuse_changes_and_take_appends() {
+        let metadata = metadata("{}", &[("delta.appendOnly", "true")]);
+        let protocol = protocol(7, &["appendOnly"]);
+        assert!(check_writable("t", &protocol, &metadata, WriteOperation::Append).is_ok());
+        assert!(check_writable("t", &protocol, &metadata, WriteOperation::ChangeRows).is_err());
+    }
+
+    #[test]
+    fn unknown_property_names_the_nearest() {
+        let properties = BTreeMap::from([("delta.checkpointIntervall".to_owned(), "5".to_owned())]);
+        let error = check_properties(&properties).expect_err("unknown");
+        assert!(
+            error.to_string().contains("`delta.checkpointInterval`"),
+            "{error}"
+        );
+    }
+}

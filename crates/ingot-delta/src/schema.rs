@@ -1,0 +1,204 @@
+//! Arrow types to Delta types: which can be stored, and as what.
+//!
+//! Delta knows one type for what Arrow has several of: `string` is Utf8, never a view, a dictionary or a large
+//! string; timestamps are microseconds. Source: Delta protocol, "Primitive Types"; the conversion to Delta's
+//! JSON is the kernel's.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
+};
+use delta_kernel::engine::arrow_conversion::TryFromArrow;
+use delta_kernel::schema::StructType;
+
+use crate::{Error, Result};
+
+/// Returns the schema that a Delta table has for rows of `schema`: same names, nullability and comments, types
+/// replaced by those that Delta stores.
+///
+/// # Errors
+/// `InvalidArgument`, naming the column and the type, for a type that Delta lacks, and for columns whose names
+/// differ in case only.
+pub fn storable_schema(schema: &Schema) -> Result<SchemaRef> {
+    let fields = storable_fields(schema.fields(), "")?;
+    Ok(Arc::new(Schema::new_with_metadata(
+        fields,
+        schema.metadata().clone(),
+    )))
+}
+
+/// Returns the type that Delta stores for `data_type`; `None` when there is none.
+///
+/// Unsigned integers become the next larger signed type, because Delta has no unsigned ones.
+pub fn storable_type(data_type: &DataType) -> Option<DataType> {
+    storable(data_type, "").ok()
+}
+
+/// Writes a schema of storable types as Delta's JSON.
+pub(crate) fn schema_string(schema: &Schema) -> Result<String> {
+    let fields = StructType::try_from_arrow(schema).map_err(|source| Error::Arrow {
+        action: "convert the schema to Delta's",
+        source,
+    })?;
+    serde_json::to_string(&fields).map_err(|error| Error::Internal {
+        message: format!("schema does not serialize: {error}"),
+    })
+}
+
+/// Says if a column of this type, at any depth, is a timestamp without time zone.
+pub(crate) fn holds_timestamp_ntz(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(_, None) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| holds_timestamp_ntz(field.data_type())),
+        DataType::List(field) | DataType::Map(field, _) => holds_timestamp_ntz(field.data_type()),
+        _ => false,
+    }
+}
+
+fn storable_fields(fields: &Fields, parent: &str) -> Result<Fields> {
+    let mut seen = HashSet::new();
+    let mut storable = Vec::with_capacity(fields.len());
+    for field in fields {
+        let path = if parent.is_empty() {
+            field.name().clone()
+        } else {
+            format!("{parent}.{}", field.name())
+        };
+        if !seen.insert(field.name().to_lowercase()) {
+            return Err(invalid(format!(
+                "column `{path}` stands twice in the schema; names differ by more than case"
+            )));
+        }
+        storable.push(storable_field(field, &path)?);
+    }
+    Ok(storable.into())
+}
+
+fn storable_field(field: &Field, path: &str) -> Result<FieldRef> {
+    let data_type = storable(field.data_type(), path)?;
+    let stored = Field::new(field.name(), data_type, field.is_nullable());
+    Ok(Arc::new(stored.with_metadata(field.metadata().clone())))
+}
+
+fn storable(data_type: &DataType, path: &str) -> Result<DataType> {
+    let list = |item: &FieldRef| Ok(DataType::List(storable_field(item, path)?));
+    match data_type {
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Date32
+        | DataType::Utf8
+        | DataType::Binary => Ok(data_type.clone()),
+        DataType::UInt8 => Ok(DataType::Int16),
+        DataType::UInt16 => Ok(DataType::Int32),
+        DataType::UInt32 => Ok(DataType::Int64),
+        DataType::UInt64 => Ok(DataType::Decimal128(20, 0)),
+        DataType::Float16 => Ok(DataType::Float32),
+        DataType::Date64 => Ok(DataType::Date32),
+        DataType::LargeUtf8 | DataType::Utf8View => Ok(DataType::Utf8),
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Ok(DataType::Binary),
+        DataType::Dictionary(_, value) => storable(value, path),
+        DataType::RunEndEncoded(_, values) => storable(values.data_type(), path),
+        DataType::Timestamp(_, None) => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::Timestamp(_, Some(_)) => Ok(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale)
+            if *precision <= DECIMAL128_MAX_PRECISION && *scale >= 0 =>
+        {
+            Ok(DataType::Decimal128(*precision, *scale))
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => list(item),
+        DataType::Struct(fields) => Ok(DataType::Struct(storable_fields(fields, path)?)),
+        DataType::Map(entries, _) => {
+            let DataType::Struct(pair) = entries.data_type() else {
+                return Err(no_type(data_type, path));
+            };
+            let pair = pair
+                .iter()
+                .map(|field| storable_field(field, path))
+                .collect::<Result<Vec<_>>>()?;
+            let entries = Field::new(entries.name(), DataType::Struct(pair.into()), false);
+            Ok(DataType::Map(Arc::new(entries), false))
+        }
+        _ => Err(no_type(data_type, path)),
+    }
+}
+
+fn no_type(data_type: &DataType, path: &str) -> Error {
+    invalid(format!(
+        "column `{path}` has type {data_type}, which Delta cannot store; cast it"
+    ))
+}
+
+fn invalid(message: String) -> Error {
+    Error::InvalidArgument { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(DataType::Utf8View, DataType::Utf8)]
+    #[test_case(DataType::UInt32, DataType::Int64)]
+    #[test_case(
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8View)),
+        DataType::Utf8
+    )]
+    #[test_case(
+        DataType::Timestamp(TimeUnit::Nanosecond, Some("+01:00".into())),
+        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+    )]
+    fn storable_type_of(arrow: DataType, delta: DataType) {
+        assert_eq!(storable_type(&arrow), Some(delta));
+    }
+
+    #[test]
+    fn types_delta_lacks_are_refused_by_column_and_type() {
+        let inner = Field::new(
+            "d",
+            DataType::Interval(arrow::datatypes::IntervalUnit::DayTime),
+            true,
+        );
+        let schema = Schema::new(vec![Field::new("s", DataType::Struct(vec![inner].into()), true)]);
+        let error = storable_schema(&schema).expect_err("no interval in Delta");
+        assert!(
+            error.to_string().contains("column `s.d` has type Interval"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_that_differ_in_case_only_are_refused() {
+        let schema = Schema::new(vec![
+            Field::new("Id", DataType::Int64, true),
+            Field::new("id", DataType::Int64, true),
+        ]);
+        let error = storable_schema(&schema).expect_err("twice the same");
+        assert!(error.to_string().contains("`id` stands twice"), "{error}");
+    }
+
+    #[test]
+    fn schema_string_keeps_comments_and_nullability() {
+        let field = Field::new("id", DataType::Int64, false)
+            .with_metadata([("comment".to_owned(), "the key".to_owned())].into());
+        let text = schema_string(&Schema::new(vec![field])).expect("converts");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(json["fields"][0]["type"], "long");
+        assert_eq!(json["fields"][0]["nullable"], false);
+        assert_eq!(json["fields"][0]["metadata"]["comment"], "the key");
+    }
+}

@@ -1,0 +1,98 @@
+//! Makes a batch what the table's files hold: the table's types, and no null where none may be.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+
+use crate::schema::storable_type;
+use crate::{Error, Result};
+
+/// Returns `batch` with exactly the table's types.
+///
+/// # Errors
+/// `InvalidArgument` when the columns are not the table's by number, order, name (any case) and type;
+/// `NullInNotNull` for a null in a column that cannot be null.
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() != schema.fields().len() {
+        return Err(Error::InvalidArgument {
+            message: format!(
+                "rows have {} columns, the table has {}",
+                batch.num_columns(),
+                schema.fields().len()
+            ),
+        });
+    }
+    let given = batch.schema_ref().fields();
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for ((field, given), column) in schema.fields().iter().zip(given).zip(batch.columns()) {
+        if !field.name().eq_ignore_ascii_case(given.name()) {
+            return Err(Error::InvalidArgument {
+                message: format!(
+                    "column `{}` stands where the table has `{}`",
+                    given.name(),
+                    field.name()
+                ),
+            });
+        }
+        let column = convert(column, field)?;
+        check_nulls(&column, field, field.name())?;
+        columns.push(column);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|source| Error::Arrow {
+        action: "give rows the table's schema",
+        source,
+    })
+}
+
+fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    let (given, wanted) = (column.data_type(), field.data_type());
+    if given == wanted {
+        return Ok(Arc::clone(column));
+    }
+    let stored = storable_type(given);
+    if !stored.is_some_and(|stored| stored.equals_datatype(wanted)) {
+        return Err(Error::InvalidArgument {
+            message: format!(
+                "column `{}` has type {given}, the table has {wanted}",
+                field.name()
+            ),
+        });
+    }
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(column, wanted, &options).map_err(|source| Error::Arrow {
+        action: "convert a column to the table's type",
+        source,
+    })
+}
+
+fn check_nulls(column: &ArrayRef, field: &Field, path: &str) -> Result<()> {
+    if !field.is_nullable() && column.logical_null_count() > 0 {
+        return Err(Error::NullInNotNull {
+            column: path.to_owned(),
+        });
+    }
+    let DataType::Struct(fields) = field.data_type() else {
+        return Ok(());
+    };
+    let values = column.as_struct();
+    for (child, values) in fields.iter().zip(values.columns()) {
+        // Arrow itself refuses a null child of a struct that is there.
+        check_nulls_below(values, child, path)?;
+    }
+    Ok(())
+}
+
+fn check_nulls_below(column: &ArrayRef, field: &Field, parent: &str) -> Result<()> {
+    match field.data_type() {
+        DataType::Struct(_) if field.is_nullable() => {
+            check_nulls(column, field, &format!("{parent}.{}", field.name()))
+        }
+        _ => Ok(()),
+    }
+}

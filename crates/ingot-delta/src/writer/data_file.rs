@@ -1,0 +1,194 @@
+//! One Parquet file that is being written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use ingot_common::clock;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use uuid::Uuid;
+
+use super::statistics::{FileStatistics, IndexedColumns};
+use crate::{Add, DeltaTable, Error, Result, partition};
+
+/// Level 1 is 24 % smaller than snappy for 18 % more CPU, and higher levels gain little (measured on lineitem).
+const ZSTD_LEVEL: i32 = 1;
+
+/// Encoded bytes of a row group after which it is written out, whatever its rows.
+const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+
+/// What all files of one writer have in common.
+#[derive(Debug)]
+pub(super) struct FileFormat {
+    schema: SchemaRef,
+    indexed: IndexedColumns,
+    properties: WriterProperties,
+    begun: AtomicU64,
+}
+
+impl FileFormat {
+    /// `schema` is that of the files, without partition columns.
+    pub fn new(
+        schema: SchemaRef,
+        indexed: IndexedColumns,
+        row_group_rows_max: usize,
+        created_by: &str,
+    ) -> Result<Self> {
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::Internal {
+            message: error.to_string(),
+        })?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(row_group_rows_max))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+            .set_created_by(created_by.to_owned())
+            .build();
+        Ok(Self {
+            schema,
+            indexed,
+            properties,
+            begun: AtomicU64::new(0),
+        })
+    }
+}
+
+/// A file with rows in it that is not complete yet.
+pub(super) struct DataFile {
+    sequence: u64,
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    action_path: String,
+    partition_values: BTreeMap<String, Option<String>>,
+    writer: AsyncArrowWriter<BufWriter>,
+    statistics: FileStatistics,
+}
+
+impl DataFile {
+    /// Begins a file in `folder`, which is relative to the table's root and ends with a slash, or is empty.
+    pub fn begin(
+        table: &DeltaTable,
+        format: &FileFormat,
+        folder: &str,
+        partition_values: BTreeMap<String, Option<String>>,
+    ) -> Result<Self> {
+        let sequence = format.begun.fetch_add(1, Ordering::Relaxed);
+        let relative = format!("{folder}part-{sequence:05}-{}-c000.zstd.parquet", Uuid::new_v4());
+        let action_path = partition::action_path(&relative);
+        let path = table.file_path(&action_path)?;
+        let (store, _) = table.store();
+        let object = BufWriter::new(Arc::clone(&store), path.clone());
+        let options = ArrowWriterOptions::new()
+            .with_properties(format.properties.clone())
+            .with_skip_arrow_metadata(true);
+        let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&format.schema), options)
+            .map_err(|source| failed("begin", &path, source))?;
+        Ok(Self {
+            sequence,
+            store,
+            path,
+            action_path,
+            partition_values,
+            writer,
+            statistics: FileStatistics::new(&format.schema, &format.indexed),
+        })
+    }
+
+    /// Returns the place of this file among those of its writer.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns the compressed size so far, with an estimate for the open row group.
+    pub fn bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Adds rows.
+    pub async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.statistics.update(rows);
+        let written = self.writer.write(rows).await;
+        written.map_err(|source| failed("write", &self.path, source))?;
+        Ok(())
+    }
+
+    /// Completes the file; it is on disk when this returns.
+    pub async fn close(mut self, data_change: bool) -> Result<Add> {
+        let finished = self.writer.finish().await;
+        finished.map_err(|source| failed("complete", &self.path, source))?;
+        Ok(Add {
+            path: self.action_path,
+            partition_values: self.partition_values,
+            size: i64::try_from(self.writer.bytes_written()).unwrap_or(i64::MAX),
+            modification_time: clock::now_ms(),
+            data_change,
+            stats: Some(self.statistics.to_json()),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        })
+    }
+
+    /// Gives the file up. What the store holds of it is deleted if the store lets us.
+    pub async fn abort(self) {
+        drop(self.writer);
+        delete_one(&self.store, &self.path).await;
+    }
+}
+
+/// Deletes files that nothing refers to. One that cannot be deleted stays for VACUUM.
+pub(super) async fn delete(table: &DeltaTable, files: &[Add]) {
+    let (store, _) = table.store();
+    for file in files {
+        if let Ok(path) = table.file_path(&file.path) {
+            delete_one(&store, &path).await;
+        }
+    }
+}
+
+async fn delete_one(store: &Arc<dyn ObjectStore>, path: &Path) {
+    match store.delete(path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => tracing::warn!(%path, %error, "unreferenced file stays until VACUUM"),
+    }
+}
+
+/// Keeps a store's failure a store's failure, so that a full disk is not taken for a bad file.
+fn failed(action: &'static str, path: &Path, source: ParquetError) -> Error {
+    let path = path.to_string();
+    let ParquetError::External(inner) = source else {
+        return Error::Parquet { action, path, source };
+    };
+    // The buffer wraps what the store says into `io::Error`.
+    let inner = match inner.downcast::<std::io::Error>() {
+        Ok(error) => {
+            let kind = error.kind();
+            error
+                .into_inner()
+                .unwrap_or_else(|| Box::new(std::io::Error::from(kind)))
+        }
+        Err(inner) => inner,
+    };
+    match inner.downcast::<object_store::Error>() {
+        Ok(source) => Error::Store {
+            action,
+            path,
+            source: *source,
+        },
+        Err(inner) => Error::Parquet {
+            action,
+            path,
+            source: ParquetError::External(inner),
+        },
+    }
+}
