@@ -179,6 +179,7 @@ async fn merge_once(
     if staged.is_none() && touched.is_empty() && merge.app_transactions.is_empty() {
         return Ok((
             CommitOutcome::Committed {
+                version: snapshot.version(),
                 snapshot: Arc::clone(&snapshot),
             },
             MergeMetrics::default(),
