@@ -31,6 +31,7 @@ use url::Url;
 
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
 pub use self::registry::DeltaTables;
+use crate::action::DeletionVectorDescriptor;
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
@@ -195,6 +196,13 @@ impl DeltaTable {
             None => format!("{}/{decoded}", self.root),
         };
         Path::parse(path).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// Returns the rows of a data file, ascending from 0, that its deletion vector deletes.
+    ///
+    /// Source: Delta protocol, "Deletion Vectors".
+    pub async fn deleted_rows(&self, vector: &DeletionVectorDescriptor) -> Result<Vec<u64>> {
+        self.kernel.deleted_rows(vector).await
     }
 
     /// Returns the newest snapshot. Asks the store for newer commits each time, and reads those only.

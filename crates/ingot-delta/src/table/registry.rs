@@ -110,7 +110,7 @@ impl DeltaTables {
     }
 
     /// Returns the store that holds `location`, and the path of `location` in it.
-    pub(crate) fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    pub fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let place = self.place(location)?;
         Ok((place.store, place.root))
     }

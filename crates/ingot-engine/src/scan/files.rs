@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use chrono::DateTime;
 use datafusion::catalog::Session;
@@ -15,6 +15,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
+use ingot_delta::action::DeletionVectorDescriptor;
 use ingot_delta::{Add, DeltaTable, FileIndex, Snapshot};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -203,8 +204,8 @@ async fn partitioned_files(
         let mut file = PartitionedFile::new_from_meta(object_meta(request.table, &add)?);
         file.partition_values = constant_values(layout, &values, *number)?;
         file.statistics = by_file.get(place).cloned();
-        if add.deletion_vector.is_some() {
-            let selection = live_rows(request, &add, *number).await?;
+        if let Some(vector) = &add.deletion_vector {
+            let selection = live_rows(request, vector, *number).await?;
             file = file.with_extension(ParquetRowSelection::new(selection));
         }
         files.push(file);
@@ -240,14 +241,49 @@ fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) 
 }
 
 /// Returns the rows of a file that its deletion vector leaves.
-async fn live_rows(request: &ScanRequest<'_>, add: &Add, number: usize) -> Result<RowSelection> {
-    let _ = deleted_rows;
-    let _ = (add, number, RowSelector::select(0));
-    Err(external(ingot_delta::Error::UnsupportedFeature {
-        location: request.table.location().to_string(),
-        feature: "deletionVectors".to_owned(),
-        operation: "scan",
-    }))
+async fn live_rows(
+    request: &ScanRequest<'_>,
+    vector: &DeletionVectorDescriptor,
+    number: usize,
+) -> Result<RowSelection> {
+    let live = request.index.num_records();
+    if live.is_null(number) {
+        return Err(external(ingot_delta::Error::UnsupportedFeature {
+            location: request.table.location().to_string(),
+            feature: "deletionVectors".to_owned(),
+            operation: "reading a file whose rows the log does not count",
+        }));
+    }
+    let stored = live
+        .value(number)
+        .saturating_add(deleted_rows(request.index, number));
+    let deleted = request.table.deleted_rows(vector).await.map_err(external)?;
+    if deleted.last().is_some_and(|last| *last >= stored) {
+        return Err(external(ingot_delta::Error::CorruptLog {
+            location: request.table.location().to_string(),
+            message: "a deletion vector deletes rows beyond the end of its file".to_owned(),
+        }));
+    }
+    Ok(without_rows(stored, &deleted))
+}
+
+/// Selects the rows of a file of `stored` rows that are not in `deleted`, which ascends and lies within it.
+fn without_rows(stored: u64, deleted: &[u64]) -> RowSelection {
+    let rows = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let mut selectors = Vec::new();
+    let mut next = 0;
+    for row in deleted {
+        if *row > next {
+            selectors.push(RowSelector::select(rows(row - next)));
+        }
+        selectors.push(RowSelector::skip(1));
+        next = row + 1;
+    }
+    if stored > next {
+        selectors.push(RowSelector::select(rows(stored - next)));
+    }
+    // Neighbours of one kind are joined on conversion.
+    RowSelection::from(selectors)
 }
 
 /// Spreads files over at most `partitions` groups of about the same bytes, each a run of neighbours: files
@@ -299,6 +335,20 @@ mod tests {
             sizes(&group_files(files(&[4, 1, 1, 1, 1]), 2)),
             [vec![4], vec![1, 1, 1, 1]]
         );
+    }
+
+    #[test]
+    fn deleted_rows_are_skipped() {
+        let selection = without_rows(6, &[0, 3, 4]);
+        let expected = vec![
+            RowSelector::skip(1),
+            RowSelector::select(2),
+            RowSelector::skip(2),
+            RowSelector::select(1),
+        ];
+        assert_eq!(Vec::from(selection), expected);
+        assert_eq!(without_rows(2, &[0, 1]).row_count(), 0);
+        assert_eq!(without_rows(2, &[]).row_count(), 2);
     }
 
     #[test]
