@@ -6,6 +6,7 @@
 //!                                                       └─ DDL, SHOW, DESCRIBE ──► metastore, Delta log
 //! ```
 
+pub mod codec;
 pub mod engine;
 pub mod error;
 pub mod merge;

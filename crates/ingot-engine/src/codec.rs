@@ -1,0 +1,212 @@
+//! The physical codec: a Delta scan as bytes, so that a plan can run in another process.
+//!
+//! ```text
+//! u32 length of header (little endian) │ header, JSON │ DataFusion's encoding of the file scan
+//! ```
+//!
+//! The receiver reads the same files from its own store: the location is sent, no credentials are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::physical_plan::{
+    AsExecutionPlan, PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use ingot_delta::DeltaTables;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::provider::external;
+use crate::scan::{DeltaScanExec, ScanTarget};
+
+/// Encodes and decodes [`DeltaScanExec`].
+#[derive(Debug)]
+pub struct DeltaCodec {
+    tables: DeltaTables,
+}
+
+impl DeltaCodec {
+    /// Makes a codec whose decoded scans read through `tables`.
+    pub fn new(tables: DeltaTables) -> Self {
+        Self { tables }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    location: Url,
+    version: i64,
+    files: usize,
+    files_pruned: usize,
+    /// By path in the store: the live rows of files with deletion vectors.
+    selections: BTreeMap<String, Vec<Run>>,
+}
+
+/// A run of rows.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    rows: usize,
+    live: bool,
+}
+
+impl PhysicalExtensionCodec for DeltaCodec {
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buffer: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let Some(scan) = node.downcast_ref::<DeltaScanExec>() else {
+            return Err(DataFusionError::NotImplemented(format!(
+                "{} cannot be sent to another process",
+                node.name()
+            )));
+        };
+        let (config, source) = parts(scan.source())?;
+        if !source_schema_is_plain(source) {
+            return Err(DataFusionError::NotImplemented(
+                "a scan that numbers rows cannot be sent to another process".to_owned(),
+            ));
+        }
+        let header = Header {
+            location: scan.location().clone(),
+            version: scan.version(),
+            files: scan.files(),
+            files_pruned: scan.files_pruned(),
+            selections: selections(config),
+        };
+        let header =
+            serde_json::to_vec(&header).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let length = u32::try_from(header.len()).map_err(|_| invalid("header is too long"))?;
+        buffer.extend_from_slice(&length.to_le_bytes());
+        buffer.extend_from_slice(&header);
+        let plan: Arc<dyn ExecutionPlan> = Arc::clone(scan.source()) as _;
+        converter.execution_plan_to_proto(&plan, self)?.try_encode(buffer)
+    }
+
+    fn try_decode(
+        &self,
+        buffer: &[u8],
+        _inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (header, plan) = split(buffer)?;
+        let (store, _) = self.tables.store_for(&header.location).map_err(external)?;
+        let url = ScanTarget::store_url(&header.location)?;
+        context
+            .runtime_env()
+            .register_object_store(url.as_ref(), Arc::clone(&store));
+        let context = PhysicalPlanDecodeContext::new(context, self);
+        let plan = converter.proto_to_execution_plan(&PhysicalPlanNode::try_decode(plan)?, &context)?;
+        let source = plan
+            .downcast_ref::<DataSourceExec>()
+            .ok_or_else(|| invalid("it holds no file scan"))?;
+        let source = with_selections(source, &header.selections)?;
+        let target = ScanTarget {
+            location: header.location,
+            version: header.version,
+            store,
+            files: header.files,
+            files_pruned: header.files_pruned,
+        };
+        Ok(Arc::new(DeltaScanExec::new(Arc::new(target), Arc::new(source))))
+    }
+}
+
+fn parts(source: &DataSourceExec) -> Result<(&FileScanConfig, &ParquetSource)> {
+    source
+        .downcast_to_file_source::<ParquetSource>()
+        .ok_or_else(|| DataFusionError::Internal("a Delta scan reads Parquet files".to_owned()))
+}
+
+fn source_schema_is_plain(source: &ParquetSource) -> bool {
+    use datafusion::datasource::physical_plan::FileSource;
+    source.table_schema().virtual_columns().is_empty()
+}
+
+fn split(buffer: &[u8]) -> Result<(Header, &[u8])> {
+    let (length, rest) = buffer
+        .split_first_chunk::<4>()
+        .ok_or_else(|| invalid("it is cut short"))?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if rest.len() < length {
+        return Err(invalid("it is cut short"));
+    }
+    let (header, plan) = rest.split_at(length);
+    let header =
+        serde_json::from_slice(header).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    Ok((header, plan))
+}
+
+fn selections(config: &FileScanConfig) -> BTreeMap<String, Vec<Run>> {
+    config
+        .file_groups
+        .iter()
+        .flat_map(FileGroup::iter)
+        .filter_map(|file| {
+            let selection = file.extension::<ParquetRowSelection>()?;
+            let runs = selection
+                .selection()
+                .iter()
+                .map(|selector| Run {
+                    rows: selector.row_count,
+                    live: !selector.skip,
+                })
+                .collect();
+            Some((file.path().to_string(), runs))
+        })
+        .collect()
+}
+
+fn with_selections(
+    source: &DataSourceExec,
+    selections: &BTreeMap<String, Vec<Run>>,
+) -> Result<DataSourceExec> {
+    let (config, _) = parts(source)?;
+    if selections.is_empty() {
+        return Ok(source.clone());
+    }
+    let groups = config
+        .file_groups
+        .iter()
+        .map(|group| {
+            let files = group
+                .iter()
+                .map(|file| match selections.get(file.path().as_ref()) {
+                    Some(runs) => file.clone().with_extension(row_selection(runs)),
+                    None => file.clone(),
+                });
+            FileGroup::new(files.collect())
+        })
+        .collect();
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_file_groups(groups)
+        .build();
+    Ok(DataSourceExec::new(Arc::new(config)))
+}
+
+fn row_selection(runs: &[Run]) -> ParquetRowSelection {
+    let selectors: Vec<RowSelector> = runs
+        .iter()
+        .map(|run| match run.live {
+            true => RowSelector::select(run.rows),
+            false => RowSelector::skip(run.rows),
+        })
+        .collect();
+    ParquetRowSelection::new(RowSelection::from(selectors))
+}
+
+fn invalid(reason: &str) -> DataFusionError {
+    DataFusionError::Execution(format!("encoded Delta scan is invalid: {reason}"))
+}
