@@ -165,12 +165,13 @@ impl Demo {
         println!("{}", self.plan.explain(bronze, self.reference.record_count()));
 
         let started = Instant::now();
-        let sent = self.process(stop).await?;
+        let counters = Counters::default();
+        let sent = self.process(&counters, stop).await?;
         println!(
             "sent {sent} records and processed all in {:.1} s",
             started.elapsed().as_secs_f64()
         );
-        let failed = self.report().await?;
+        let failed = self.report(&counters).await?;
         if self.args.keep_running {
             self.keep_running(supervisor, stop).await?;
         } else {
@@ -201,19 +202,17 @@ impl Demo {
     }
 
     /// Sends all records and runs the pipeline until it has taken them all, with progress.
-    async fn process(&self, stop: &CancellationToken) -> Result<u64> {
-        let counters = Counters::default();
+    async fn process(&self, counters: &Counters, stop: &CancellationToken) -> Result<u64> {
         let held: i64 = self.production.skip.iter().sum();
         let to_send = u64::try_from(self.reference.record_count() - held).unwrap_or_default();
         let mut progress = Progress::new(counters.clone(), to_send);
         let work = async {
             let sent = match self.plan {
-                DemoPlan::SendAgainThenProcess => self.send(&counters, stop).await?,
-                DemoPlan::Start | DemoPlan::SendRest { .. } => self.send_and_process(&counters, stop).await?,
+                DemoPlan::SendAgainThenProcess => self.send(counters, stop).await?,
+                DemoPlan::Start | DemoPlan::SendRest { .. } => self.send_and_process(counters, stop).await?,
             };
             // Everything is there now: one triggered update ends when all of it is processed.
-            self.update(Mode::Triggered, &counters, stop.child_token())
-                .await?;
+            self.update(Mode::Triggered, counters, stop.child_token()).await?;
             if stop.is_cancelled() {
                 return Err(Error::Stopped);
             }
@@ -269,16 +268,11 @@ impl Demo {
     }
 
     /// Prints tables and answers; returns how many answers are wrong.
-    async fn report(&self) -> Result<usize> {
+    async fn report(&self, counters: &Counters) -> Result<usize> {
         let reporter = Reporter::new(&self.instance);
         let whole = self.args.limit.is_none();
         let mut failed = reporter.check("rows", &row_checks(&self.reference)).await?;
-        reporter
-            .show(
-                "expectations",
-                "SELECT dataset, expectation, passed_records, failed_records FROM main.pipelines.expectations",
-            )
-            .await?;
+        reporter.expectations(&counters.expectations());
         failed += reporter
             .check("gold answers", &gold_checks(&self.reference, whole))
             .await?;

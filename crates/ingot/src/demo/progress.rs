@@ -19,18 +19,38 @@ pub struct Counters {
     pub sent: Arc<AtomicU64>,
     /// Rows written by this process, by dataset.
     datasets: Arc<Mutex<BTreeMap<String, u64>>>,
+    expectations: Arc<Mutex<ExpectationCounts>>,
 }
+
+/// Rows that passed and failed, by dataset and expectation.
+pub type ExpectationCounts = BTreeMap<(String, String), (u64, u64)>;
 
 impl Counters {
     /// Takes an event of the pipeline into account.
     pub fn observe(&self, event: &PipelineEvent) {
-        if let PipelineEvent::FlowProgress {
-            dataset, rows_out, ..
+        let PipelineEvent::FlowProgress {
+            dataset,
+            rows_out,
+            expectations,
+            ..
         } = event
-        {
-            let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
-            *datasets.entry(dataset.clone()).or_default() += rows_out;
+        else {
+            return;
+        };
+        let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
+        *datasets.entry(dataset.clone()).or_default() += rows_out;
+        let mut counts = self.expectations.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, passed, failed) in expectations {
+            let count = counts.entry((dataset.clone(), name.clone())).or_default();
+            count.0 += passed;
+            count.1 += failed;
         }
+    }
+
+    /// Returns what the expectations counted in this process.
+    pub fn expectations(&self) -> ExpectationCounts {
+        let counts = self.expectations.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.clone()
     }
 
     fn datasets(&self) -> BTreeMap<String, u64> {
@@ -154,9 +174,11 @@ mod tests {
                 dataset: "main.bronze.flights".to_owned(),
                 rows_in: 9,
                 rows_out,
-                expectations: vec![],
+                expectations: vec![("valid".to_owned(), 8, 1)],
             });
         }
+        let counted = counters.expectations();
+        assert_eq!(counted.into_values().collect::<Vec<_>>(), [(16, 2)]);
         let text = line(10, 20, &counters.datasets(), Duration::from_secs(2));
         assert_eq!(text, "sent 10 of 20 (5/s) · main.bronze.flights 7 (4/s)");
     }

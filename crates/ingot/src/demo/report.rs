@@ -1,4 +1,9 @@
 //! What the demo prints at its end, and what it checks.
+//!
+//! Of the example's tables it asks: `bronze.flights_raw` with `topic`, `partition` and `offset`; `silver.flights`
+//! with the data's own column names, and `silver.flights_quarantine`; `gold.carrier_delay` with `carrier`, `flights`
+//! and `mean_arr_delay`; `gold.airport_month` with `month` and `flights`; `gold.dim_aircraft` with `tailnum` and
+//! `carrier`.
 
 use std::sync::Arc;
 
@@ -8,6 +13,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use ingot_common::RequestContext;
 use ingot_common::port::{StatementRequest, StatementService};
 
+use crate::demo::progress::ExpectationCounts;
 use crate::error::{Error, Result};
 use crate::flights::Reference;
 use crate::instance::Instance;
@@ -102,13 +108,13 @@ pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
     let mut checks = vec![
         Check::mean(
             "mean dep_delay, year".to_owned(),
-            "SELECT sum(departure_delay_sum) / sum(departures) FROM main.gold.airport_month".to_owned(),
+            "SELECT avg(dep_delay) FROM main.silver.flights".to_owned(),
             reference.departure_delay.value(),
             whole,
         ),
         Check::mean(
             "mean arr_delay, year".to_owned(),
-            "SELECT sum(arrival_delay_sum) / sum(arrivals) FROM main.gold.carrier_delay".to_owned(),
+            "SELECT avg(arr_delay) FROM main.silver.flights".to_owned(),
             reference.arrival_delay.value(),
             whole,
         ),
@@ -121,9 +127,7 @@ pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
         ));
         checks.push(Check::mean(
             format!("mean dep_delay, month {month}"),
-            format!(
-                "SELECT sum(departure_delay_sum) / sum(departures) FROM main.gold.airport_month WHERE month = {month}"
-            ),
+            format!("SELECT avg(dep_delay) FROM main.silver.flights WHERE month = {month}"),
             group.delay.value(),
             whole,
         ));
@@ -178,6 +182,17 @@ impl Reporter {
             println!("{mark} {:<34} {shown:>20} {expected:>20}", check.question);
         }
         Ok(failed)
+    }
+
+    /// Prints what the expectations counted.
+    pub fn expectations(&self, counts: &ExpectationCounts) {
+        println!("\nexpectations, of the rows processed in this run");
+        if counts.is_empty() {
+            println!("  none were processed");
+        }
+        for ((dataset, name), (passed, failed)) in counts {
+            println!("  {dataset:<34} {name:<34} {passed:>9} passed {failed:>9} failed");
+        }
     }
 
     /// Prints the result of a query as a table.
