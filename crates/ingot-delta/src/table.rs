@@ -41,7 +41,7 @@ use crate::{Error, Operation, Result, Snapshot, Transaction};
 /// starts from its checkpoint.
 const REFRESH_COMMITS_MAX: i64 = 512;
 
-/// Commit files asked for at once, after the first one was found to exist.
+/// Commit files asked for at once: one, and twice as many each time that all were found.
 const REFRESH_READ_AHEAD: i64 = 8;
 
 /// How often a load starts over because files of the log went away under it.
@@ -381,7 +381,7 @@ impl DeltaTable {
                 return Ok(commits);
             }
             next += ahead;
-            ahead = REFRESH_READ_AHEAD;
+            ahead = (ahead * 2).min(REFRESH_READ_AHEAD);
         }
     }
 }

@@ -4,6 +4,7 @@ mod checkpoint;
 mod concurrency;
 mod foreign;
 mod history;
+mod scale;
 mod snapshot;
 mod support;
 mod transaction;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Date32Array, Int64Array};
+use arrow::array::{Date32Array, Int64Array};
 use arrow::datatypes::DataType;
 use ingot_common::{Classify, Kind};
 use ingot_delta::{Error, Snapshot, TimeTravel};
