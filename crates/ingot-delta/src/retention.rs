@@ -39,7 +39,7 @@ pub(crate) fn parse_interval_ms(text: &str) -> Option<i64> {
         Some(rest) => rest.split_whitespace().collect(),
         None => lower.split_whitespace().collect(),
     };
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         return None;
     }
     let mut micros: i64 = 0;
