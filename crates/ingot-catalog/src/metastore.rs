@@ -1,142 +1,145 @@
-//! The metastore's operations. Each is one transaction.
+//! The metastore of one data directory: its database, and the rules that all of its operations share.
+//!
+//! ```text
+//! operation ─► one transaction ─► rows ─► values of `model`
+//!    writes: BEGIN IMMEDIATE, so that a write never fails for a read it began with
+//! ```
+//! The database is synced before an operation returns. Several processes may open the same file; SQLite's lock
+//! orders their writes. Queries keep to SQL that Postgres knows too.
 
+mod catalogs;
+mod row;
+mod schemas;
+mod tables;
+
+use std::borrow::Cow;
 use std::path::Path;
+use std::time::Duration;
 
-use ingot_common::{Identifier, SchemaName, TableName};
+use ingot_common::{Identifier, SchemaName};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 use url::Url;
 
-use crate::Result;
-use crate::model::{CatalogInfo, ColumnInfo, NewTable, Page, SchemaInfo, TableId, TableInfo};
+use crate::{Error, Result};
+
+/// How long a statement waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections of one process.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// Who owns what the metastore makes on its own.
+const SYSTEM_PRINCIPAL: &str = "system";
 
 /// The metastore of one data directory. Cheap to clone. Several processes may open the same one.
 #[derive(Debug, Clone)]
-pub struct Metastore {}
+pub struct Metastore {
+    pool: SqlitePool,
+    tables_root: Url,
+}
 
 impl Metastore {
     /// Opens the SQLite file at `database`, creates or migrates it, and makes catalogs `main` and `system`
     /// and schema `main.default` where they are missing. Managed tables are placed below `tables_root`.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the file was written by a newer version, `Unavailable` when it cannot be opened.
     pub async fn open(database: &Path, tables_root: &Url) -> Result<Self> {
-        let _ = (database, tables_root);
-        todo!()
+        let options = SqliteConnectOptions::new()
+            .filename(database)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .connect_with(options)
+            .await
+            .map_err(|source| Error::Database {
+                action: "open the database",
+                source,
+            })?;
+        let mut tables_root = tables_root.clone();
+        if !tables_root.path().ends_with('/') {
+            tables_root.set_path(&format!("{}/", tables_root.path()));
+        }
+        let metastore = Self { pool, tables_root };
+        metastore.migrate(database).await?;
+        metastore.make_defaults().await?;
+        Ok(metastore)
     }
 
-    pub async fn create_catalog(
-        &self,
-        name: &Identifier,
-        comment: Option<&str>,
-        principal: &str,
-    ) -> Result<CatalogInfo> {
-        let _ = (name, comment, principal);
-        todo!()
-    }
-    pub async fn catalog(&self, name: &Identifier) -> Result<CatalogInfo> {
-        let _ = name;
-        todo!()
-    }
-    pub async fn list_catalogs(&self, page: &Page) -> Result<Vec<CatalogInfo>> {
-        let _ = page;
-        todo!()
-    }
-    /// Drops a catalog; one that holds schemas only with `cascade`. Returns the tables that went with it.
-    pub async fn drop_catalog(
-        &self,
-        name: &Identifier,
-        cascade: bool,
-        principal: &str,
-    ) -> Result<Vec<TableInfo>> {
-        let _ = (name, cascade, principal);
-        todo!()
-    }
-    pub async fn create_schema(
-        &self,
-        name: &SchemaName,
-        comment: Option<&str>,
-        principal: &str,
-    ) -> Result<SchemaInfo> {
-        let _ = (name, comment, principal);
-        todo!()
-    }
-    pub async fn schema(&self, name: &SchemaName) -> Result<SchemaInfo> {
-        let _ = name;
-        todo!()
-    }
-    pub async fn list_schemas(&self, catalog: &Identifier, page: &Page) -> Result<Vec<SchemaInfo>> {
-        let _ = (catalog, page);
-        todo!()
-    }
-    /// Drops a schema; one that holds tables only with `cascade`. Returns the tables that went with it.
-    pub async fn drop_schema(
-        &self,
-        name: &SchemaName,
-        cascade: bool,
-        principal: &str,
-    ) -> Result<Vec<TableInfo>> {
-        let _ = (name, cascade, principal);
-        todo!()
+    /// Says if the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        let answer = sqlx::query("SELECT 1").execute(&self.pool).await;
+        answer.map(drop).map_err(|source| Error::Database {
+            action: "answer",
+            source,
+        })
     }
 
-    /// Takes the name and, for kinds that own files, a fresh folder. Invisible to readers until published.
-    ///
-    /// # Errors
-    /// `AlreadyExists` when a table or a live reservation has the name; a reservation lives 60 s.
-    pub async fn reserve_table(&self, table: &NewTable, principal: &str) -> Result<TableInfo> {
-        let _ = (table, principal);
-        todo!()
+    /// Brings the database to this version's schema. Processes that start at once take turns.
+    async fn migrate(&self, database: &Path) -> Result<()> {
+        let migrator = Migrator::with_migrations(vec![Migration::new(
+            1,
+            Cow::Borrowed("securables"),
+            MigrationType::Simple,
+            include_str!("../migrations/0001_securables.sql").into_sql_str(),
+            false,
+        )]);
+        // SQLite has no lock for migrations: a second process may fail on what the first has just made.
+        let mut outcome = migrator.run(&self.pool).await;
+        for _ in 0..3 {
+            if matches!(
+                outcome,
+                Ok(()) | Err(sqlx::migrate::MigrateError::VersionMissing(_))
+            ) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            outcome = migrator.run(&self.pool).await;
+        }
+        outcome.map_err(|source| Error::Migration {
+            path: database.display().to_string(),
+            source,
+        })
     }
-    /// Makes a reserved table visible.
-    ///
-    /// # Errors
-    /// `NotFound` when the reservation was taken over; the caller's files are garbage then.
-    pub async fn publish_table(&self, id: TableId) -> Result<TableInfo> {
-        let _ = id;
-        todo!()
+
+    async fn make_defaults(&self) -> Result<()> {
+        for name in ["main", "system"] {
+            let name = identifier(name)?;
+            ignore_existing(self.create_catalog(&name, None, SYSTEM_PRINCIPAL).await)?;
+        }
+        let default = SchemaName::new(identifier("main")?, identifier("default")?);
+        ignore_existing(self.create_schema(&default, None, SYSTEM_PRINCIPAL).await)
     }
-    /// Gives a reservation back.
-    pub async fn abandon_table(&self, id: TableId) -> Result<()> {
-        let _ = id;
-        todo!()
+
+    /// Begins a transaction that may write.
+    async fn write(&self, action: &'static str) -> Result<Transaction<'static, Sqlite>> {
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(|source| Error::Database { action, source })
     }
-    /// Makes a view, in one step. With `replace`, takes the place of a view of that name.
-    pub async fn create_view(&self, view: &NewTable, replace: bool, principal: &str) -> Result<TableInfo> {
-        let _ = (view, replace, principal);
-        todo!()
+}
+
+fn ignore_existing<T>(outcome: Result<T>) -> Result<()> {
+    match outcome {
+        Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
-    pub async fn table(&self, name: &TableName) -> Result<TableInfo> {
-        let _ = name;
-        todo!()
-    }
-    pub async fn list_tables(&self, schema: &SchemaName, page: &Page) -> Result<Vec<TableInfo>> {
-        let _ = (schema, page);
-        todo!()
-    }
-    /// Updates what clients see of a table's columns after its schema changed.
-    pub async fn set_columns(&self, id: TableId, columns: &[ColumnInfo], principal: &str) -> Result<()> {
-        let _ = (id, columns, principal);
-        todo!()
-    }
-    /// Updates comment and query text of a view or pipeline dataset.
-    pub async fn set_definition(
-        &self,
-        id: TableId,
-        definition: &str,
-        comment: Option<&str>,
-        principal: &str,
-    ) -> Result<()> {
-        let _ = (id, definition, comment, principal);
-        todo!()
-    }
-    /// Drops a table or view. Files that Ingot owns stay until [`Metastore::dropped_tables`] are purged.
-    pub async fn drop_table(&self, name: &TableName, principal: &str) -> Result<TableInfo> {
-        let _ = (name, principal);
-        todo!()
-    }
-    /// Returns dropped tables whose files still stand, and reservations that expired.
-    pub async fn dropped_tables(&self) -> Result<Vec<TableInfo>> {
-        todo!()
-    }
-    /// Forgets a dropped table after its files were deleted.
-    pub async fn purge_table(&self, id: TableId) -> Result<()> {
-        let _ = id;
-        todo!()
-    }
+}
+
+fn identifier(name: &str) -> Result<Identifier> {
+    Identifier::new(name).map_err(|error| Error::InvalidArgument {
+        message: error.to_string(),
+    })
+}
+
+/// Says if a statement failed because its name is taken.
+fn taken(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation())
 }

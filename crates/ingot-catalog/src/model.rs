@@ -78,6 +78,27 @@ impl TableKind {
     }
 }
 
+/// A text that names no [`TableKind`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of table")]
+pub struct UnknownTableKind(pub String);
+
+impl std::str::FromStr for TableKind {
+    type Err = UnknownTableKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTableKind> {
+        let kinds = [
+            Self::Managed,
+            Self::External,
+            Self::View,
+            Self::StreamingTable,
+            Self::MaterializedView,
+        ];
+        let found = kinds.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| UnknownTableKind(text.to_owned()))
+    }
+}
+
 /// A column as the metastore shows it to clients; the truth of a table's columns is its Delta log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnInfo {
@@ -128,4 +149,14 @@ pub struct Page {
     pub after: Option<String>,
     /// All when `None`.
     pub limit: Option<u32>,
+}
+
+impl Page {
+    pub(crate) fn after(&self) -> &str {
+        self.after.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn limit(&self) -> i64 {
+        self.limit.map_or(i64::MAX, i64::from)
+    }
 }

@@ -1,0 +1,149 @@
+//! Catalogs.
+
+use ingot_common::{Identifier, clock};
+use uuid::Uuid;
+
+use super::{Metastore, row, tables, taken};
+use crate::model::{Audit, CatalogInfo, Page, TableInfo};
+use crate::{Error, Result};
+
+impl Metastore {
+    /// Makes a catalog owned by `principal`.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken.
+    pub async fn create_catalog(
+        &self,
+        name: &Identifier,
+        comment: Option<&str>,
+        principal: &str,
+    ) -> Result<CatalogInfo> {
+        let now = clock::now_ms();
+        let id = Uuid::now_v7();
+        let inserted = sqlx::query(
+            "INSERT INTO catalogs (id, name, comment, properties, owner, created_at, created_by, updated_at, updated_by) \
+             VALUES ($1, $2, $3, '{}', $4, $5, $6, $7, $8)",
+        )
+        .bind(id.to_string())
+        .bind(name.as_str())
+        .bind(comment)
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .execute(&self.pool)
+        .await;
+        match inserted {
+            Ok(_) => Ok(CatalogInfo {
+                id,
+                name: name.clone(),
+                comment: comment.map(str::to_owned),
+                properties: Default::default(),
+                audit: Audit {
+                    owner: principal.to_owned(),
+                    created_at: now,
+                    created_by: principal.to_owned(),
+                    updated_at: now,
+                    updated_by: principal.to_owned(),
+                },
+            }),
+            Err(error) if taken(&error) => Err(Error::AlreadyExists {
+                securable: "catalog",
+                name: name.to_string(),
+            }),
+            Err(source) => Err(Error::Database {
+                action: "create a catalog",
+                source,
+            }),
+        }
+    }
+
+    /// Returns a catalog.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn catalog(&self, name: &Identifier) -> Result<CatalogInfo> {
+        let failed = |source| Error::Database {
+            action: "read a catalog",
+            source,
+        };
+        let found = sqlx::query("SELECT * FROM catalogs WHERE name = $1")
+            .bind(name.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        let found = found.ok_or_else(|| not_found(name))?;
+        row::catalog(&found).map_err(failed)
+    }
+
+    /// Returns catalogs by name.
+    pub async fn list_catalogs(&self, page: &Page) -> Result<Vec<CatalogInfo>> {
+        let failed = |source| Error::Database {
+            action: "list catalogs",
+            source,
+        };
+        let rows = sqlx::query("SELECT * FROM catalogs WHERE name > $1 ORDER BY name LIMIT $2")
+            .bind(page.after())
+            .bind(page.limit())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(row::catalog)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Drops a catalog; one that holds schemas only with `cascade`. Returns the tables that went with it.
+    ///
+    /// # Errors
+    /// `NotFound`; `FailedPrecondition` when it holds schemas and `cascade` is not set.
+    pub async fn drop_catalog(
+        &self,
+        name: &Identifier,
+        cascade: bool,
+        principal: &str,
+    ) -> Result<Vec<TableInfo>> {
+        const ACTION: &str = "drop a catalog";
+        let failed = |source| Error::Database {
+            action: ACTION,
+            source,
+        };
+        let mut transaction = self.write(ACTION).await?;
+        let schemas: i64 = sqlx::query_scalar("SELECT count(*) FROM schemas WHERE catalog_name = $1")
+            .bind(name.as_str())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if schemas > 0 && !cascade {
+            return Err(Error::NotEmpty {
+                securable: "catalog",
+                name: name.to_string(),
+            });
+        }
+        let dropped = tables::drop_all(&mut transaction, name.as_str(), None, principal).await?;
+        sqlx::query("DELETE FROM schemas WHERE catalog_name = $1")
+            .bind(name.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let deleted = sqlx::query("DELETE FROM catalogs WHERE name = $1")
+            .bind(name.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if deleted.rows_affected() == 0 {
+            return Err(not_found(name));
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(dropped)
+    }
+}
+
+fn not_found(name: &Identifier) -> Error {
+    Error::NotFound {
+        securable: "catalog",
+        name: name.to_string(),
+    }
+}

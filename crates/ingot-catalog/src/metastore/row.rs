@@ -1,0 +1,108 @@
+//! Rows to values. A row that does not parse is the metastore's fault, not the caller's.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use ingot_common::{Identifier, SchemaName, TableName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::model::{Audit, CatalogInfo, SchemaInfo, TableId, TableInfo, TableKind};
+
+type Decoded<T> = Result<T, sqlx::Error>;
+
+/// Columns of a catalog, in the order in which [`catalog`] needs none.
+pub(super) fn catalog(row: &SqliteRow) -> Decoded<CatalogInfo> {
+    Ok(CatalogInfo {
+        id: uuid(row, "id")?,
+        name: identifier(row, "name")?,
+        comment: row.try_get("comment")?,
+        properties: properties(row)?,
+        audit: audit(row)?,
+    })
+}
+
+pub(super) fn schema(row: &SqliteRow) -> Decoded<SchemaInfo> {
+    Ok(SchemaInfo {
+        id: uuid(row, "id")?,
+        name: SchemaName::new(identifier(row, "catalog_name")?, identifier(row, "name")?),
+        comment: row.try_get("comment")?,
+        properties: properties(row)?,
+        audit: audit(row)?,
+    })
+}
+
+pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
+    let name = TableName::new(
+        identifier(row, "catalog_name")?,
+        identifier(row, "schema_name")?,
+        identifier(row, "name")?,
+    );
+    let kind: String = row.try_get("kind")?;
+    let definition_catalog: Option<String> = row.try_get("definition_catalog")?;
+    let definition_namespace = match definition_catalog {
+        Some(_) => Some(SchemaName::new(
+            identifier(row, "definition_catalog")?,
+            identifier(row, "definition_schema")?,
+        )),
+        None => None,
+    };
+    Ok(TableInfo {
+        id: TableId(uuid(row, "id")?),
+        name,
+        kind: TableKind::from_str(&kind).map_err(|error| decode("kind", error))?,
+        location: row.try_get("location")?,
+        definition: row.try_get("definition")?,
+        definition_namespace,
+        columns: json(row, "columns")?,
+        comment: row.try_get("comment")?,
+        properties: properties(row)?,
+        audit: audit(row)?,
+    })
+}
+
+/// Writes a value as the JSON of a column.
+pub(super) fn to_json(value: &impl Serialize) -> crate::Result<String> {
+    serde_json::to_string(value).map_err(|error| crate::Error::InvalidArgument {
+        message: format!("value does not serialize: {error}"),
+    })
+}
+
+fn audit(row: &SqliteRow) -> Decoded<Audit> {
+    Ok(Audit {
+        owner: row.try_get("owner")?,
+        created_at: row.try_get("created_at")?,
+        created_by: row.try_get("created_by")?,
+        updated_at: row.try_get("updated_at")?,
+        updated_by: row.try_get("updated_by")?,
+    })
+}
+
+fn properties(row: &SqliteRow) -> Decoded<BTreeMap<String, String>> {
+    json(row, "properties")
+}
+
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Decoded<T> {
+    let text: String = row.try_get(column)?;
+    serde_json::from_str(&text).map_err(|error| decode(column, error))
+}
+
+fn uuid(row: &SqliteRow, column: &'static str) -> Decoded<Uuid> {
+    let text: String = row.try_get(column)?;
+    Uuid::parse_str(&text).map_err(|error| decode(column, error))
+}
+
+fn identifier(row: &SqliteRow, column: &'static str) -> Decoded<Identifier> {
+    let text: String = row.try_get(column)?;
+    Identifier::new(text).map_err(|error| decode(column, error))
+}
+
+fn decode(column: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(error),
+    }
+}

@@ -1,0 +1,159 @@
+//! Schemas.
+
+use ingot_common::{Identifier, SchemaName, clock};
+use uuid::Uuid;
+
+use super::{Metastore, row, tables, taken};
+use crate::model::{Audit, Page, SchemaInfo, TableInfo};
+use crate::{Error, Result};
+
+impl Metastore {
+    /// Makes a schema owned by `principal`.
+    ///
+    /// # Errors
+    /// `NotFound` when the catalog does not exist, `AlreadyExists` when the name is taken.
+    pub async fn create_schema(
+        &self,
+        name: &SchemaName,
+        comment: Option<&str>,
+        principal: &str,
+    ) -> Result<SchemaInfo> {
+        self.catalog(&name.catalog).await?;
+        let now = clock::now_ms();
+        let id = Uuid::now_v7();
+        let inserted = sqlx::query(
+            "INSERT INTO schemas \
+             (id, catalog_name, name, comment, properties, owner, created_at, created_by, updated_at, updated_by) \
+             VALUES ($1, $2, $3, $4, '{}', $5, $6, $7, $8, $9)",
+        )
+        .bind(id.to_string())
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .bind(comment)
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .execute(&self.pool)
+        .await;
+        match inserted {
+            Ok(_) => Ok(SchemaInfo {
+                id,
+                name: name.clone(),
+                comment: comment.map(str::to_owned),
+                properties: Default::default(),
+                audit: Audit {
+                    owner: principal.to_owned(),
+                    created_at: now,
+                    created_by: principal.to_owned(),
+                    updated_at: now,
+                    updated_by: principal.to_owned(),
+                },
+            }),
+            Err(error) if taken(&error) => Err(Error::AlreadyExists {
+                securable: "schema",
+                name: name.to_string(),
+            }),
+            Err(source) => Err(Error::Database {
+                action: "create a schema",
+                source,
+            }),
+        }
+    }
+
+    /// Returns a schema.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn schema(&self, name: &SchemaName) -> Result<SchemaInfo> {
+        let failed = |source| Error::Database {
+            action: "read a schema",
+            source,
+        };
+        let found = sqlx::query("SELECT * FROM schemas WHERE catalog_name = $1 AND name = $2")
+            .bind(name.catalog.as_str())
+            .bind(name.schema.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        let found = found.ok_or_else(|| not_found(name))?;
+        row::schema(&found).map_err(failed)
+    }
+
+    /// Returns the schemas of a catalog by name.
+    ///
+    /// # Errors
+    /// `NotFound` when the catalog does not exist.
+    pub async fn list_schemas(&self, catalog: &Identifier, page: &Page) -> Result<Vec<SchemaInfo>> {
+        self.catalog(catalog).await?;
+        let failed = |source| Error::Database {
+            action: "list schemas",
+            source,
+        };
+        let rows =
+            sqlx::query("SELECT * FROM schemas WHERE catalog_name = $1 AND name > $2 ORDER BY name LIMIT $3")
+                .bind(catalog.as_str())
+                .bind(page.after())
+                .bind(page.limit())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        rows.iter()
+            .map(row::schema)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Drops a schema; one that holds tables only with `cascade`. Returns the tables that went with it.
+    ///
+    /// # Errors
+    /// `NotFound`; `FailedPrecondition` when it holds tables and `cascade` is not set.
+    pub async fn drop_schema(
+        &self,
+        name: &SchemaName,
+        cascade: bool,
+        principal: &str,
+    ) -> Result<Vec<TableInfo>> {
+        const ACTION: &str = "drop a schema";
+        let failed = |source| Error::Database {
+            action: ACTION,
+            source,
+        };
+        let mut transaction = self.write(ACTION).await?;
+        let held: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND state <> 'DROPPED'",
+        )
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if held > 0 && !cascade {
+            return Err(Error::NotEmpty {
+                securable: "schema",
+                name: name.to_string(),
+            });
+        }
+        let (catalog, schema) = (name.catalog.as_str(), name.schema.as_str());
+        let dropped = tables::drop_all(&mut transaction, catalog, Some(schema), principal).await?;
+        let deleted = sqlx::query("DELETE FROM schemas WHERE catalog_name = $1 AND name = $2")
+            .bind(catalog)
+            .bind(schema)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if deleted.rows_affected() == 0 {
+            return Err(not_found(name));
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(dropped)
+    }
+}
+
+fn not_found(name: &SchemaName) -> Error {
+    Error::NotFound {
+        securable: "schema",
+        name: name.to_string(),
+    }
+}

@@ -1,0 +1,470 @@
+//! Tables and views: reserved, published, dropped, purged.
+//!
+//! ```text
+//! (nothing) ─reserve─► CREATING ─publish─► ACTIVE ─drop─► DROPPED ─purge─► (nothing)
+//!                         └─ abandoned, or taken over after its time ──┘
+//! ```
+
+use std::time::Duration;
+
+use ingot_common::{SchemaName, TableName, clock};
+use sqlx::{Sqlite, Transaction};
+use url::Url;
+use uuid::Uuid;
+
+use super::{Metastore, row, taken};
+use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
+use crate::{Error, Result};
+
+/// How long a reservation holds its name. Its holder writes one commit in this time.
+const RESERVATION: Duration = Duration::from_secs(60);
+
+const SELECT_ACTIVE: &str =
+    "SELECT * FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 AND state = 'ACTIVE'";
+
+impl Metastore {
+    /// Takes the name and, for kinds that own files, a fresh folder. Invisible to readers until published.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when a table or a live reservation has the name; a reservation lives 60 s. `NotFound` when
+    /// the schema does not exist. `InvalidArgument` when an external location overlaps another table's.
+    pub async fn reserve_table(&self, table: &NewTable, principal: &str) -> Result<TableInfo> {
+        const ACTION: &str = "reserve a table";
+        self.schema(&table.name.schema_name()).await?;
+        let id = TableId(Uuid::now_v7());
+        let location = self.location(id, table)?;
+        let mut transaction = self.write(ACTION).await?;
+        expire_reservation(&mut transaction, &table.name).await?;
+        if let (Some(location), TableKind::External) = (&location, table.kind) {
+            check_overlap(&mut transaction, location, &self.tables_root).await?;
+        }
+        insert(
+            &mut transaction,
+            id,
+            table,
+            location.as_deref(),
+            "CREATING",
+            principal,
+        )
+        .await?;
+        let info = read(&mut transaction, id, ACTION).await?;
+        commit(transaction, ACTION).await?;
+        Ok(info)
+    }
+
+    /// Makes a reserved table visible.
+    ///
+    /// # Errors
+    /// `NotFound` when the reservation was taken over; the caller's files are garbage then.
+    pub async fn publish_table(&self, id: TableId) -> Result<TableInfo> {
+        const ACTION: &str = "publish a table";
+        let mut transaction = self.write(ACTION).await?;
+        let published = sqlx::query(
+            "UPDATE tables SET state = 'ACTIVE', state_at = $1 WHERE id = $2 AND state = 'CREATING'",
+        )
+        .bind(clock::now_ms())
+        .bind(id.to_string())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+        if published.rows_affected() == 0 {
+            return Err(Error::NotFound {
+                securable: "table reservation",
+                name: id.to_string(),
+            });
+        }
+        let info = read(&mut transaction, id, ACTION).await?;
+        commit(transaction, ACTION).await?;
+        Ok(info)
+    }
+
+    /// Gives a reservation back. What was written at its location is deleted as a dropped table's files are.
+    pub async fn abandon_table(&self, id: TableId) -> Result<()> {
+        let abandoned = sqlx::query(
+            "UPDATE tables SET state = 'DROPPED', state_at = $1 WHERE id = $2 AND state = 'CREATING'",
+        )
+        .bind(clock::now_ms())
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await;
+        abandoned
+            .map(drop)
+            .map_err(|source| database("abandon a table", source))
+    }
+
+    /// Makes a view, in one step. With `replace`, takes the place of a view of that name.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when a table has the name, or a view without `replace`; `NotFound` for the schema.
+    pub async fn create_view(&self, view: &NewTable, replace: bool, principal: &str) -> Result<TableInfo> {
+        const ACTION: &str = "create a view";
+        self.schema(&view.name.schema_name()).await?;
+        let id = TableId(Uuid::now_v7());
+        let mut transaction = self.write(ACTION).await?;
+        expire_reservation(&mut transaction, &view.name).await?;
+        if replace {
+            sqlx::query(
+                "DELETE FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 \
+                 AND state = 'ACTIVE' AND kind = 'VIEW'",
+            )
+            .bind(view.name.catalog.as_str())
+            .bind(view.name.schema.as_str())
+            .bind(view.name.table.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        }
+        insert(&mut transaction, id, view, None, "ACTIVE", principal).await?;
+        let info = read(&mut transaction, id, ACTION).await?;
+        commit(transaction, ACTION).await?;
+        Ok(info)
+    }
+
+    /// Returns a table or view.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name, or it is not published yet.
+    pub async fn table(&self, name: &TableName) -> Result<TableInfo> {
+        const ACTION: &str = "read a table";
+        let found = sqlx::query(SELECT_ACTIVE)
+            .bind(name.catalog.as_str())
+            .bind(name.schema.as_str())
+            .bind(name.table.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        let found = found.ok_or_else(|| not_found(name))?;
+        row::table(&found).map_err(|source| database(ACTION, source))
+    }
+
+    /// Returns the tables and views of a schema by name.
+    ///
+    /// # Errors
+    /// `NotFound` when the schema does not exist.
+    pub async fn list_tables(&self, schema: &SchemaName, page: &Page) -> Result<Vec<TableInfo>> {
+        const ACTION: &str = "list tables";
+        self.schema(schema).await?;
+        let rows = sqlx::query(
+            "SELECT * FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND state = 'ACTIVE' AND name > $3 \
+             ORDER BY name LIMIT $4",
+        )
+        .bind(schema.catalog.as_str())
+        .bind(schema.schema.as_str())
+        .bind(page.after())
+        .bind(page.limit())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+        let tables = rows.iter().map(row::table).collect::<Result<_, _>>();
+        tables.map_err(|source| database(ACTION, source))
+    }
+
+    /// Updates what clients see of a table's columns after its schema changed.
+    ///
+    /// # Errors
+    /// `NotFound` when the table was dropped meanwhile.
+    pub async fn set_columns(&self, id: TableId, columns: &[ColumnInfo], principal: &str) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE tables SET columns = $1, updated_at = $2, updated_by = $3 WHERE id = $4 AND state <> 'DROPPED'",
+        )
+        .bind(row::to_json(&columns)?)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("update a table's columns", source))?;
+        found_one(updated.rows_affected(), id)
+    }
+
+    /// Updates comment and query text of a view or pipeline dataset.
+    ///
+    /// # Errors
+    /// `NotFound` when it was dropped meanwhile.
+    pub async fn set_definition(
+        &self,
+        id: TableId,
+        definition: &str,
+        comment: Option<&str>,
+        principal: &str,
+    ) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE tables SET definition = $1, comment = $2, updated_at = $3, updated_by = $4 \
+             WHERE id = $5 AND state <> 'DROPPED'",
+        )
+        .bind(definition)
+        .bind(comment)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("update a definition", source))?;
+        found_one(updated.rows_affected(), id)
+    }
+
+    /// Drops a table or view. Files that Ingot owns stay until [`Metastore::dropped_tables`] are purged.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn drop_table(&self, name: &TableName, principal: &str) -> Result<TableInfo> {
+        const ACTION: &str = "drop a table";
+        let mut transaction = self.write(ACTION).await?;
+        let found = sqlx::query(SELECT_ACTIVE)
+            .bind(name.catalog.as_str())
+            .bind(name.schema.as_str())
+            .bind(name.table.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        let found = found.ok_or_else(|| not_found(name))?;
+        let info = row::table(&found).map_err(|source| database(ACTION, source))?;
+        retire(&mut transaction, &info, principal).await?;
+        commit(transaction, ACTION).await?;
+        Ok(info)
+    }
+
+    /// Returns dropped tables whose files still stand, and reservations that expired.
+    pub async fn dropped_tables(&self) -> Result<Vec<TableInfo>> {
+        const ACTION: &str = "list dropped tables";
+        let rows = sqlx::query(
+            "SELECT * FROM tables WHERE state = 'DROPPED' OR (state = 'CREATING' AND state_at < $1) ORDER BY id",
+        )
+        .bind(expired_before())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+        let tables = rows.iter().map(row::table).collect::<Result<_, _>>();
+        tables.map_err(|source| database(ACTION, source))
+    }
+
+    /// Forgets a dropped table after its files were deleted.
+    pub async fn purge_table(&self, id: TableId) -> Result<()> {
+        let purged = sqlx::query(
+            "DELETE FROM tables WHERE id = $1 AND (state = 'DROPPED' OR (state = 'CREATING' AND state_at < $2))",
+        )
+        .bind(id.to_string())
+        .bind(expired_before())
+        .execute(&self.pool)
+        .await;
+        purged
+            .map(drop)
+            .map_err(|source| database("purge a table", source))
+    }
+
+    /// Returns where the files of a new table are: given for external tables, made up for those Ingot owns.
+    fn location(&self, id: TableId, table: &NewTable) -> Result<Option<String>> {
+        match (&table.location, table.kind) {
+            (_, TableKind::View) => Ok(None),
+            (Some(location), TableKind::External) => {
+                let url = Url::parse(location).map_err(|error| Error::InvalidArgument {
+                    message: format!("location=`{location}` is not a URL: {error}"),
+                })?;
+                Ok(Some(with_slash(url.as_str())))
+            }
+            (None, TableKind::External) => Err(Error::InvalidArgument {
+                message: format!("external table `{}` needs a location", table.name),
+            }),
+            (Some(_), _) => Err(Error::InvalidArgument {
+                message: format!("table `{}` is managed and takes no location", table.name),
+            }),
+            (None, _) => Ok(Some(format!("{}{id}/", self.tables_root))),
+        }
+    }
+}
+
+/// Drops all tables of a catalog, or of one schema of it.
+pub(super) async fn drop_all(
+    transaction: &mut Transaction<'static, Sqlite>,
+    catalog: &str,
+    schema: Option<&str>,
+    principal: &str,
+) -> Result<Vec<TableInfo>> {
+    const ACTION: &str = "drop tables";
+    let rows = sqlx::query(
+        "SELECT * FROM tables WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3) AND state <> 'DROPPED'",
+    )
+    .bind(catalog)
+    .bind(schema.unwrap_or_default())
+    .bind(schema.unwrap_or_default())
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(|source| database(ACTION, source))?;
+    let tables: Vec<TableInfo> = rows
+        .iter()
+        .map(row::table)
+        .collect::<Result<_, _>>()
+        .map_err(|source| database(ACTION, source))?;
+    for table in &tables {
+        retire(transaction, table, principal).await?;
+    }
+    Ok(tables)
+}
+
+/// Takes a table out of sight: a row without files goes at once, one with files waits for their deletion.
+async fn retire(
+    transaction: &mut Transaction<'static, Sqlite>,
+    table: &TableInfo,
+    principal: &str,
+) -> Result<()> {
+    let retired = if table.kind.owns_files() {
+        sqlx::query("UPDATE tables SET state = 'DROPPED', state_at = $1, updated_by = $2 WHERE id = $3")
+            .bind(clock::now_ms())
+            .bind(principal)
+            .bind(table.id.to_string())
+            .execute(&mut **transaction)
+            .await
+    } else {
+        sqlx::query("DELETE FROM tables WHERE id = $1")
+            .bind(table.id.to_string())
+            .execute(&mut **transaction)
+            .await
+    };
+    retired
+        .map(drop)
+        .map_err(|source| database("drop a table", source))
+}
+
+/// Frees a name whose reservation is past its time.
+async fn expire_reservation(transaction: &mut Transaction<'static, Sqlite>, name: &TableName) -> Result<()> {
+    let expired = sqlx::query(
+        "UPDATE tables SET state = 'DROPPED' WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 \
+         AND state = 'CREATING' AND state_at < $4",
+    )
+    .bind(name.catalog.as_str())
+    .bind(name.schema.as_str())
+    .bind(name.table.as_str())
+    .bind(expired_before())
+    .execute(&mut **transaction)
+    .await;
+    expired
+        .map(drop)
+        .map_err(|source| database("free a reservation", source))
+}
+
+/// Refuses a location inside, above or equal to that of another table, and inside the folder of managed tables.
+async fn check_overlap(
+    transaction: &mut Transaction<'static, Sqlite>,
+    location: &str,
+    managed: &Url,
+) -> Result<()> {
+    if location.starts_with(managed.as_str()) {
+        return Err(Error::InvalidArgument {
+            message: format!("location=`{location}` lies in the folder of managed tables"),
+        });
+    }
+    let others: Vec<(String, String, String, String)> = sqlx::query_as(
+        "SELECT catalog_name, schema_name, name, location FROM tables \
+         WHERE kind = 'EXTERNAL' AND state <> 'DROPPED' AND location IS NOT NULL",
+    )
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(|source| database("compare locations", source))?;
+    let overlapping = others
+        .into_iter()
+        .find(|(_, _, _, other)| other.starts_with(location) || location.starts_with(other.as_str()));
+    match overlapping {
+        None => Ok(()),
+        Some((catalog, schema, name, other)) => Err(Error::InvalidArgument {
+            message: format!(
+                "location=`{location}` overlaps `{other}`, the location of table `{catalog}.{schema}.{name}`"
+            ),
+        }),
+    }
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: TableId,
+    table: &NewTable,
+    location: Option<&str>,
+    state: &str,
+    principal: &str,
+) -> Result<()> {
+    let now = clock::now_ms();
+    let namespace = table.definition_namespace.as_ref();
+    let inserted = sqlx::query(
+        "INSERT INTO tables (id, catalog_name, schema_name, name, kind, state, state_at, location, definition, \
+         definition_catalog, definition_schema, columns, comment, properties, owner, created_at, created_by, \
+         updated_at, updated_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
+    .bind(id.to_string())
+    .bind(table.name.catalog.as_str())
+    .bind(table.name.schema.as_str())
+    .bind(table.name.table.as_str())
+    .bind(table.kind.as_str())
+    .bind(state)
+    .bind(now)
+    .bind(location)
+    .bind(table.definition.as_deref())
+    .bind(namespace.map(|name| name.catalog.as_str()))
+    .bind(namespace.map(|name| name.schema.as_str()))
+    .bind(row::to_json(&table.columns)?)
+    .bind(table.comment.as_deref())
+    .bind(row::to_json(&table.properties)?)
+    .bind(principal)
+    .bind(now)
+    .bind(principal)
+    .bind(now)
+    .bind(principal)
+    .execute(&mut **transaction)
+    .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) if taken(&error) => Err(Error::AlreadyExists {
+            securable: "table",
+            name: table.name.to_string(),
+        }),
+        Err(source) => Err(database("create a table", source)),
+    }
+}
+
+async fn read(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: TableId,
+    action: &'static str,
+) -> Result<TableInfo> {
+    let found = sqlx::query("SELECT * FROM tables WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(|source| database(action, source))?;
+    row::table(&found).map_err(|source| database(action, source))
+}
+
+async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
+    transaction
+        .commit()
+        .await
+        .map_err(|source| database(action, source))
+}
+
+fn found_one(rows: u64, id: TableId) -> Result<()> {
+    if rows > 0 {
+        return Ok(());
+    }
+    Err(Error::NotFound {
+        securable: "table",
+        name: id.to_string(),
+    })
+}
+
+fn expired_before() -> i64 {
+    clock::now_ms() - i64::try_from(RESERVATION.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn with_slash(url: &str) -> String {
+    format!("{}/", url.trim_end_matches('/'))
+}
+
+fn not_found(name: &TableName) -> Error {
+    Error::NotFound {
+        securable: "table",
+        name: name.to_string(),
+    }
+}
+
+fn database(action: &'static str, source: sqlx::Error) -> Error {
+    Error::Database { action, source }
+}
