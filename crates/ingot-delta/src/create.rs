@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::action::Format;
 use crate::log::{Log, PutOutcome};
+use crate::table::LogFiles;
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, features, partition,
     schema,
@@ -27,10 +28,11 @@ impl DeltaTables {
         check_partition_columns(&stored, &table.partition_columns)?;
         features::check_properties(&table.properties)?;
         let (store, root) = self.store_for(location)?;
-        let log = Log::new(store, root, location.clone());
-        if log.read_commit(0).await?.is_some() {
+        // Any version will do: a cleanup may have taken commit 0 of a table that lives on.
+        if LogFiles::any(store.as_ref(), &root.clone().join("_delta_log")).await? {
             return Err(exists(location));
         }
+        let log = Log::new(store, root, location.clone());
         let transaction_id = Uuid::new_v4().to_string();
         let actions = first_commit(&stored, table, &transaction_id, &self.options().engine_info)?;
         let put = log.put_commit(0, &actions).await;

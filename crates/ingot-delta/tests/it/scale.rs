@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use ingot_delta::{CommitOutcome, Operation};
 use serde_json::{Value, json};
 
 use crate::foreign::{ForeignTable, add, metadata, protocol};
@@ -46,6 +47,27 @@ async fn ten_thousand_commits_on_one_handle() {
         begun.elapsed(),
         resident_kib()
     );
+}
+
+/// Commits of one writer, checkpoints and syncs included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn five_thousand_blind_appends() {
+    let foreign = ForeignTable::partitioned();
+    let table = foreign.open().await;
+    let mut begun = Instant::now();
+    for number in 1..=5_000 {
+        let read = table.snapshot().await.expect("snapshot");
+        let mut transaction = table.transaction(read, Operation::new("WRITE"));
+        let file = add(&format!("f{number}"), None, number);
+        transaction.add_files([serde_json::from_value(file["add"].clone()).expect("add")]);
+        let outcome = transaction.commit().await.expect("commit");
+        assert!(matches!(outcome, CommitOutcome::Committed { version, .. } if version == number));
+        if number % 500 == 0 {
+            println!("{number}: {:?} per 500, {} KiB", begun.elapsed(), resident_kib());
+            begun = Instant::now();
+        }
+    }
 }
 
 /// 200,000 files with statistics of 32 columns.

@@ -156,6 +156,20 @@ async fn commits_cleaned_up_by_others_do_not_strand_a_handle() {
 }
 
 #[tokio::test]
+async fn a_table_without_its_first_commit_still_exists() {
+    let foreign = ForeignTable::partitioned();
+    foreign.commit(1, &[]);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    foreign.remove_commits(0..1);
+    let spec = crate::support::spec(crate::support::schema(), &[]);
+    let error = tables()
+        .create(&foreign.location(), spec)
+        .await
+        .expect_err("exists");
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+}
+
+#[tokio::test]
 async fn a_missing_table_is_not_found() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let location = url::Url::from_directory_path(folder.path()).expect("url");
