@@ -1,0 +1,138 @@
+//! Who asks: bearer tokens, or everybody in development.
+
+use std::collections::HashMap;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ingot_common::{Kind, Principal, ServiceError};
+use sha2::{Digest, Sha256};
+
+use crate::Authentication;
+use crate::error::ApiError;
+use crate::state::AppState;
+
+/// Knows who holds which token.
+#[derive(Debug)]
+pub enum Authenticator {
+    /// Principals by the SHA-256 of their token in lower-case hex. Tokens are random, so a hash tells nothing and
+    /// the time of a look-up tells nothing about a token.
+    Tokens(HashMap<String, Principal>),
+    Development(Principal),
+}
+
+impl Authenticator {
+    /// Makes an authenticator of the server's settings.
+    pub fn new(authentication: Authentication) -> Self {
+        match authentication {
+            Authentication::Tokens(tokens) => Self::Tokens(
+                tokens
+                    .into_iter()
+                    .map(|(hash, principal)| (hash, Principal::new(principal)))
+                    .collect(),
+            ),
+            Authentication::Development { principal } => Self::Development(Principal::new(principal)),
+        }
+    }
+
+    /// Returns who sent a request with these headers.
+    ///
+    /// # Errors
+    /// `Unauthenticated` without a token or with an unknown one; `PermissionDenied` in development for a request
+    /// to another host's name.
+    fn principal(&self, headers: &HeaderMap) -> Result<Principal, ServiceError> {
+        match self {
+            Self::Tokens(tokens) => {
+                let token = bearer(headers).ok_or_else(|| {
+                    ServiceError::new(Kind::Unauthenticated, "no bearer token in header `Authorization`")
+                })?;
+                tokens
+                    .get(&hash(token))
+                    .cloned()
+                    .ok_or_else(|| ServiceError::new(Kind::Unauthenticated, "bearer token is not known"))
+            }
+            // A page of another site reaches a loopback server under a name of its own choice (DNS rebinding).
+            Self::Development(principal) if host_is_loopback(headers) => Ok(principal.clone()),
+            Self::Development(_) => Err(ServiceError::new(
+                Kind::PermissionDenied,
+                "development mode answers requests to localhost only",
+            )),
+        }
+    }
+}
+
+/// Lets a request through with its principal as an extension, or answers 401 or 403.
+pub async fn require(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    match state.authenticator.principal(request.headers()) {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Err(error) => {
+            let challenge = error.kind == Kind::Unauthenticated;
+            let mut response = ApiError::from(error).into_response();
+            if challenge {
+                let value = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(WWW_AUTHENTICATE, value);
+            }
+            response
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn hash(token: &str) -> String {
+    let hash = Sha256::digest(token.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn host_is_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = name.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("header"))])
+    }
+
+    #[test_case("Bearer secret", true; "the token")]
+    #[test_case("bearer secret", true; "scheme in lower case")]
+    #[test_case("Bearer other", false; "another token")]
+    #[test_case("Basic secret", false; "another scheme")]
+    #[test_case("secret", false; "no scheme")]
+    fn a_known_token_lets_in(value: &str, expected: bool) {
+        let tokens = vec![(hash("secret"), "ann".to_owned())];
+        let authenticator = Authenticator::new(Authentication::Tokens(tokens));
+        let principal = authenticator.principal(&headers(AUTHORIZATION, value));
+        assert_eq!(principal.is_ok(), expected);
+    }
+
+    #[test_case("127.0.0.1:8080", true; "address")]
+    #[test_case("localhost", true; "name")]
+    #[test_case("[::1]:8080", true; "address of version 6")]
+    #[test_case("evil.example:8080", false; "another name")]
+    #[test_case("10.0.0.1", false; "another address")]
+    fn development_answers_localhost(host: &str, expected: bool) {
+        let principal = "ann".to_owned();
+        let authenticator = Authenticator::new(Authentication::Development { principal });
+        assert_eq!(authenticator.principal(&headers(HOST, host)).is_ok(), expected);
+    }
+}

@@ -1,0 +1,196 @@
+//! Rows as JSON, CSV or an Arrow stream, piece by piece.
+
+use arrow::array::RecordBatch;
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
+
+/// Rows that are encoded at a time: keeps a piece small and the runtime's threads free.
+pub const ROWS_PER_PIECE: usize = 1024;
+
+/// What a client can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// An array of objects keyed by column name; nulls are written.
+    Json,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl Format {
+    /// Chooses by an `Accept` header: the first media type in it that we have; JSON when it is absent or takes
+    /// anything. Returns `None` when it names nothing we have. Quality values are not weighed.
+    pub fn accepted(accept: Option<&str>) -> Option<Self> {
+        let Some(accept) = accept else {
+            return Some(Self::Json);
+        };
+        accept.split(',').find_map(|range| {
+            let media_type = range.split(';').next().unwrap_or_default().trim();
+            match media_type.to_ascii_lowercase().as_str() {
+                "application/json" | "application/*" | "*/*" | "" => Some(Self::Json),
+                "text/csv" | "text/*" => Some(Self::Csv),
+                "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
+                _ => None,
+            }
+        })
+    }
+
+    /// Returns the media type of the answer.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+/// Encodes the batches of one result. Call [`Encoder::batch`] for each, then [`Encoder::finish`].
+pub enum Encoder {
+    Json { rows: bool },
+    Csv { header: bool, schema: SchemaRef },
+    Arrow(Box<StreamWriter<Vec<u8>>>),
+}
+
+impl Encoder {
+    /// Makes an encoder for rows of `schema`.
+    pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, ArrowError> {
+        Ok(match format {
+            Format::Json => Self::Json { rows: false },
+            Format::Csv => Self::Csv {
+                header: true,
+                schema: schema.clone(),
+            },
+            Format::Arrow => Self::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema)?)),
+        })
+    }
+
+    /// Encodes a batch.
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        match self {
+            Self::Json { rows } => json(batch, rows),
+            Self::Csv { header, .. } => csv_rows(batch, header),
+            Self::Arrow(writer) => {
+                writer.write(batch)?;
+                Ok(std::mem::take(writer.get_mut()))
+            }
+        }
+    }
+
+    /// Encodes the end.
+    pub fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
+        match self {
+            Self::Json { rows } => Ok(if *rows {
+                b"\n]\n".to_vec()
+            } else {
+                b"[]\n".to_vec()
+            }),
+            Self::Csv { header, schema } if *header && !schema.fields().is_empty() => {
+                csv_rows(&RecordBatch::new_empty(schema.clone()), header)
+            }
+            Self::Csv { .. } => Ok(Vec::new()),
+            Self::Arrow(writer) => {
+                writer.finish()?;
+                Ok(std::mem::take(writer.get_mut()))
+            }
+        }
+    }
+}
+
+/// One object a line, with commas between.
+fn json(batch: &RecordBatch, rows: &mut bool) -> Result<Vec<u8>, ArrowError> {
+    let mut lines = Vec::new();
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(&mut lines);
+    writer.write(batch)?;
+    writer.finish()?;
+    drop(writer);
+    let mut piece = Vec::with_capacity(lines.len() + batch.num_rows() + 2);
+    // JSON escapes line breaks within strings, so a line is a row.
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        piece.extend_from_slice(if *rows { b",\n" } else { b"[\n" });
+        *rows = true;
+        piece.extend_from_slice(line);
+    }
+    Ok(piece)
+}
+
+fn csv_rows(batch: &RecordBatch, header: &mut bool) -> Result<Vec<u8>, ArrowError> {
+    let mut piece = Vec::new();
+    csv::WriterBuilder::new()
+        .with_header(std::mem::take(header))
+        .build(&mut piece)
+        .write(batch)?;
+    Ok(piece)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use test_case::test_case;
+
+    use super::*;
+
+    fn encoded(format: Format, batches: usize) -> Vec<u8> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("name", DataType::Utf8, true),
+        ]));
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![1, 2])),
+            Arc::new(StringArray::from(vec![Some("a\nb"), None])),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).expect("batch");
+        let mut encoder = Encoder::new(format, &schema).expect("encoder");
+        let mut bytes = Vec::new();
+        for _ in 0..batches {
+            bytes.extend(encoder.batch(&batch).expect("batch"));
+        }
+        bytes.extend(encoder.finish().expect("end"));
+        bytes
+    }
+
+    #[test_case(None, Some(Format::Json); "nothing")]
+    #[test_case(Some("*/*"), Some(Format::Json); "anything")]
+    #[test_case(Some("text/csv"), Some(Format::Csv); "csv")]
+    #[test_case(Some("text/html, application/vnd.apache.arrow.stream;q=0.9"), Some(Format::Arrow); "second")]
+    #[test_case(Some("text/html"), None; "what we lack")]
+    fn accept_chooses(accept: Option<&str>, format: Option<Format>) {
+        assert_eq!(Format::accepted(accept), format);
+    }
+
+    #[test_case(0, 0)]
+    #[test_case(1, 2)]
+    #[test_case(3, 6)]
+    fn json_is_one_array(batches: usize, rows: usize) {
+        let value: serde_json::Value = serde_json::from_slice(&encoded(Format::Json, batches)).expect("JSON");
+        assert_eq!(value.as_array().map(Vec::len), Some(rows));
+    }
+
+    #[test]
+    fn csv_has_one_header() {
+        let text = |batches| String::from_utf8(encoded(Format::Csv, batches)).expect("UTF-8");
+        assert_eq!(text(0), "id,name\n");
+        assert_eq!(text(2), "id,name\n1,\"a\nb\"\n2,\n1,\"a\nb\"\n2,\n");
+    }
+
+    #[test]
+    fn arrow_is_read_back() {
+        let bytes = encoded(Format::Arrow, 3);
+        let reader = arrow::ipc::reader::StreamReader::try_new(bytes.as_slice(), None).expect("stream");
+        assert_eq!(
+            reader
+                .map(|batch| batch.expect("batch").num_rows())
+                .sum::<usize>(),
+            6
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! The server over real HTTP: a real metastore, and rows from a service of the test's own.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its expectation fails"
+)]
+
+mod harness;
+mod protocol;
+mod unity_catalog;
