@@ -216,6 +216,7 @@ fn broken(message: &str) -> ServiceError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Failure {
+    error_code: Option<String>,
     message: Option<String>,
     condition: Option<String>,
     sqlstate: Option<String>,
@@ -226,7 +227,7 @@ async fn failure(response: Response) -> ServiceError {
     let body = response.text().await.unwrap_or_default();
     let failure: Failure = serde_json::from_str(&body).unwrap_or_default();
     ServiceError {
-        kind: kind(status),
+        kind: kind(status, failure.error_code.as_deref()),
         condition: failure.condition,
         sqlstate: failure.sqlstate,
         message: failure
@@ -235,16 +236,23 @@ async fn failure(response: Response) -> ServiceError {
     }
 }
 
-fn kind(status: StatusCode) -> Kind {
-    match status {
-        StatusCode::BAD_REQUEST => Kind::InvalidArgument,
-        StatusCode::UNAUTHORIZED => Kind::Unauthenticated,
-        StatusCode::FORBIDDEN => Kind::PermissionDenied,
-        StatusCode::NOT_FOUND => Kind::NotFound,
-        StatusCode::CONFLICT => Kind::Conflict,
-        StatusCode::TOO_MANY_REQUESTS => Kind::ResourceExhausted,
-        StatusCode::NOT_IMPLEMENTED => Kind::Unsupported,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Kind::Unavailable,
+/// Reverses the server's mapping; an answer without a known code (of a proxy, say) goes by its status.
+fn kind(status: StatusCode, error_code: Option<&str>) -> Kind {
+    match (error_code, status) {
+        (Some("INVALID_ARGUMENT"), _) | (None, StatusCode::BAD_REQUEST) => Kind::InvalidArgument,
+        (Some("FAILED_PRECONDITION"), _) => Kind::FailedPrecondition,
+        (Some("ALREADY_EXISTS"), _) => Kind::AlreadyExists,
+        (Some("ABORTED"), _) | (None, StatusCode::CONFLICT) => Kind::Conflict,
+        (Some("CANCELLED"), _) => Kind::Cancelled,
+        (Some("DATA_LOSS"), _) => Kind::DataLoss,
+        (_, StatusCode::UNAUTHORIZED) => Kind::Unauthenticated,
+        (_, StatusCode::FORBIDDEN) => Kind::PermissionDenied,
+        (_, StatusCode::NOT_FOUND) => Kind::NotFound,
+        (_, StatusCode::TOO_MANY_REQUESTS) => Kind::ResourceExhausted,
+        (_, StatusCode::NOT_IMPLEMENTED) => Kind::Unsupported,
+        (_, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
+            Kind::Unavailable
+        }
         _ => Kind::Internal,
     }
 }
