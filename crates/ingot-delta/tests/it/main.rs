@@ -1,5 +1,11 @@
 //! Behaviour of `ingot-delta` through its public API, on real folders.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test needs and does not get fails the test"
+)]
+
 mod checkpoint;
 mod concurrency;
 mod foreign;
