@@ -34,12 +34,16 @@ use crate::action::DeletionVectorDescriptor;
 use crate::replay::Replay;
 use crate::{Error, Metadata, Protocol, Remove, Result};
 
+/// The root of every store in the kernel's eyes. The kernel sorts the listings of directory buckets, which it
+/// knows by this part of their name, and takes those of other stores to be sorted; not every store's are.
+/// Under the scheme `file` it would look for the table on the local disk.
+const STORE_URL: &str = "store://unordered--x-s3/";
+
 /// A table as the kernel sees it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Kernel {
     engine: Arc<DefaultEngine<TokioBackgroundExecutor>>,
-    /// The table's root as the kernel is told it: the path in the store under the `file` scheme, because for
-    /// that scheme the kernel sorts listings, and not every store does.
+    /// The table's root as the kernel is told it: the path in the store, under [`STORE_URL`].
     root: Url,
     /// The table's true location, for messages.
     location: Url,
@@ -70,7 +74,7 @@ impl Kernel {
         location: Url,
         executor: Arc<TokioBackgroundExecutor>,
     ) -> Result<Self> {
-        let mut url = Url::parse("file:///").map_err(|error| Error::Internal {
+        let mut url = Url::parse(STORE_URL).map_err(|error| Error::Internal {
             message: error.to_string(),
         })?;
         if let Ok(mut segments) = url.path_segments_mut() {

@@ -10,6 +10,7 @@ mod checkpoint;
 mod concurrency;
 mod foreign;
 mod history;
+mod registry;
 mod scale;
 mod snapshot;
 mod support;
