@@ -1,0 +1,59 @@
+//! Tables made through the real write path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::util::pretty::pretty_format_batches;
+use ingot_delta::{
+    CommitOutcome, CreateTable, DeltaTable, DeltaTables, FileWriter, Operation, TablesOptions, WriterOptions,
+};
+use url::Url;
+
+/// Makes a registry that does not wait for the disk.
+pub fn tables() -> DeltaTables {
+    DeltaTables::new(TablesOptions {
+        sync: false,
+        ..TablesOptions::default()
+    })
+}
+
+/// Creates a table in `directory`.
+pub async fn create_table(
+    tables: &DeltaTables,
+    directory: &std::path::Path,
+    schema: SchemaRef,
+    partition_columns: &[&str],
+) -> Arc<DeltaTable> {
+    let location = Url::from_directory_path(directory.join("table")).expect("absolute path");
+    let table = CreateTable {
+        schema,
+        partition_columns: partition_columns.iter().map(|name| (*name).to_owned()).collect(),
+        name: None,
+        description: None,
+        properties: BTreeMap::new(),
+        operation: Operation::new("CREATE TABLE"),
+    };
+    tables.create(&location, table).await.expect("created")
+}
+
+/// Appends each batch in a file (or a file per partition) and a commit of its own.
+pub async fn append(table: &Arc<DeltaTable>, batches: &[RecordBatch]) {
+    for batch in batches {
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let mut writer =
+            FileWriter::new(Arc::clone(table), &snapshot, WriterOptions::default()).expect("writer");
+        writer.write(batch).await.expect("written");
+        let files = writer.close().await.expect("closed");
+        let mut transaction = table.transaction(snapshot, Operation::new("WRITE"));
+        transaction.add_files(files);
+        let outcome = transaction.commit().await.expect("commit");
+        assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+    }
+}
+
+/// Prints rows the way a reader compares them.
+pub fn text(batches: &[RecordBatch]) -> String {
+    pretty_format_batches(batches).expect("printable").to_string()
+}
