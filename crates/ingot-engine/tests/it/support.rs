@@ -6,9 +6,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches;
+use ingot_catalog::Metastore;
+use ingot_common::{Principal, RequestContext};
 use ingot_delta::{
     CommitOutcome, CreateTable, DeltaTable, DeltaTables, FileWriter, Operation, TablesOptions, WriterOptions,
 };
+use ingot_engine::{Engine, EngineOptions, Session};
 use url::Url;
 
 /// Makes a registry that does not wait for the disk.
@@ -56,4 +59,26 @@ pub async fn append(table: &Arc<DeltaTable>, batches: &[RecordBatch]) {
 /// Prints rows the way a reader compares them.
 pub fn text(batches: &[RecordBatch]) -> String {
     pretty_format_batches(batches).expect("printable").to_string()
+}
+
+/// Opens an engine of its own over a data directory: what another process would do.
+pub async fn engine(directory: &std::path::Path) -> Engine {
+    let root = directory.join("tables");
+    std::fs::create_dir_all(&root).expect("directory");
+    let root = Url::from_directory_path(root).expect("absolute path");
+    let metastore = Metastore::open(&directory.join("metastore.db"), &root)
+        .await
+        .expect("metastore");
+    let options = EngineOptions {
+        memory_bytes_max: 256 << 20,
+        spill_directory: directory.join("spill"),
+        target_partitions: 2,
+    };
+    Engine::new(options, metastore, tables()).expect("engine")
+}
+
+/// Opens a session.
+pub fn session(engine: &Engine) -> Session {
+    let context = RequestContext::new(Principal::new("tester"));
+    engine.session(&context).expect("session")
 }

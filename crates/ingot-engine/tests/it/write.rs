@@ -1,0 +1,127 @@
+//! Staging of rows: store assignment, files, failures.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use ingot_common::{Classify, Kind};
+use ingot_delta::{DeltaTable, Operation};
+use ingot_engine::Session;
+use ingot_engine::provider::delta_provider;
+use ingot_engine::write::{align_by_name, commit_append, commit_overwrite, stage_files};
+use tempfile::TempDir;
+
+use crate::support;
+
+async fn open(directory: &TempDir, partition_columns: &[&str]) -> (Session, Arc<DeltaTable>) {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("small", DataType::Int32, false),
+        Field::new("part", DataType::Utf8, true),
+    ]));
+    let engine = support::engine(directory.path()).await;
+    let table = support::create_table(engine.tables(), directory.path(), schema, partition_columns).await;
+    (support::session(&engine), table)
+}
+
+fn rows(values: &[Option<i64>], part: &str) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("SMALL", DataType::Int64, true),
+        Field::new("Part", DataType::Utf8, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(values.to_vec())),
+        Arc::new(StringArray::from(vec![part; values.len()])),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).expect("valid rows")
+}
+
+async fn count(session: &Session, table: &Arc<DeltaTable>) -> usize {
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let provider = delta_provider(Arc::clone(table), snapshot, None);
+    let frame = session.datafusion().read_table(provider).expect("frame");
+    frame
+        .collect()
+        .await
+        .expect("rows")
+        .iter()
+        .map(RecordBatch::num_rows)
+        .sum()
+}
+
+#[tokio::test]
+async fn small_result_makes_one_file_per_partition_of_the_table() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &["part"]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let batches = ["a", "b", "a", "b"].map(|part| rows(&[Some(1), Some(2)], part));
+    let frame = session.datafusion().read_batches(batches).expect("frame");
+    let staged = stage_files(&session, &table, &snapshot, frame)
+        .await
+        .expect("staged");
+    assert_eq!(staged.files.len(), 2);
+    assert_eq!(staged.metrics.get("numFiles"), 2);
+    assert_eq!(staged.metrics.get("numOutputRows"), 8);
+    commit_append(&session, &table, &snapshot, staged, Operation::new("WRITE"))
+        .await
+        .expect("committed");
+    assert_eq!(count(&session, &table).await, 8);
+}
+
+#[tokio::test]
+async fn value_that_does_not_fit_names_its_column_and_leaves_no_file() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    for (value, message) in [(Some(1 << 40), "`small`"), (None, "`small` cannot be null")] {
+        let frame = session
+            .datafusion()
+            .read_batch(rows(&[Some(1), value], "a"))
+            .expect("frame");
+        let error = stage_files(&session, &table, &snapshot, frame)
+            .await
+            .expect_err("refused");
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    let files = std::fs::read_dir(directory.path().join("table")).expect("folder");
+    let left: Vec<_> = files
+        .map(|file| file.expect("entry").file_name())
+        .filter(|name| name != "_delta_log")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn overwrite_replaces_everything() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &[]).await;
+    for values in [vec![Some(1), Some(2), Some(3)], vec![Some(4)]] {
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let frame = session
+            .datafusion()
+            .read_batch(rows(&values, "a"))
+            .expect("frame");
+        let frame = align_by_name(frame, &snapshot).expect("aligned");
+        let staged = stage_files(&session, &table, &snapshot, frame)
+            .await
+            .expect("staged");
+        commit_overwrite(&session, &table, &snapshot, staged, Operation::new("WRITE"))
+            .await
+            .expect("committed");
+    }
+    assert_eq!(count(&session, &table).await, 1);
+}
+
+#[tokio::test]
+async fn unknown_column_is_refused_by_name() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let frame = session
+        .datafusion()
+        .read_batch(rows(&[Some(1)], "a"))
+        .expect("frame");
+    let frame = frame.with_column_renamed("Part", "other").expect("renamed");
+    let error = align_by_name(frame, &snapshot).expect_err("unknown column");
+    assert!(error.to_string().contains("`other`"), "{error}");
+}
