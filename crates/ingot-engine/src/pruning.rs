@@ -13,6 +13,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
@@ -28,9 +29,21 @@ pub(crate) fn decided_by_partition(filter: &Expr, partition_columns: &[String]) 
     !columns.is_empty()
         && !filter.is_volatile()
         && !filter.contains_outer()
+        && !contains_subquery(filter)
         && columns
             .iter()
             .all(|column| partition_columns.iter().any(|name| *name == column.name))
+}
+
+/// A subquery's answer is known only when the query runs.
+fn contains_subquery(filter: &Expr) -> bool {
+    let found = filter.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
+        ))
+    });
+    found.unwrap_or(true)
 }
 
 /// The partition values of a snapshot's files, one row per file.
@@ -107,15 +120,18 @@ pub(crate) fn retain_possible(
     files: Vec<usize>,
     filters: &[Expr],
 ) -> Result<Vec<usize>> {
-    let Some(predicate) = conjunction(filters.iter().cloned()) else {
-        return Ok(files);
-    };
     let schema = DFSchema::try_from(Arc::clone(snapshot.schema()))?;
-    // A filter that no expression on the table's columns stands for (an internal column, a subquery) rules
+    // A filter that is no expression on the table's columns alone (an internal column, a subquery) rules
     // nothing out.
-    let Ok(predicate) = state.create_physical_expr(predicate, &schema) else {
+    let usable = filters
+        .iter()
+        .filter(|filter| !contains_subquery(filter))
+        .filter(|filter| state.create_physical_expr((*filter).clone(), &schema).is_ok())
+        .cloned();
+    let Some(predicate) = conjunction(usable) else {
         return Ok(files);
     };
+    let predicate = state.create_physical_expr(predicate, &schema)?;
     let Some(possible) = possible_files(&predicate, snapshot.schema(), snapshot.partition_columns(), index)
     else {
         return Ok(files);
