@@ -1,15 +1,24 @@
 //! The engine: what all sessions of a process share.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ingot_catalog::Metastore;
 use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
-use ingot_common::{RequestContext, ServiceError};
+use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
 use ingot_delta::DeltaTables;
+use url::Url;
 
-use crate::{Result, Session};
+use crate::session::SessionParts;
+use crate::{Error, Result, Session, table_query};
+
+/// Consumers of memory that an out-of-memory error names.
+const MEMORY_CONSUMERS_NAMED: usize = 5;
 
 /// Limits and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,35 +32,94 @@ pub struct EngineOptions {
 }
 
 /// Runs statements. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Engine {}
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: EngineOptions,
+    metastore: Metastore,
+    tables: DeltaTables,
+    runtime: Arc<RuntimeEnv>,
+    parts: SessionParts,
+    namespace: SchemaName,
+}
 
 impl Engine {
     /// Puts an engine over a metastore and the tables of the process.
     pub fn new(options: EngineOptions, metastore: Metastore, tables: DeltaTables) -> Result<Self> {
-        let _ = (options, metastore, tables);
-        todo!()
+        let pool = FairSpillPool::new(options.memory_bytes_max);
+        let named =
+            std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![
+            options.spill_directory.clone(),
+        ]));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let namespace = SchemaName::new(Identifier::new("main")?, Identifier::new("default")?);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                parts: SessionParts::new(options.target_partitions)?,
+                options,
+                metastore,
+                tables,
+                runtime,
+                namespace,
+            }),
+        })
     }
 
     /// Returns the metastore.
     pub fn metastore(&self) -> &Metastore {
-        todo!()
+        &self.shared.metastore
     }
 
     /// Returns the tables.
     pub fn tables(&self) -> &DeltaTables {
-        todo!()
+        &self.shared.tables
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.shared.runtime
     }
 
     /// Opens a session in catalog `main`, schema `default`.
     pub fn session(&self, context: &RequestContext) -> Result<Session> {
-        let _ = context;
-        todo!()
+        Session::new(
+            self.clone(),
+            &self.shared.parts,
+            context.clone(),
+            self.shared.namespace.clone(),
+        )
     }
 
-    /// Deletes the files of dropped tables. Idempotent; run on start and on a timer.
+    /// Deletes the files of dropped tables. Idempotent; run on start and on a timer. A table whose files cannot
+    /// be deleted now is left for the next time. Returns how many tables went.
     pub async fn purge_dropped_tables(&self) -> Result<usize> {
-        todo!()
+        let mut purged = 0;
+        for table in self.metastore().dropped_tables().await? {
+            if let Some(location) = table.location.as_deref().filter(|_| table.kind.owns_files()) {
+                let location = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
+                if let Err(error) = self.tables().delete(&location).await {
+                    tracing::warn!(table = %table.name, %error, "files of a dropped table stay for now");
+                    continue;
+                }
+            }
+            self.metastore().purge_table(table.id).await?;
+            purged += 1;
+        }
+        Ok(purged)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,8 +130,16 @@ impl StatementService for Engine {
         context: &RequestContext,
         request: StatementRequest,
     ) -> Result<StatementResult, ServiceError> {
-        let _ = (context, request);
-        todo!()
+        let run = async {
+            let session = self.session(context)?;
+            let current = session.namespace();
+            let part = |name: Option<&String>, default: Identifier| name.map_or(Ok(default), Identifier::new);
+            let catalog = part(request.catalog.as_ref(), current.catalog)?;
+            let schema = part(request.schema.as_ref(), current.schema)?;
+            session.use_namespace(&SchemaName::new(catalog, schema)).await?;
+            session.execute(&request.statement).await
+        };
+        cancellable(context, run).await
     }
 
     async fn query_table(
@@ -71,9 +147,25 @@ impl StatementService for Engine {
         context: &RequestContext,
         query: TableQuery,
     ) -> Result<StatementResult, ServiceError> {
-        let _ = (context, query);
-        todo!()
+        let run = async {
+            let session = self.session(context)?;
+            let rows = table_query::plan(&session, &query).await?;
+            session.run(rows).await
+        };
+        cancellable(context, run).await
     }
+}
+
+/// Ends `run` when the request is cancelled.
+async fn cancellable(
+    context: &RequestContext,
+    run: impl Future<Output = Result<StatementResult>>,
+) -> Result<StatementResult, ServiceError> {
+    let outcome = tokio::select! {
+        outcome = run => outcome,
+        () = context.cancellation.cancelled() => Err(Error::Cancelled),
+    };
+    outcome.map_err(|error| ServiceError::from_error(&error))
 }
 
 /// Hands the engine out as the port that front doors know.

@@ -1,7 +1,13 @@
 //! What can go wrong with a statement, in Spark's error conditions.
+//!
+//! DataFusion's errors become conditions here and nowhere else; what has no condition of Spark's is an internal
+//! error with DataFusion's text. Source: Spark, "Error conditions"; Databricks, "SQLSTATE".
 
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use ingot_common::{Classify, Kind};
+use datafusion::sql::sqlparser::parser::ParserError;
+use ingot_common::{Classify, Kind, TableName};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,9 +35,155 @@ pub enum Error {
     Cancelled,
 }
 
+impl Error {
+    /// A statement that cannot be read.
+    pub(crate) fn parse(message: String) -> Self {
+        Self::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "PARSE_SYNTAX_ERROR",
+            sqlstate: "42601",
+            message,
+        }
+    }
+
+    /// A statement that is understood and cannot be run.
+    pub(crate) fn unsupported(message: String) -> Self {
+        Self::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_FEATURE",
+            sqlstate: "0A000",
+            message,
+        }
+    }
+
+    pub(crate) fn internal(message: String) -> Self {
+        Self::Condition {
+            kind: Kind::Internal,
+            condition: "INTERNAL_ERROR",
+            sqlstate: "XX000",
+            message,
+        }
+    }
+
+    pub(crate) fn table_not_found(name: &TableName) -> Self {
+        Self::Condition {
+            kind: Kind::NotFound,
+            condition: "TABLE_OR_VIEW_NOT_FOUND",
+            sqlstate: "42P01",
+            message: format!("the table or view `{name}` cannot be found"),
+        }
+    }
+}
+
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        Self::DataFusion(error)
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(ours) => *ours,
+                Err(inner) => match inner.downcast::<ingot_delta::Error>() {
+                    Ok(delta) => Self::Delta(*delta),
+                    Err(inner) => Self::DataFusion(DataFusionError::External(inner)),
+                },
+            },
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from(*inner),
+            DataFusionError::Collection(errors) => match errors.into_iter().next() {
+                Some(first) => Self::from(first),
+                None => Self::internal("the query failed without a reason".to_owned()),
+            },
+            other => condition(&other).unwrap_or(Self::DataFusion(other)),
+        }
+    }
+}
+
+impl From<ParserError> for Error {
+    fn from(error: ParserError) -> Self {
+        match error {
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+                Self::parse(format!("syntax error: {message}"))
+            }
+            ParserError::RecursionLimitExceeded => {
+                Self::parse("the statement is nested too deeply".to_owned())
+            }
+        }
+    }
+}
+
+/// Finds Spark's condition for an error of DataFusion's.
+fn condition(error: &DataFusionError) -> Option<Error> {
+    let made = |kind, condition, sqlstate, message| {
+        Some(Error::Condition {
+            kind,
+            condition,
+            sqlstate,
+            message,
+        })
+    };
+    match error {
+        DataFusionError::SQL(parse, _) => Some(Error::from(parse.as_ref().clone())),
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let known: Vec<String> = valid_fields
+                    .iter()
+                    .map(|column| format!("`{}`", column.name))
+                    .collect();
+                let message = format!(
+                    "column `{}` cannot be resolved; did you mean one of {}?",
+                    field.name,
+                    known.join(", ")
+                );
+                made(
+                    Kind::InvalidArgument,
+                    "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+                    "42703",
+                    message,
+                )
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let message = format!("reference `{}` is ambiguous", field.name);
+                made(Kind::InvalidArgument, "AMBIGUOUS_REFERENCE", "42704", message)
+            }
+            other => made(
+                Kind::InvalidArgument,
+                "INVALID_SCHEMA",
+                "42K07",
+                other.to_string(),
+            ),
+        },
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::DivideByZero => made(
+                Kind::InvalidArgument,
+                "DIVIDE_BY_ZERO",
+                "22012",
+                "division by zero".to_owned(),
+            ),
+            ArrowError::CastError(message) | ArrowError::ParseError(message) => made(
+                Kind::InvalidArgument,
+                "CAST_INVALID_INPUT",
+                "22018",
+                message.clone(),
+            ),
+            ArrowError::ArithmeticOverflow(message) => made(
+                Kind::InvalidArgument,
+                "ARITHMETIC_OVERFLOW",
+                "22003",
+                message.clone(),
+            ),
+            _ => None,
+        },
+        DataFusionError::Plan(message) if message.starts_with("Invalid function") => made(
+            Kind::InvalidArgument,
+            "UNRESOLVED_ROUTINE",
+            "42883",
+            message.clone(),
+        ),
+        DataFusionError::Plan(message) => {
+            made(Kind::InvalidArgument, "INVALID_SQL", "42000", message.clone())
+        }
+        DataFusionError::NotImplemented(message) => Some(Error::unsupported(message.clone())),
+        DataFusionError::ResourcesExhausted(message) => {
+            made(Kind::ResourceExhausted, "OUT_OF_MEMORY", "53200", message.clone())
+        }
+        _ => None,
     }
 }
 
@@ -44,6 +196,24 @@ impl Classify for Error {
             Self::Name(error) => error.kind(),
             Self::DataFusion(_) => Kind::Internal,
             Self::Cancelled => Kind::Cancelled,
+        }
+    }
+
+    fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Condition { condition, .. } => Some(condition),
+            Self::Catalog(error) => error.condition(),
+            Self::Cancelled => Some("OPERATION_CANCELED"),
+            Self::Delta(_) | Self::Name(_) | Self::DataFusion(_) => None,
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Condition { sqlstate, .. } => Some(sqlstate),
+            Self::Catalog(error) => error.sqlstate(),
+            Self::Cancelled => Some("HY008"),
+            Self::Delta(_) | Self::Name(_) | Self::DataFusion(_) => None,
         }
     }
 }

@@ -9,12 +9,18 @@
 pub mod codec;
 pub mod engine;
 pub mod error;
+pub mod files;
+mod functions;
 pub mod merge;
 pub mod provider;
 mod pruning;
+mod resolve;
 pub mod scan;
 pub mod session;
+mod statement;
 mod statistics;
+mod table_query;
+pub mod types;
 pub mod write;
 
 pub use engine::{Engine, EngineOptions};

@@ -1,0 +1,282 @@
+//! Files as relations: `read_files('path', format => 'csv', header => true)`.
+//!
+//! Source: Databricks SQL, `read_files`; CSV, JSON (an object a line) and Parquet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value};
+use ingot_common::Kind;
+use url::Url;
+
+use crate::{Error, Result, Session, types};
+
+/// The options of `read_files` that are known here.
+const OPTIONS: [&str; 9] = [
+    "format",
+    "header",
+    "sep",
+    "delimiter",
+    "quote",
+    "escape",
+    "nullValue",
+    "schema",
+    "inferSchema",
+];
+
+/// How files are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesOptions {
+    pub format: FilesFormat,
+    /// Columns; found out from the files when `None`.
+    pub schema: Option<SchemaRef>,
+}
+
+/// The format of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilesFormat {
+    Csv(CsvOptions),
+    /// One object a line.
+    Json,
+    Parquet,
+}
+
+/// How CSV is read. Source: Spark, CSV data source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    pub header: bool,
+    pub delimiter: u8,
+    pub quote: u8,
+    pub escape: Option<u8>,
+    /// The text that means null, besides the empty one.
+    pub null_value: Option<String>,
+    /// All columns are strings when `false`.
+    pub infer_types: bool,
+}
+
+impl FilesOptions {
+    /// Reads options by name, in any case. `format` is found out from `path`'s ending when absent.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for unknown options (naming the nearest) and values that do not fit.
+    pub fn from_map(path: &str, options: &BTreeMap<String, String>) -> Result<Self> {
+        let known = |name: &str| OPTIONS.iter().any(|option| option.eq_ignore_ascii_case(name));
+        if let Some(unknown) = options.keys().find(|name| !known(name)) {
+            return Err(invalid(format!(
+                "read_files has no option `{unknown}`; it knows {}",
+                OPTIONS.join(", ")
+            )));
+        }
+        let option = |name: &str| {
+            let found = options.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.as_str())
+        };
+        let flag = |name: &str, default: bool| match option(name) {
+            None => Ok(default),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) => Err(invalid(format!(
+                "option `{name}` is true or false, not `{value}`"
+            ))),
+        };
+        let byte = |name: &str| match option(name).map(str::as_bytes) {
+            None => Ok(None),
+            Some([byte]) => Ok(Some(*byte)),
+            Some(_) => Err(invalid(format!("option `{name}` is one ASCII character"))),
+        };
+        let ending = path.rsplit('.').next().unwrap_or_default();
+        let format = match option("format").unwrap_or(ending).to_lowercase().as_str() {
+            "csv" => FilesFormat::Csv(CsvOptions {
+                header: flag("header", false)?,
+                delimiter: byte("sep")?.or(byte("delimiter")?).unwrap_or(b','),
+                quote: byte("quote")?.unwrap_or(b'"'),
+                escape: byte("escape")?,
+                null_value: option("nullValue").map(str::to_owned),
+                infer_types: flag("inferSchema", true)?,
+            }),
+            "json" => FilesFormat::Json,
+            "parquet" => FilesFormat::Parquet,
+            other => {
+                return Err(invalid(format!(
+                    "read_files reads csv, json and parquet, not `{other}`"
+                )));
+            }
+        };
+        let schema = match option("schema") {
+            None => None,
+            Some(text) => Some(Arc::new(Schema::new(types::parse_columns(text)?))),
+        };
+        Ok(Self { format, schema })
+    }
+}
+
+/// Makes a relation of files (or folders, or globs). Their columns are found out now unless `options` has them.
+///
+/// # Errors
+/// `NotFound` when there is no file.
+pub async fn files_provider(
+    session: &Session,
+    paths: &[Url],
+    options: &FilesOptions,
+) -> Result<Arc<dyn TableProvider>> {
+    let state = session.datafusion().state();
+    let (format, extension): (Arc<dyn FileFormat>, _) = match &options.format {
+        FilesFormat::Csv(csv) => (Arc::new(csv_format(csv)), ""),
+        FilesFormat::Json => (Arc::new(JsonFormat::default()), ""),
+        FilesFormat::Parquet => (
+            Arc::new(ParquetFormat::default().with_force_view_types(false)),
+            "",
+        ),
+    };
+    let listing = ListingOptions::new(format).with_file_extension(extension);
+    let urls = paths
+        .iter()
+        .map(|path| ListingTableUrl::parse(percent_decoded(path)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let named = paths.first().map(Url::to_string).unwrap_or_default();
+    let mut config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(listing);
+    config = match &options.schema {
+        Some(schema) => config.with_schema(Arc::clone(schema)),
+        None => config.infer_schema(&state).await?,
+    };
+    if config
+        .file_schema
+        .as_ref()
+        .is_none_or(|schema| schema.fields().is_empty())
+    {
+        return Err(Error::Condition {
+            kind: Kind::NotFound,
+            condition: "PATH_NOT_FOUND",
+            sqlstate: "42K03",
+            message: format!("path `{named}` does not exist or holds no rows"),
+        });
+    }
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+fn csv_format(options: &CsvOptions) -> CsvFormat {
+    let mut format = CsvFormat::default()
+        .with_has_header(options.header)
+        .with_delimiter(options.delimiter)
+        .with_quote(options.quote)
+        .with_escape(options.escape)
+        .with_newlines_in_values(true);
+    if let Some(text) = &options.null_value {
+        format = format.with_null_regex(Some(format!("^({})?$", regex_escaped(text))));
+    }
+    if !options.infer_types {
+        format = format.with_schema_infer_max_rec(0);
+    }
+    format
+}
+
+fn regex_escaped(text: &str) -> String {
+    let special = |c: char| !c.is_alphanumeric() && c.is_ascii();
+    text.chars()
+        .flat_map(|c| special(c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+/// A call of `read_files` in a query.
+#[derive(Debug)]
+pub(crate) struct FilesRequest {
+    path: Url,
+    options: FilesOptions,
+}
+
+impl FilesRequest {
+    /// Reads the arguments: the path, then options by name.
+    pub fn from_arguments(arguments: &[FunctionArg]) -> Result<Self> {
+        let mut path = None;
+        let mut options = BTreeMap::new();
+        for argument in arguments {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if path.is_none() => {
+                    path = Some(literal(value)?)
+                }
+                FunctionArg::Named {
+                    name,
+                    arg: FunctionArgExpr::Expr(value),
+                    ..
+                } => {
+                    options.insert(name.value.clone(), literal(value)?);
+                }
+                FunctionArg::ExprNamed {
+                    name: Expr::Identifier(name),
+                    arg: FunctionArgExpr::Expr(value),
+                    ..
+                } => {
+                    options.insert(name.value.clone(), literal(value)?);
+                }
+                other => return Err(Error::parse(format!("read_files cannot take `{other}`"))),
+            }
+        }
+        let path = path.ok_or_else(|| Error::parse("read_files needs a path".to_owned()))?;
+        Ok(Self {
+            options: FilesOptions::from_map(&path, &options)?,
+            path: location(&path)?,
+        })
+    }
+
+    pub async fn provider(&self, session: &Session) -> Result<Arc<dyn TableProvider>> {
+        files_provider(session, std::slice::from_ref(&self.path), &self.options).await
+    }
+}
+
+fn literal(value: &Expr) -> Result<String> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => Ok(text.clone()),
+            Value::Number(number, _) => Ok(number.to_string()),
+            Value::Boolean(flag) => Ok(flag.to_string()),
+            other => Err(Error::parse(format!("`{other}` is no option's value"))),
+        },
+        other => Err(Error::parse(format!("`{other}` is no literal"))),
+    }
+}
+
+/// Reads a path or URL; a path is made absolute.
+///
+/// # Errors
+/// `InvalidArgument` for what is neither.
+pub fn location(text: &str) -> Result<Url> {
+    if text.contains("://") {
+        return Url::parse(text).map_err(|error| invalid(format!("`{text}` is no URL: {error}")));
+    }
+    let text = text.strip_prefix("file:").unwrap_or(text);
+    let absolute =
+        std::path::absolute(text).map_err(|error| invalid(format!("`{text}` is no path: {error}")))?;
+    let url = if text.ends_with('/') {
+        Url::from_directory_path(absolute)
+    } else {
+        Url::from_file_path(absolute)
+    };
+    url.map_err(|()| invalid(format!("`{text}` is no path")))
+}
+
+/// Globs are written plainly; a URL has encoded them.
+fn percent_decoded(url: &Url) -> String {
+    match url.to_file_path() {
+        Ok(path) if url.path().ends_with('/') => {
+            format!("{}/", path.display().to_string().trim_end_matches('/'))
+        }
+        Ok(path) => path.display().to_string(),
+        Err(()) => url.to_string(),
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "INVALID_PARAMETER_VALUE",
+        sqlstate: "22023",
+        message,
+    }
+}

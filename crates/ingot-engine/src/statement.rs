@@ -1,0 +1,204 @@
+//! Statements: what is no query is recognised by its first words and run here; one file per family.
+//!
+//! Queries are DataFusion's to parse; commands are parsed by ours over the same tokens, because Databricks' forms
+//! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
+
+mod create_table;
+mod cursor;
+mod describe;
+mod insert;
+mod merge;
+mod namespace;
+mod show;
+mod view;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::DatabricksDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use futures::future::BoxFuture;
+use ingot_common::port::StatementResult;
+
+use self::cursor::Cursor;
+use crate::{Error, Result, Session, resolve};
+
+/// A statement that is parsed and not run yet.
+type Work<'a> = BoxFuture<'a, Result<StatementResult>>;
+
+/// Runs one statement.
+pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
+    // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
+    let work = parse(session, text)?;
+    work.await
+}
+
+fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
+    let mut cursor = Cursor::new(text)?;
+    if cursor.accept("CREATE") {
+        return create(session, &mut cursor);
+    }
+    if cursor.accept("DROP") {
+        return drop_securable(session, &mut cursor);
+    }
+    if cursor.accept("INSERT") {
+        return insert::parse(session, &mut cursor);
+    }
+    if cursor.accept("MERGE") {
+        return merge::parse(session, &mut cursor);
+    }
+    if cursor.accept("DESCRIBE") || cursor.accept("DESC") {
+        return describe::parse(session, &mut cursor);
+    }
+    if cursor.accept("SHOW") {
+        return show::parse(session, &mut cursor);
+    }
+    if cursor.accept("USE") {
+        return namespace::use_namespace(session, &mut cursor);
+    }
+    if cursor.accept("SET") {
+        let result = set(session, &mut cursor);
+        return Ok(Box::pin(async { result }));
+    }
+    for refused in [
+        "DELETE", "UPDATE", "ALTER", "OPTIMIZE", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",
+    ] {
+        if cursor.accept(refused) {
+            return Err(Error::unsupported(format!("{refused} is not supported yet")));
+        }
+    }
+    let query = parse_query(text)?;
+    Ok(Box::pin(async move {
+        let rows = resolve::plan(session, query, &session.namespace()).await?;
+        session.run(rows).await
+    }))
+}
+
+/// Parses a query, or an EXPLAIN of one.
+///
+/// # Errors
+/// `PARSE_SYNTAX_ERROR`, with line and column.
+pub(crate) fn parse_query(text: &str) -> Result<Statement> {
+    let mut statements = Parser::parse_sql(&DatabricksDialect {}, text)?;
+    match (statements.pop(), statements.len()) {
+        (Some(query @ (Statement::Query(_) | Statement::Explain { .. })), 0) => Ok(query),
+        (None, _) => Err(Error::parse("the statement is empty".to_owned())),
+        (Some(_), 0) => Err(Error::parse(format!("not a query: {}", first_words(text)))),
+        (Some(_), more) => Err(Error::parse(format!(
+            "{} statements where one is run at a time",
+            more + 1
+        ))),
+    }
+}
+
+fn first_words(text: &str) -> String {
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let replace = cursor.accept_all(&["OR", "REPLACE"]);
+    if cursor.accept("CATALOG") {
+        return namespace::create_catalog(session, cursor);
+    }
+    if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
+        return namespace::create_schema(session, cursor);
+    }
+    if cursor.accept("VIEW") {
+        return view::create(session, cursor, replace);
+    }
+    let external = cursor.accept("EXTERNAL");
+    if cursor.accept("TABLE") {
+        return create_table::parse(session, cursor, create_table::Mode { replace, external });
+    }
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE or VIEW"))
+}
+
+fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if cursor.accept("CATALOG") {
+        return namespace::drop_catalog(session, cursor);
+    }
+    if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
+        return namespace::drop_schema(session, cursor);
+    }
+    if cursor.accept("TABLE") {
+        return view::drop(session, cursor, view::Dropped::Table);
+    }
+    if cursor.accept("VIEW") {
+        return view::drop(session, cursor, view::Dropped::View);
+    }
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE or VIEW"))
+}
+
+/// `SET`, `SET key`, `SET key = value`. Settings are kept for the session; none changes how it works yet.
+fn set(session: &Session, cursor: &mut Cursor<'_>) -> Result<StatementResult> {
+    let rest = cursor.rest();
+    let mut settings = session.settings();
+    let (key, value) = match rest.split_once('=') {
+        Some((key, value)) => {
+            let (key, value) = (key.trim().to_owned(), value.trim().trim_matches('\'').to_owned());
+            settings.insert(key.clone(), value.clone());
+            (key, value)
+        }
+        None if rest.trim().is_empty() => {
+            let keys = settings.keys().map(String::as_str);
+            let values = settings.values().map(String::as_str);
+            return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
+        }
+        None => {
+            let key = rest.trim().to_owned();
+            let value = settings
+                .get(&key)
+                .cloned()
+                .unwrap_or_else(|| "<undefined>".to_owned());
+            (key, value)
+        }
+    };
+    text_rows(&[("key", vec![key.as_str()]), ("value", vec![value.as_str()])])
+}
+
+/// A result of one batch.
+pub(crate) fn rows(fields: Vec<Field>, columns: Vec<ArrayRef>) -> Result<StatementResult> {
+    let schema = Arc::new(Schema::new(fields));
+    let options =
+        arrow::array::RecordBatchOptions::new().with_row_count(Some(columns.first().map_or(0, |c| c.len())));
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)
+        .map_err(|error| Error::internal(error.to_string()))?;
+    Ok(StatementResult {
+        schema,
+        batches: Box::pin(futures::stream::iter([Ok(batch)])),
+    })
+}
+
+/// A result of text columns.
+pub(crate) fn text_rows(columns: &[(&str, Vec<&str>)]) -> Result<StatementResult> {
+    let fields = columns
+        .iter()
+        .map(|(name, _)| Field::new(*name, arrow::datatypes::DataType::Utf8, true));
+    let arrays = columns.iter().map(|(_, values)| {
+        let array: ArrayRef = Arc::new(arrow::array::StringArray::from(values.clone()));
+        array
+    });
+    rows(fields.collect(), arrays.collect())
+}
+
+/// The result of a statement that gives none.
+pub(crate) fn done() -> Result<StatementResult> {
+    Ok(StatementResult {
+        schema: Arc::new(Schema::empty()),
+        batches: Box::pin(futures::stream::empty()),
+    })
+}
+
+/// The counts that DML gives, as Databricks names them.
+pub(crate) fn counts(counts: &[(&str, i64)]) -> Result<StatementResult> {
+    let fields = counts
+        .iter()
+        .map(|(name, _)| Field::new(*name, arrow::datatypes::DataType::Int64, true));
+    let arrays = counts.iter().map(|(_, count)| {
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![*count]));
+        array
+    });
+    rows(fields.collect(), arrays.collect())
+}

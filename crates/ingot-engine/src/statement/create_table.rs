@@ -1,0 +1,229 @@
+//! `CREATE [OR REPLACE] TABLE`, with or without a query.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::dataframe::DataFrame;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::TableKind;
+use ingot_common::port::StatementResult;
+use ingot_common::{Classify, Kind, TableName};
+use ingot_delta::Operation;
+use ingot_delta::schema::storable_schema;
+
+use super::cursor::Cursor;
+use super::{Work, counts, done};
+use crate::types::parse_type;
+use crate::write::{TableSpec, commit_append, create_table, stage_files};
+use crate::{Error, Result, Session, files};
+
+/// The words before TABLE.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mode {
+    pub replace: bool,
+    pub external: bool,
+}
+
+/// What stands after TABLE.
+#[derive(Debug)]
+struct Definition {
+    name: TableName,
+    if_not_exists: bool,
+    columns: Vec<Field>,
+    partition_columns: Vec<String>,
+    location: Option<String>,
+    comment: Option<String>,
+    properties: BTreeMap<String, String>,
+    query: Option<String>,
+}
+
+/// Parses the statement.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mode) -> Result<Work<'a>> {
+    let definition = definition(session, cursor)?;
+    if mode.external && definition.location.is_none() {
+        return Err(Error::parse("CREATE EXTERNAL TABLE needs a LOCATION".to_owned()));
+    }
+    Ok(Box::pin(run(session, definition, mode)))
+}
+
+/// Runs the statement.
+///
+/// A table made by a query is visible, empty, while the query runs; it is dropped again when the query fails.
+async fn run(session: &Session, definition: Definition, mode: Mode) -> Result<StatementResult> {
+    let query = match &definition.query {
+        Some(query) => Some(session.query(query).await?),
+        None => None,
+    };
+    if mode.replace {
+        drop_existing(session, &definition.name).await?;
+    }
+    let spec = spec(&definition, query.as_ref())?;
+    let existed =
+        definition.if_not_exists && session.engine().metastore().table(&definition.name).await.is_ok();
+    let (_, table) = create_table(session, spec, definition.if_not_exists).await?;
+    let Some(query) = query.filter(|_| !existed) else {
+        return done();
+    };
+    let filled = async {
+        let snapshot = table.snapshot().await?;
+        let staged = stage_files(session, &table, &snapshot, query).await?;
+        let rows = staged.metrics.get("numOutputRows");
+        let operation = Operation::new("CREATE TABLE AS SELECT");
+        commit_append(session, &table, &snapshot, staged, operation).await?;
+        Ok(rows)
+    };
+    match filled.await {
+        Ok(rows) => counts(&[("num_affected_rows", rows), ("num_inserted_rows", rows)]),
+        Err(error) => {
+            let principal = session.context().principal.as_str();
+            session
+                .engine()
+                .metastore()
+                .drop_table(&definition.name, principal)
+                .await?;
+            Err(error)
+        }
+    }
+}
+
+fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> {
+    let if_not_exists = cursor.if_not_exists();
+    let mut definition = Definition {
+        name: cursor.table_name(session)?,
+        if_not_exists,
+        columns: Vec::new(),
+        partition_columns: Vec::new(),
+        location: None,
+        comment: None,
+        properties: BTreeMap::new(),
+        query: None,
+    };
+    if cursor.accept_token(&Token::LParen) {
+        definition.columns = columns(cursor)?;
+    }
+    loop {
+        if cursor.accept("USING") {
+            let format = cursor.name()?;
+            if !format.eq_ignore_ascii_case("delta") {
+                return Err(Error::unsupported(format!(
+                    "tables are stored as DELTA, not as {format}"
+                )));
+            }
+        } else if cursor.accept_all(&["PARTITIONED", "BY"]) {
+            definition.partition_columns = cursor.names_in_parentheses()?;
+        } else if cursor.accept("LOCATION") {
+            definition.location = Some(cursor.string()?);
+        } else if cursor.accept("COMMENT") {
+            definition.comment = Some(cursor.string()?);
+        } else if cursor.accept("TBLPROPERTIES") || cursor.accept("OPTIONS") {
+            definition.properties.extend(cursor.properties()?);
+        } else if cursor.at("CLUSTER") {
+            return Err(Error::unsupported("CLUSTER BY is not supported yet".to_owned()));
+        } else if cursor.accept("AS") || cursor.at("SELECT") || cursor.at("WITH") || cursor.at("VALUES") {
+            definition.query = Some(cursor.query()?.to_string());
+            break;
+        } else {
+            break;
+        }
+    }
+    cursor.end()?;
+    Ok(definition)
+}
+
+fn columns(cursor: &mut Cursor<'_>) -> Result<Vec<Field>> {
+    let mut columns = Vec::new();
+    loop {
+        columns.push(column(cursor)?);
+        if !cursor.accept_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    Ok(columns)
+}
+
+fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
+    let name = cursor.name()?;
+    let data_type = parse_type(&cursor.type_text()?)?;
+    let mut field = Field::new(name, data_type, true);
+    loop {
+        if cursor.accept_all(&["NOT", "NULL"]) {
+            field = field.with_nullable(false);
+        } else if cursor.accept("COMMENT") {
+            let comment = cursor.string()?;
+            field = field.with_metadata([("comment".to_owned(), comment)].into());
+        } else if cursor.at("DEFAULT")
+            || cursor.at("GENERATED")
+            || cursor.at("PRIMARY")
+            || cursor.at("CONSTRAINT")
+        {
+            return Err(Error::unsupported(format!(
+                "column `{}`: defaults, generated columns and constraints are not supported yet",
+                field.name()
+            )));
+        } else {
+            return Ok(field);
+        }
+    }
+}
+
+fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec> {
+    let schema = match (query, definition.columns.is_empty()) {
+        (Some(query), true) => query_schema(query)?,
+        _ => Arc::new(Schema::new(definition.columns.clone())),
+    };
+    let partition_columns = definition
+        .partition_columns
+        .iter()
+        .map(|name| {
+            // Names compare without case; the log keeps the column's own.
+            let found = schema
+                .fields()
+                .iter()
+                .find(|field| field.name().eq_ignore_ascii_case(name));
+            found.map_or_else(|| name.clone(), |field| field.name().clone())
+        })
+        .collect();
+    let location = match &definition.location {
+        Some(location) => Some(files::location(location)?.to_string()),
+        None => None,
+    };
+    Ok(TableSpec {
+        name: definition.name.clone(),
+        kind: if location.is_some() {
+            TableKind::External
+        } else {
+            TableKind::Managed
+        },
+        schema,
+        partition_columns,
+        location,
+        definition: None,
+        comment: definition.comment.clone(),
+        properties: definition.properties.clone(),
+    })
+}
+
+/// Returns the columns that a table made by `query` has: all nullable, as Spark makes them.
+fn query_schema(query: &DataFrame) -> Result<SchemaRef> {
+    let fields = query.schema().fields().iter().map(|field| {
+        // A literal NULL has no type; Spark's void cannot be stored either, and string is what people mean.
+        let data_type = match field.data_type() {
+            DataType::Null => DataType::Utf8,
+            other => other.clone(),
+        };
+        Field::new(field.name(), data_type, true)
+    });
+    Ok(storable_schema(&Schema::new(fields.collect::<Vec<_>>()))?)
+}
+
+/// Makes room for CREATE OR REPLACE. The table that goes loses its history.
+async fn drop_existing(session: &Session, name: &TableName) -> Result<()> {
+    let principal = session.context().principal.as_str();
+    match session.engine().metastore().drop_table(name, principal).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,223 @@
+//! Tokens of a command, read from left to right.
+
+use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query};
+use datafusion::sql::sqlparser::dialect::DatabricksDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_common::TableName;
+
+use crate::{Error, Result, Session};
+
+const DIALECT: DatabricksDialect = DatabricksDialect {};
+
+/// A place in a command. Words compare without case.
+pub(super) struct Cursor<'a> {
+    parser: Parser<'a>,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(text: &str) -> Result<Self> {
+        Ok(Self {
+            parser: Parser::new(&DIALECT).try_with_sql(text)?,
+        })
+    }
+
+    /// Takes `word` if it comes next.
+    pub fn accept(&mut self, word: &str) -> bool {
+        self.accept_all(&[word])
+    }
+
+    /// Takes `words` if all of them come next.
+    pub fn accept_all(&mut self, words: &[&str]) -> bool {
+        let matches = words.iter().enumerate().all(|(n, word)| self.is_word(n, word));
+        if matches {
+            words.iter().for_each(|_| drop(self.parser.next_token()));
+        }
+        matches
+    }
+
+    /// Says if `word` comes next, without taking it.
+    pub fn at(&self, word: &str) -> bool {
+        self.is_word(0, word)
+    }
+
+    fn is_word(&self, n: usize, word: &str) -> bool {
+        match self.parser.peek_nth_token(n).token {
+            Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
+            _ => false,
+        }
+    }
+
+    /// Takes `word`, which must come next.
+    pub fn expect(&mut self, word: &str) -> Result<()> {
+        if self.accept(word) {
+            return Ok(());
+        }
+        Err(self.expected(word))
+    }
+
+    /// Takes `token` if it comes next.
+    pub fn accept_token(&mut self, token: &Token) -> bool {
+        self.parser.consume_token(token)
+    }
+
+    /// Takes `token`, which must come next.
+    pub fn expect_token(&mut self, token: &Token) -> Result<()> {
+        Ok(self.parser.expect_token(token).map(drop)?)
+    }
+
+    /// Takes one name, with or without quotes.
+    pub fn name(&mut self) -> Result<String> {
+        Ok(self.parser.parse_identifier()?.value)
+    }
+
+    pub fn object_name(&mut self) -> Result<ObjectName> {
+        Ok(self.parser.parse_object_name(true)?)
+    }
+
+    /// Takes the name of a table, completed with the session's namespace.
+    pub fn table_name(&mut self, session: &Session) -> Result<TableName> {
+        let name = self.object_name()?;
+        session.resolve(&name)
+    }
+
+    pub fn string(&mut self) -> Result<String> {
+        Ok(self.parser.parse_literal_string()?)
+    }
+
+    pub fn number(&mut self) -> Result<u64> {
+        Ok(self.parser.parse_literal_uint()?)
+    }
+
+    pub fn expr(&mut self) -> Result<Expr> {
+        Ok(self.parser.parse_expr()?)
+    }
+
+    pub fn query(&mut self) -> Result<Box<Query>> {
+        Ok(self.parser.parse_query()?)
+    }
+
+    /// Takes `(a, b)`.
+    pub fn names_in_parentheses(&mut self) -> Result<Vec<String>> {
+        self.expect_token(&Token::LParen)?;
+        let mut names = Vec::new();
+        loop {
+            names.push(self.name()?);
+            if !self.accept_token(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect_token(&Token::RParen)?;
+        Ok(names)
+    }
+
+    /// Takes a type, up to what ends a column's definition, as text.
+    pub fn type_text(&mut self) -> Result<String> {
+        const ENDS: [&str; 7] = [
+            "NOT",
+            "NULL",
+            "COMMENT",
+            "DEFAULT",
+            "GENERATED",
+            "CONSTRAINT",
+            "PRIMARY",
+        ];
+        let mut text = String::new();
+        let mut depth = 0_i32;
+        loop {
+            let next = self.parser.peek_token().token;
+            let outside = depth <= 0;
+            match &next {
+                Token::EOF => break,
+                Token::Comma | Token::RParen if outside => break,
+                Token::Word(word)
+                    if outside && ENDS.iter().any(|end| word.value.eq_ignore_ascii_case(end)) =>
+                {
+                    break;
+                }
+                Token::Lt | Token::LParen => depth += 1,
+                Token::Gt | Token::RParen => depth -= 1,
+                Token::ShiftRight => depth -= 2,
+                _ => {}
+            }
+            text.push_str(&next.to_string());
+            text.push(' ');
+            self.parser.next_token();
+        }
+        if text.is_empty() {
+            return Err(self.expected("a type"));
+        }
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Takes `('key' = 'value', …)`; keys may be dotted names.
+    pub fn properties(&mut self) -> Result<Vec<(String, String)>> {
+        self.expect_token(&Token::LParen)?;
+        let mut properties = Vec::new();
+        loop {
+            let key = match self.parser.peek_token().token {
+                Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => self.string()?,
+                _ => crate::resolve::parts(&self.object_name()?)?.join("."),
+            };
+            self.accept_token(&Token::Eq);
+            let value = match self.parser.next_token().token {
+                Token::SingleQuotedString(text)
+                | Token::DoubleQuotedString(text)
+                | Token::Number(text, _) => text,
+                Token::Word(word) => word.value,
+                other => return Err(Error::parse(format!("`{other}` is no property's value"))),
+            };
+            properties.push((key, value));
+            if !self.accept_token(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect_token(&Token::RParen)?;
+        Ok(properties)
+    }
+
+    /// Takes `IF NOT EXISTS`.
+    pub fn if_not_exists(&mut self) -> bool {
+        self.accept_all(&["IF", "NOT", "EXISTS"])
+    }
+
+    /// Takes `IF EXISTS`.
+    pub fn if_exists(&mut self) -> bool {
+        self.accept_all(&["IF", "EXISTS"])
+    }
+
+    /// Takes everything that is left, as text.
+    pub fn rest(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            let next = self.parser.next_token_no_skip().map(|token| token.token.clone());
+            match next {
+                None | Some(Token::EOF | Token::SemiColon) => return text,
+                Some(token) => text.push_str(&token.to_string()),
+            }
+        }
+    }
+
+    /// Says if the command is over, but for a semicolon.
+    pub fn at_end(&self) -> bool {
+        matches!(self.parser.peek_token().token, Token::EOF | Token::SemiColon)
+    }
+
+    /// Checks that the command is over.
+    pub fn end(&mut self) -> Result<()> {
+        self.accept_token(&Token::SemiColon);
+        if matches!(self.parser.peek_token().token, Token::EOF) {
+            return Ok(());
+        }
+        Err(self.expected("the end of the statement"))
+    }
+
+    /// Makes the error that something else was expected here.
+    pub fn expected(&self, what: &str) -> Error {
+        let found = self.parser.peek_token();
+        match self.parser.expected::<()>(what, found) {
+            Err(error) => error.into(),
+            Ok(()) => Error::parse(format!("expected {what}")),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! `DESCRIBE [TABLE] [EXTENDED]`, `DESCRIBE HISTORY`, `DESCRIBE DETAIL`, `DESCRIBE SCHEMA | CATALOG`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::Field;
+use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_catalog::{TableInfo, TableKind};
+use ingot_common::port::StatementResult;
+use ingot_common::{Identifier, SchemaName, TableName};
+use ingot_delta::{DeltaTable, HistoryEntry};
+use serde_json::Value;
+
+use super::cursor::Cursor;
+use super::namespace::schema_name;
+use super::show::quoted;
+use super::{Work, rows, text_rows};
+use crate::session::identifier;
+use crate::write::type_text;
+use crate::{Result, Session, files, resolve};
+
+/// Parses the statement.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if cursor.accept("HISTORY") {
+        let name = cursor.object_name()?;
+        let limit = match cursor.accept("LIMIT") {
+            true => usize::try_from(cursor.number()?).ok(),
+            false => None,
+        };
+        cursor.end()?;
+        return Ok(Box::pin(history(session, name, limit)));
+    }
+    if cursor.accept("DETAIL") {
+        let name = cursor.object_name()?;
+        cursor.end()?;
+        return Ok(Box::pin(detail(session, name)));
+    }
+    if cursor.accept("CATALOG") {
+        let name = identifier(&cursor.name()?)?;
+        cursor.end()?;
+        return Ok(Box::pin(catalog(session, name)));
+    }
+    if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
+        let name = schema_name(session, &cursor.object_name()?)?;
+        cursor.end()?;
+        return Ok(Box::pin(schema(session, name)));
+    }
+    cursor.accept("TABLE");
+    let extended = cursor.accept("EXTENDED") || cursor.accept("FORMATTED");
+    let name = cursor.table_name(session)?;
+    cursor.end()?;
+    Ok(Box::pin(columns(session, name, extended)))
+}
+
+async fn catalog(session: &Session, name: Identifier) -> Result<StatementResult> {
+    let catalog = session.engine().metastore().catalog(&name).await?;
+    let comment = catalog.comment.unwrap_or_default();
+    let values = vec![name.as_str(), comment.as_str(), catalog.audit.owner.as_str()];
+    text_rows(&[
+        ("info_name", vec!["Catalog Name", "Comment", "Owner"]),
+        ("info_value", values),
+    ])
+}
+
+async fn schema(session: &Session, name: SchemaName) -> Result<StatementResult> {
+    let schema = session.engine().metastore().schema(&name).await?;
+    let comment = schema.comment.unwrap_or_default();
+    let values = vec![
+        name.catalog.as_str(),
+        name.schema.as_str(),
+        comment.as_str(),
+        schema.audit.owner.as_str(),
+    ];
+    let names = vec!["Catalog Name", "Namespace Name", "Comment", "Owner"];
+    text_rows(&[
+        ("database_description_item", names),
+        ("database_description_value", values),
+    ])
+}
+
+async fn columns(session: &Session, name: TableName, extended: bool) -> Result<StatementResult> {
+    let table = session.query(&format!("SELECT * FROM {}", quoted(&name))).await?;
+    let mut lines: Vec<[String; 3]> = Vec::new();
+    let info = session.engine().metastore().table(&name).await?;
+    for field in table.schema().fields() {
+        let listed = info.columns.iter().find(|column| column.name == *field.name());
+        let comment = field.metadata().get("comment").cloned();
+        let comment = comment.or_else(|| listed.and_then(|column| column.comment.clone()));
+        lines.push([
+            field.name().clone(),
+            type_text(field.data_type()),
+            comment.unwrap_or_default(),
+        ]);
+    }
+    if info.kind != TableKind::View {
+        let snapshot = session.open(&info).await?.snapshot().await?;
+        let partitions = snapshot.partition_columns();
+        if !partitions.is_empty() {
+            lines.push(line("# Partition Information", ""));
+            lines.push([
+                "# col_name".to_owned(),
+                "data_type".to_owned(),
+                "comment".to_owned(),
+            ]);
+            let known = lines.clone();
+            lines.extend(
+                partitions
+                    .iter()
+                    .filter_map(|name| known.iter().find(|line| line[0] == *name).cloned()),
+            );
+        }
+    }
+    if extended {
+        lines.extend(extended_lines(&info));
+    }
+    let column = |place: usize| lines.iter().map(|line| line[place].as_str()).collect();
+    text_rows(&[
+        ("col_name", column(0)),
+        ("data_type", column(1)),
+        ("comment", column(2)),
+    ])
+}
+
+fn extended_lines(info: &TableInfo) -> Vec<[String; 3]> {
+    let mut lines = vec![
+        line("", ""),
+        line("# Detailed Table Information", ""),
+        line("Catalog", info.name.catalog.as_str()),
+        line("Database", info.name.schema.as_str()),
+        line("Table", info.name.table.as_str()),
+        line("Owner", &info.audit.owner),
+        line("Created Time", &instant(info.audit.created_at)),
+        line("Type", info.kind.as_str()),
+    ];
+    if let Some(comment) = &info.comment {
+        lines.push(line("Comment", comment));
+    }
+    match &info.definition {
+        Some(definition) => lines.push(line("View Text", definition)),
+        None => lines.push(line("Provider", "delta")),
+    }
+    if let Some(location) = &info.location {
+        lines.push(line("Location", location));
+    }
+    let properties: Vec<String> = info
+        .properties
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    lines.push(line("Table Properties", &format!("[{}]", properties.join(","))));
+    lines
+}
+
+fn line(name: &str, value: &str) -> [String; 3] {
+    [name.to_owned(), value.to_owned(), String::new()]
+}
+
+fn instant(milliseconds: i64) -> String {
+    let instant = chrono::DateTime::from_timestamp_millis(milliseconds);
+    instant
+        .map(|instant| instant.format("%a %b %d %H:%M:%S UTC %Y").to_string())
+        .unwrap_or_default()
+}
+
+/// Opens a table by its name, or by its path (`delta.`/path``).
+async fn open(session: &Session, name: &ObjectName) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
+    if let [format, path] = resolve::parts(name)?.as_slice()
+        && format.eq_ignore_ascii_case("delta")
+        && path.contains('/')
+    {
+        return Ok((
+            None,
+            session.engine().tables().open(&files::location(path)?).await?,
+        ));
+    }
+    let (info, table) = session.open_table(&session.resolve(name)?).await?;
+    Ok((Some(info), table))
+}
+
+async fn history(session: &Session, name: ObjectName, limit: Option<usize>) -> Result<StatementResult> {
+    let (_, table) = open(session, &name).await?;
+    let entries = table.history(limit).await?;
+    let text = |value: fn(&HistoryEntry) -> Option<&String>| -> ArrayRef {
+        Arc::new(entries.iter().map(value).collect::<StringArray>())
+    };
+    let nothing = || -> ArrayRef { Arc::new(StringArray::new_null(entries.len())) };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "version",
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(entry.version))
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        (
+            "timestamp",
+            timestamps(entries.iter().map(|entry| Some(entry.timestamp_ms))),
+        ),
+        ("userId", text(|entry| entry.info.user_id.as_ref())),
+        ("userName", text(|entry| entry.info.user_name.as_ref())),
+        ("operation", text(|entry| entry.info.operation.as_ref())),
+        (
+            "operationParameters",
+            maps(
+                entries
+                    .iter()
+                    .map(|entry| entry.info.operation_parameters.as_ref()),
+            )?,
+        ),
+        ("job", nothing()),
+        ("notebook", nothing()),
+        ("clusterId", nothing()),
+        (
+            "readVersion",
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| entry.info.read_version)
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        (
+            "isolationLevel",
+            text(|entry| entry.info.isolation_level.as_ref()),
+        ),
+        (
+            "isBlindAppend",
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| entry.info.is_blind_append)
+                    .collect::<BooleanArray>(),
+            ),
+        ),
+        (
+            "operationMetrics",
+            maps(entries.iter().map(|entry| entry.info.operation_metrics.as_ref()))?,
+        ),
+        ("userMetadata", text(|entry| entry.info.user_metadata.as_ref())),
+        ("engineInfo", text(|entry| entry.info.engine_info.as_ref())),
+    ];
+    named_rows(columns)
+}
+
+async fn detail(session: &Session, name: ObjectName) -> Result<StatementResult> {
+    let (info, table) = open(session, &name).await?;
+    let detail = table.detail().await?;
+    let text = |value: Option<String>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let name = info.map(|info| info.name.to_string()).or(detail.name);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("format", text(Some("delta".to_owned()))),
+        ("id", text(Some(detail.id))),
+        ("name", text(name)),
+        ("description", text(detail.description)),
+        ("location", text(Some(detail.location))),
+        ("createdAt", timestamps([detail.created_at_ms].into_iter())),
+        (
+            "lastModified",
+            timestamps([Some(detail.last_modified_ms)].into_iter()),
+        ),
+        ("partitionColumns", list(&detail.partition_columns)),
+        ("clusteringColumns", list(&detail.clustering_columns)),
+        ("numFiles", Arc::new(Int64Array::from(vec![detail.num_files]))),
+        (
+            "sizeInBytes",
+            Arc::new(Int64Array::from(vec![detail.size_in_bytes])),
+        ),
+        ("properties", {
+            let properties = detail
+                .properties
+                .iter()
+                .map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+            maps([Some(&properties.collect())].into_iter())?
+        }),
+        (
+            "minReaderVersion",
+            Arc::new(Int32Array::from(vec![detail.min_reader_version])),
+        ),
+        (
+            "minWriterVersion",
+            Arc::new(Int32Array::from(vec![detail.min_writer_version])),
+        ),
+        ("tableFeatures", list(&detail.table_features)),
+    ];
+    named_rows(columns)
+}
+
+fn named_rows(columns: Vec<(&str, ArrayRef)>) -> Result<StatementResult> {
+    let fields = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
+    rows(fields, columns.into_iter().map(|(_, array)| array).collect())
+}
+
+fn timestamps(milliseconds: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let micros = milliseconds.map(|milliseconds| milliseconds.map(|ms| ms.saturating_mul(1000)));
+    Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+fn maps<'a>(
+    values: impl Iterator<Item = Option<&'a std::collections::BTreeMap<String, Value>>>,
+) -> Result<ArrayRef> {
+    let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for value in values {
+        for (key, value) in value.into_iter().flatten() {
+            builder.keys().append_value(key);
+            match value {
+                Value::String(text) => builder.values().append_value(text),
+                other => builder.values().append_value(other.to_string()),
+            }
+        }
+        let appended = builder.append(value.is_some());
+        appended.map_err(|error| crate::Error::internal(error.to_string()))?;
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn list(values: &[String]) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    values
+        .iter()
+        .for_each(|value| builder.values().append_value(value));
+    builder.append(true);
+    Arc::new(builder.finish())
+}

@@ -1,0 +1,180 @@
+//! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, StringArray};
+use arrow::datatypes::{DataType, Field};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::{Page, TableKind};
+use ingot_common::SchemaName;
+
+use super::cursor::Cursor;
+use super::namespace::schema_name;
+use super::{Work, rows, text_rows};
+use crate::session::identifier;
+use crate::{Result, Session};
+
+/// Parses the statement.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if cursor.accept("CATALOGS") {
+        return catalogs(session, cursor);
+    }
+    if cursor.accept("SCHEMAS") || cursor.accept("DATABASES") {
+        return schemas(session, cursor);
+    }
+    if cursor.accept("TABLES") {
+        return tables(session, cursor, false);
+    }
+    if cursor.accept("VIEWS") {
+        return tables(session, cursor, true);
+    }
+    if cursor.accept("COLUMNS") {
+        return columns(session, cursor);
+    }
+    Err(cursor.expected("CATALOGS, SCHEMAS, TABLES, VIEWS or COLUMNS"))
+}
+
+fn catalogs<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let pattern = pattern(cursor)?;
+    cursor.end()?;
+    Ok(Box::pin(async move {
+        let catalogs = session
+            .engine()
+            .metastore()
+            .list_catalogs(&Page::default())
+            .await?;
+        let names = catalogs.iter().map(|catalog| catalog.name.as_str());
+        text_rows(&[("catalog", names.filter(|name| pattern.matches(name)).collect())])
+    }))
+}
+
+fn schemas<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let catalog = match cursor.accept("IN") || cursor.accept("FROM") {
+        true => identifier(&cursor.name()?)?,
+        false => session.namespace().catalog,
+    };
+    let pattern = pattern(cursor)?;
+    cursor.end()?;
+    Ok(Box::pin(async move {
+        let schemas = session
+            .engine()
+            .metastore()
+            .list_schemas(&catalog, &Page::default())
+            .await?;
+        let names = schemas.iter().map(|schema| schema.name.schema.as_str());
+        text_rows(&[(
+            "databaseName",
+            names.filter(|name| pattern.matches(name)).collect(),
+        )])
+    }))
+}
+
+fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Result<Work<'a>> {
+    let schema = in_schema(session, cursor)?;
+    let pattern = pattern(cursor)?;
+    cursor.end()?;
+    Ok(Box::pin(async move {
+        let tables = session
+            .engine()
+            .metastore()
+            .list_tables(&schema, &Page::default())
+            .await?;
+        let shown = |table: &&ingot_catalog::TableInfo| {
+            (!views || table.kind == TableKind::View) && pattern.matches(table.name.table.as_str())
+        };
+        let names: Vec<&str> = tables
+            .iter()
+            .filter(shown)
+            .map(|table| table.name.table.as_str())
+            .collect();
+        let count = names.len();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec![schema.schema.as_str(); count])),
+            Arc::new(StringArray::from(names)),
+            Arc::new(BooleanArray::from(vec![false; count])),
+        ];
+        let (namespace, name) = if views {
+            ("namespace", "viewName")
+        } else {
+            ("database", "tableName")
+        };
+        let fields = vec![
+            Field::new(namespace, DataType::Utf8, false),
+            Field::new(name, DataType::Utf8, false),
+            Field::new("isTemporary", DataType::Boolean, false),
+        ];
+        rows(fields, columns)
+    }))
+}
+
+fn columns<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let _ = cursor.accept("IN") || cursor.accept("FROM");
+    let name = cursor.table_name(session)?;
+    cursor.end()?;
+    Ok(Box::pin(async move {
+        let table = session.query(&format!("SELECT * FROM {}", quoted(&name))).await?;
+        let names = table.schema().fields().iter().map(|field| field.name().as_str());
+        text_rows(&[("col_name", names.collect())])
+    }))
+}
+
+/// Writes a name so that it is read as it is.
+pub(super) fn quoted(name: &ingot_common::TableName) -> String {
+    format!("`{}`.`{}`.`{}`", name.catalog, name.schema, name.table)
+}
+
+fn in_schema(session: &Session, cursor: &mut Cursor<'_>) -> Result<SchemaName> {
+    match cursor.accept("IN") || cursor.accept("FROM") {
+        true => schema_name(session, &cursor.object_name()?),
+        false => Ok(session.namespace()),
+    }
+}
+
+/// Takes `[LIKE] 'pattern'`.
+fn pattern(cursor: &mut Cursor<'_>) -> Result<Pattern> {
+    let like = cursor.accept("LIKE");
+    if like || !(cursor.at_end() || cursor.accept_token(&Token::EOF)) {
+        return Ok(Pattern(Some(cursor.string()?.to_lowercase())));
+    }
+    Ok(Pattern(None))
+}
+
+/// A pattern of SHOW: `*` stands for any text, `|` for alternatives. Source: Databricks, `SHOW TABLES`.
+struct Pattern(Option<String>);
+
+impl Pattern {
+    fn matches(&self, name: &str) -> bool {
+        let Some(pattern) = &self.0 else { return true };
+        pattern
+            .split('|')
+            .any(|pattern| glob(&pattern.replace('%', "*"), name))
+    }
+}
+
+fn glob(pattern: &str, name: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(rest) = name.strip_prefix(before) else {
+        return false;
+    };
+    (0..=rest.len())
+        .filter(|at| rest.is_char_boundary(*at))
+        .any(|at| glob(after, &rest[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("flights*", "flights_raw", true)]
+    #[test_case("*raw", "flights_raw", true)]
+    #[test_case("a|b*", "bcd", true)]
+    #[test_case("flights", "flights_raw", false)]
+    #[test_case("*", "", true)]
+    fn pattern_matches(pattern: &str, name: &str, expected: bool) {
+        assert_eq!(Pattern(Some(pattern.to_owned())).matches(name), expected);
+    }
+}
