@@ -32,7 +32,7 @@ pub(crate) fn decided_by_partition(filter: &Expr, partition_columns: &[String]) 
         && !contains_subquery(filter)
         && columns
             .iter()
-            .all(|column| partition_columns.iter().any(|name| *name == column.name))
+            .all(|column| partition_columns.contains(&column.name))
 }
 
 /// A subquery's answer is known only when the query runs.
@@ -183,7 +183,7 @@ struct FileBounds<'a> {
 
 impl FileBounds<'_> {
     fn partition(&self, column: &Column) -> Option<ArrayRef> {
-        if !self.partition_columns.iter().any(|name| *name == column.name) {
+        if !self.partition_columns.contains(&column.name) {
             return None;
         }
         self.index.partition_values(&column.name)
@@ -255,10 +255,6 @@ impl PruningStatistics for FileBounds<'_> {
         Some(Arc::new(self.stored_rows()))
     }
 
-    #[expect(
-        clippy::mutable_key_type,
-        reason = "the trait's signature; values are not changed"
-    )]
     fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         let partition = self.partition(column)?;
         let mut contained = vec![Some(false); partition.len()];

@@ -1,5 +1,11 @@
 //! The engine's integration tests: one binary, each test in a directory of its own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test needs and does not get fails the test"
+)]
+
 mod merge;
 mod scan;
 mod support;
