@@ -18,6 +18,10 @@ pub fn now_ms() -> i64 {
 }
 
 /// Returns a random number in `0..bound`; 0 when `bound` is 0.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for randomness"
+)]
 pub fn random_below(bound: u64) -> u64 {
     if bound == 0 {
         0

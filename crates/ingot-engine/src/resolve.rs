@@ -238,13 +238,13 @@ enum SpecialRelation {
         name: ObjectName,
         version: Option<Version>,
     },
-    Files(files::FilesRequest),
+    Files(Box<files::FilesRequest>),
 }
 
 /// A point of a table's history as the query gives it.
 enum Version {
     Number(i64),
-    Timestamp(Expr),
+    Timestamp(Box<Expr>),
 }
 
 /// Takes out of a query what DataFusion cannot name, and puts internal names in its place.
@@ -310,16 +310,16 @@ fn special(
     let named = parts(name)?;
     if let (Some(args), [function]) = (args, named.as_slice()) {
         if function.eq_ignore_ascii_case("read_files") {
-            return Ok(Some(SpecialRelation::Files(files::FilesRequest::from_arguments(
-                &args.args,
-            )?)));
+            return Ok(Some(SpecialRelation::Files(Box::new(
+                files::FilesRequest::from_arguments(&args.args)?,
+            ))));
         }
         return Ok(None);
     }
     let asked = match version {
         None => None,
         Some(TableVersion::VersionAsOf(expr)) => Some(Version::Number(number(expr)?)),
-        Some(TableVersion::TimestampAsOf(expr)) => Some(Version::Timestamp(expr.clone())),
+        Some(TableVersion::TimestampAsOf(expr)) => Some(Version::Timestamp(Box::new(expr.clone()))),
         Some(other) => {
             return Err(Error::parse(format!(
                 "`{other}` is no time travel; use VERSION or TIMESTAMP AS OF"

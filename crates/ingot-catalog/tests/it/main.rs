@@ -1,5 +1,7 @@
 //! The metastore on a real SQLite file.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod tables;
 
 use ingot_catalog::{Error, Metastore, Page};
