@@ -35,7 +35,7 @@ use crate::action::DeletionVectorDescriptor;
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
-use crate::{Error, Operation, Result, Snapshot, Transaction};
+use crate::{Action, Error, Operation, Result, Snapshot, Transaction};
 
 /// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
 /// starts from its checkpoint.
@@ -219,6 +219,12 @@ impl DeltaTable {
         let snapshot = self.refresh().await?;
         *refreshed = number;
         Ok(snapshot)
+    }
+
+    /// Returns the actions of commit `version`, in their order; `None` when there is no such commit, or it was
+    /// cleaned up.
+    pub async fn commit_actions(&self, version: i64) -> Result<Option<Vec<Action>>> {
+        self.log.read_commit(version).await
     }
 
     /// Starts a transaction on `read`, the snapshot that the operation's decisions were made on.

@@ -17,7 +17,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use ingot_delta::{DeltaTable, FileIndex, Snapshot};
+use ingot_delta::{Add, DeltaTable, FileIndex, Snapshot};
 use parquet::arrow::RowNumber;
 
 use crate::pruning::{self, PartitionColumns};
@@ -29,7 +29,7 @@ pub(crate) const FILE_COLUMN: &str = "__ingot_file";
 pub(crate) const ROW_COLUMN: &str = "__ingot_row";
 
 /// Makes the provider of one snapshot. Also `files`, if given, restricts it to files of the snapshot's
-/// index, by number: streaming reads the files that a commit added, MERGE the files it may touch.
+/// index, by number: MERGE reads the files it may touch.
 pub fn delta_provider(
     table: Arc<DeltaTable>,
     snapshot: Arc<Snapshot>,
@@ -39,7 +39,27 @@ pub fn delta_provider(
     Arc::new(DeltaTableProvider {
         table,
         snapshot,
+        index: None,
         files,
+        schema,
+        tagged: false,
+    })
+}
+
+/// Makes the provider of the files of `adds`, whether or not `snapshot` still has them, read with its schema:
+/// streaming reads what commits added.
+pub fn added_files_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    adds: Vec<Arc<Add>>,
+) -> Arc<dyn TableProvider> {
+    let schema = Arc::clone(snapshot.schema());
+    let index = FileIndex::from_adds(adds, &schema, snapshot.partition_columns());
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: Some(index),
+        files: None,
         schema,
         tagged: false,
     })
@@ -61,6 +81,7 @@ pub(crate) fn tagged_provider(
     Arc::new(DeltaTableProvider {
         table,
         snapshot,
+        index: None,
         files,
         schema,
         tagged: true,
@@ -72,6 +93,8 @@ pub(crate) fn tagged_provider(
 pub struct DeltaTableProvider {
     table: Arc<DeltaTable>,
     snapshot: Arc<Snapshot>,
+    /// The files to choose from; the snapshot's when `None`.
+    index: Option<FileIndex>,
     /// Ascending file numbers; all when `None`.
     files: Option<Vec<usize>>,
     schema: SchemaRef,
@@ -138,7 +161,10 @@ impl TableProvider for DeltaTableProvider {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let index = self.snapshot.files().await.map_err(external)?;
+        let index = match &self.index {
+            Some(index) => index,
+            None => self.snapshot.files().await.map_err(external)?,
+        };
         let partition_columns = self.snapshot.partition_columns();
         let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
             .iter()

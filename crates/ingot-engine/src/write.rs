@@ -28,11 +28,9 @@ use crate::{Error, Result};
 
 use assign::Assignment;
 pub(crate) use assign::{assignable, type_text};
-pub(crate) use commit::conflict_error;
-pub use commit::{commit_append, commit_overwrite};
+pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub use create::{TableSpec, create_table};
-pub(crate) use stage::discard;
-pub use stage::stage_files;
+pub use stage::{discard, stage_files};
 
 /// Files written for a table and not yet committed.
 #[derive(Debug)]

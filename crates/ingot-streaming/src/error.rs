@@ -1,5 +1,7 @@
 //! What can go wrong with a stream.
 
+use std::error::Error as StdError;
+
 use ingot_common::{Classify, Kind};
 
 /// The result of this crate's calls.
@@ -20,8 +22,23 @@ pub enum Error {
         #[source]
         source: rdkafka::error::KafkaError,
     },
+    #[error("topic `{topic}` does not exist or has no partitions")]
+    TopicMissing { topic: String },
+    #[error(
+        "kafka sent nothing of topic `{topic}` partition {partition} from offset {offset} for {waited_ms} ms"
+    )]
+    KafkaSilent {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        waited_ms: u128,
+    },
     #[error("data of {origin} was lost: {message}; set failOnDataLoss=false to go on without it")]
     DataLoss { origin: String, message: String },
+    #[error("source {origin} cannot go on: {message}")]
+    SourceChanged { origin: String, message: String },
+    #[error("offset of source {origin} cannot be read: {message}")]
+    InvalidOffset { origin: &'static str, message: String },
     #[error("checkpoint failed to {action} path=`{path}`")]
     Checkpoint {
         action: &'static str,
@@ -31,28 +48,72 @@ pub enum Error {
     },
     #[error("checkpoint at path=`{path}` does not fit: {message}")]
     CheckpointMismatch { path: String, message: String },
+    #[error("another run of the query holds the checkpoint at path=`{path}`")]
+    CheckpointInUse { path: String },
     #[error(transparent)]
     Engine(#[from] ingot_engine::Error),
     #[error(transparent)]
     Delta(#[from] ingot_delta::Error),
     #[error("query was stopped")]
     Stopped,
+    #[error("internal: {message}")]
+    Internal { message: String },
     /// A sink of another crate failed.
     #[error("sink failed to add the batch")]
     Sink(#[source] Box<ingot_common::ServiceError>),
 }
 
+impl Error {
+    /// Returns the error of this crate that lies beneath: a source that fails in the midst of a plan comes out
+    /// wrapped by the engine.
+    fn root(&self) -> &Self {
+        let mut root = self;
+        let mut source = StdError::source(self);
+        while let Some(cause) = source {
+            if let Some(error) = cause.downcast_ref::<Self>() {
+                root = error;
+            }
+            source = cause.source();
+        }
+        root
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> Kind {
-        match self {
+        match self.root() {
             Self::InvalidOption { .. } => Kind::InvalidArgument,
-            Self::Kafka { .. } | Self::Checkpoint { .. } => Kind::Unavailable,
-            Self::DataLoss { .. } => Kind::DataLoss,
-            Self::CheckpointMismatch { .. } => Kind::FailedPrecondition,
+            Self::Kafka { .. }
+            | Self::KafkaSilent { .. }
+            | Self::TopicMissing { .. }
+            | Self::Checkpoint { .. } => Kind::Unavailable,
+            Self::DataLoss { .. } | Self::InvalidOffset { .. } => Kind::DataLoss,
+            Self::SourceChanged { .. } | Self::CheckpointMismatch { .. } | Self::CheckpointInUse { .. } => {
+                Kind::FailedPrecondition
+            }
             Self::Engine(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Stopped => Kind::Cancelled,
+            Self::Internal { .. } => Kind::Internal,
             Self::Sink(error) => error.kind,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_fails_within_a_plan_keeps_its_kind() {
+        let lost = Error::DataLoss {
+            origin: "topic `t`".to_owned(),
+            message: "gone".to_owned(),
+        };
+        let wrapped = DataFusionError::External(Box::new(lost)).context("reading");
+        let error = Error::Engine(ingot_engine::Error::DataFusion(wrapped));
+        assert_eq!(error.kind(), Kind::DataLoss);
     }
 }

@@ -7,7 +7,7 @@
 //! Always true: `offsets/N` is on disk before batch N runs; batch N always has the offsets recorded there; a
 //! sink that has seen batch N writes nothing for it again.
 
-pub mod checkpoint;
+mod checkpoint;
 pub mod error;
 pub mod progress;
 pub mod query;
@@ -17,5 +17,8 @@ pub mod source;
 pub use error::{Error, Result};
 pub use progress::StreamingQueryProgress;
 pub use query::{QueryHandle, QueryOptions, StreamingQuery, Trigger};
+pub use sink::delta::{DeltaSink, OutputMode, write_batch};
 pub use sink::{BatchInfo, BatchOutput, BatchSink};
-pub use source::{Offset, ReadLimit, Source, SourceRelation};
+pub use source::delta::DeltaSource;
+pub use source::kafka::KafkaSource;
+pub use source::{Offset, ReadLimit, RowCount, Source, SourceBatch, SourceRelation};

@@ -1,5 +1,7 @@
 //! Where a batch goes.
 
+pub mod delta;
+
 use async_trait::async_trait;
 use ingot_engine::Session;
 use uuid::Uuid;
@@ -20,7 +22,7 @@ pub struct BatchInfo {
 /// What a sink did with a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchOutput {
-    /// Rows read from all sources; `None` when the sink cannot tell (the batch was applied before).
+    /// Rows read from all sources; `None` leaves the counting to the sources.
     pub rows_in: Option<u64>,
     pub rows_out: u64,
 }
@@ -28,7 +30,8 @@ pub struct BatchOutput {
 /// Takes the rows of a batch.
 ///
 /// Implementers are idempotent by (query id, batch id): a batch that was added is never added again,
-/// whatever happened between. They write nothing that is visible before the commit that carries the batch id.
+/// whatever happened between. They write nothing that is visible before the commit that carries the batch id,
+/// and they record a batch also when nothing comes of its rows.
 #[async_trait]
 pub trait BatchSink: Send + Sync {
     /// Describes the sink as `StreamingQueryProgress` does: `DeltaSink[…]`.

@@ -1,17 +1,23 @@
 //! Where rows come from.
 
+pub mod delta;
+pub mod kafka;
+mod options;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
-use ingot_engine::Session;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
 /// A position in a source, as the JSON that stands in `offsets/N`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Offset(pub serde_json::Value);
 
 /// How much a batch may read of one source.
@@ -26,7 +32,8 @@ pub enum ReadLimit {
 /// A source of rows with replayable positions.
 ///
 /// Implementers are deterministic: the rows between two offsets are the same each time they are read, and
-/// an offset that was handed out stays readable until it was committed.
+/// an offset that was handed out stays readable until it was committed. A failure that may pass (a broker that
+/// is away) has kind `Unavailable`; the query waits and asks again.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
     /// Describes the source as `StreamingQueryProgress` does: `KafkaV2[Subscribe[flights]]`, `DeltaSource[…]`.
@@ -39,10 +46,11 @@ pub trait Source: Send + Sync + fmt::Debug {
     async fn initial_offset(&self) -> Result<Offset>;
 
     /// Returns where a batch that begins at `start` should end: `start` itself when there is nothing new.
-    async fn next_offset(&self, start: &Offset, limit: ReadLimit) -> Result<Offset>;
+    /// Never goes beyond `until`, an offset that this method returned earlier, if one is given.
+    async fn next_offset(&self, start: &Offset, limit: ReadLimit, until: Option<&Offset>) -> Result<Offset>;
 
     /// Returns the rows after `start`, up to and including `end`.
-    async fn batch(&self, session: &Session, start: &Offset, end: &Offset) -> Result<Arc<dyn TableProvider>>;
+    async fn batch(&self, start: &Offset, end: &Offset) -> Result<SourceBatch>;
 
     /// Learns that everything up to `end` is processed for good.
     async fn commit(&self, end: &Offset) -> Result<()>;
@@ -56,4 +64,41 @@ pub trait Source: Send + Sync + fmt::Debug {
 pub struct SourceRelation {
     pub relation: String,
     pub source: Arc<dyn Source>,
+}
+
+/// A source's part of a batch.
+#[derive(Debug, Clone)]
+pub struct SourceBatch {
+    pub relation: Arc<dyn TableProvider>,
+    pub rows: RowCount,
+}
+
+/// Rows of a source's part of a batch: known from the start, or counted while they are read.
+///
+/// Counted by part (partition), so that a plan which reads the relation twice counts each row once.
+#[derive(Debug, Clone)]
+pub struct RowCount(Arc<[AtomicU64]>);
+
+impl RowCount {
+    /// Makes a count of `parts` parts that are yet to be read.
+    pub fn new(parts: usize) -> Self {
+        Self((0..parts).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Makes a count that is known.
+    pub fn known(rows: u64) -> Self {
+        Self(Arc::new([AtomicU64::new(rows)]))
+    }
+
+    /// Notes that one reading of `part` has come to `rows` rows.
+    pub fn note(&self, part: usize, rows: u64) {
+        if let Some(count) = self.0.get(part) {
+            count.fetch_max(rows, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the rows so far.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
 }

@@ -94,7 +94,7 @@ fn begin(
 }
 
 /// Makes Delta's error of a lost race.
-pub(crate) fn conflict_error(reason: &ConflictReason) -> Error {
+pub fn conflict_error(reason: &ConflictReason) -> Error {
     Error::Condition {
         kind: Kind::Conflict,
         condition: match reason {

@@ -243,7 +243,7 @@ impl Staging {
 }
 
 /// Deletes files that no commit will name. One that cannot be deleted is left to VACUUM.
-pub(crate) async fn discard(table: &DeltaTable, files: &[Add]) {
+pub async fn discard(table: &DeltaTable, files: &[Add]) {
     let (store, _) = table.store();
     for file in files {
         let Ok(path) = table.file_path(&file.path) else {

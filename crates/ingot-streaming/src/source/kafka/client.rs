@@ -1,0 +1,131 @@
+//! Asks the brokers about partitions and offsets. Calls block.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::offsets::{Partition, PartitionOffsets, Watermark, Watermarks};
+use super::options::{KafkaSourceOptions, Topics};
+use crate::{Error, Result};
+
+/// How long a broker may take to answer; after that, the caller decides whether to ask again.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// A client that is never assigned a partition.
+pub struct Client {
+    options: Arc<KafkaSourceOptions>,
+    consumer: OnceLock<BaseConsumer>,
+    /// The watermarks seen last.
+    last: Mutex<Watermarks>,
+}
+
+impl Client {
+    /// Makes a client; it connects at the first question.
+    pub fn new(options: Arc<KafkaSourceOptions>) -> Self {
+        Self {
+            options,
+            consumer: OnceLock::new(),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Returns the watermarks of the source's partitions. The high one is the last stable offset when only
+    /// committed records are read.
+    pub fn watermarks(&self) -> Result<Watermarks> {
+        let consumer = self.consumer()?;
+        let mut watermarks = Watermarks::default();
+        for partition in self.partitions(consumer)? {
+            let (low, high) = consumer
+                .fetch_watermarks(&partition.topic, partition.number, REQUEST_MAX)
+                .map_err(failed("fetch watermarks"))?;
+            watermarks.0.insert(partition, Watermark { low, high });
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(&watermarks);
+        Ok(watermarks)
+    }
+
+    /// Returns the watermarks seen last, without asking.
+    pub fn last_watermarks(&self) -> Watermarks {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the offset of the first record at or after an instant, milliseconds since the epoch, for the
+    /// partitions that have one.
+    pub fn offsets_at(&self, partitions: &[Partition], ms: i64) -> Result<PartitionOffsets> {
+        let mut request = TopicPartitionList::new();
+        for partition in partitions {
+            request
+                .add_partition_offset(&partition.topic, partition.number, KafkaOffset::Offset(ms))
+                .map_err(failed("ask for offsets at an instant"))?;
+        }
+        let answer = self
+            .consumer()?
+            .offsets_for_times(request, REQUEST_MAX)
+            .map_err(failed("ask for offsets at an instant"))?;
+        let mut offsets = PartitionOffsets::default();
+        for element in answer.elements() {
+            element.error().map_err(failed("ask for offsets at an instant"))?;
+            if let KafkaOffset::Offset(offset) = element.offset() {
+                let partition = Partition {
+                    topic: element.topic().to_owned(),
+                    number: element.partition(),
+                };
+                offsets.0.insert(partition, offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn partitions(&self, consumer: &BaseConsumer) -> Result<Vec<Partition>> {
+        let topics = match &self.options.topics {
+            Topics::Assign(partitions) => return Ok(partitions.clone()),
+            Topics::Subscribe(topics) => topics,
+        };
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let metadata = consumer
+                .fetch_metadata(Some(topic), REQUEST_MAX)
+                .map_err(failed("fetch metadata"))?;
+            let before = partitions.len();
+            for found in metadata.topics().iter().filter(|found| found.name() == topic) {
+                partitions.extend(found.partitions().iter().map(|partition| Partition {
+                    topic: topic.clone(),
+                    number: partition.id(),
+                }));
+            }
+            if partitions.len() == before {
+                return Err(Error::TopicMissing { topic: topic.clone() });
+            }
+        }
+        Ok(partitions)
+    }
+
+    fn consumer(&self) -> Result<&BaseConsumer> {
+        if let Some(consumer) = self.consumer.get() {
+            return Ok(consumer);
+        }
+        let consumer = self
+            .options
+            .consumer
+            .create()
+            .map_err(failed("make a consumer"))?;
+        Ok(self.consumer.get_or_init(|| consumer))
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the error of a failed call.
+pub fn failed(action: &'static str) -> impl FnOnce(KafkaError) -> Error {
+    move |source| Error::Kafka { action, source }
+}

@@ -1,0 +1,5 @@
+//! Sources against a real broker and real tables.
+
+mod delta_source;
+mod kafka_source;
+mod support;
