@@ -27,24 +27,42 @@ AS SELECT * FROM read_files(
   schema => 'carrier STRING, name STRING'
 );
 
+-- Where nothing is known the files say NA.
 CREATE OR REFRESH MATERIALIZED VIEW bronze.airports
-COMMENT 'Airports by FAA code; some destinations of the flights are not in it'
-AS SELECT * FROM read_files(
+COMMENT 'Airports by FAA code (some destinations of the flights are not in it)'
+AS SELECT
+  faa,
+  name,
+  CAST(nullif(lat, 'NA') AS DOUBLE) AS lat,
+  CAST(nullif(lon, 'NA') AS DOUBLE) AS lon,
+  CAST(nullif(alt, 'NA') AS INT) AS alt,
+  CAST(nullif(tz, 'NA') AS INT) AS tz,
+  nullif(dst, 'NA') AS dst,
+  nullif(tzone, 'NA') AS tzone
+FROM read_files(
   '${project}/data/airports.csv',
   format => 'csv',
   header => true,
-  nullValue => 'NA',
-  schema => 'faa STRING, name STRING, lat DOUBLE, lon DOUBLE, alt INT, tz INT, dst STRING, tzone STRING'
+  schema => 'faa STRING, name STRING, lat STRING, lon STRING, alt STRING, tz STRING, dst STRING, tzone STRING'
 );
 
 CREATE OR REFRESH MATERIALIZED VIEW bronze.planes
-COMMENT 'Aircraft by tail number; some aircraft of the flights are not in it'
-AS SELECT * FROM read_files(
+COMMENT 'Aircraft by tail number (some aircraft of the flights are not in it)'
+AS SELECT
+  tailnum,
+  CAST(nullif(year, 'NA') AS INT) AS year,
+  nullif(type, 'NA') AS type,
+  nullif(manufacturer, 'NA') AS manufacturer,
+  nullif(model, 'NA') AS model,
+  CAST(nullif(engines, 'NA') AS INT) AS engines,
+  CAST(nullif(seats, 'NA') AS INT) AS seats,
+  CAST(nullif(speed, 'NA') AS INT) AS speed,
+  nullif(engine, 'NA') AS engine
+FROM read_files(
   '${project}/data/planes.csv',
   format => 'csv',
   header => true,
-  nullValue => 'NA',
-  schema => 'tailnum STRING, year INT, type STRING, manufacturer STRING, model STRING, engines INT, seats INT, speed INT, engine STRING'
+  schema => 'tailnum STRING, year STRING, type STRING, manufacturer STRING, model STRING, engines STRING, seats STRING, speed STRING, engine STRING'
 );
 
 -- The file holds every column as a string.

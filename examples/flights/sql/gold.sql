@@ -1,7 +1,7 @@
 -- Gold: answers.
 
 CREATE OR REFRESH MATERIALIZED VIEW gold.carrier_delay
-COMMENT 'Flights and delays of each carrier over the year; minutes, without flights that did not depart or arrive'
+COMMENT 'Flights and delays of each carrier over the year (minutes, of flights that departed or arrived)'
 AS SELECT
   flights.carrier AS carrier,
   max(airlines.name) AS name,

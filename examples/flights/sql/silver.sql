@@ -20,7 +20,7 @@ CREATE OR REFRESH STREAMING TABLE silver.flights_parsed (
   CONSTRAINT aircraft_known EXPECT (tailnum IS NOT NULL),
   CONSTRAINT times_before_2400 EXPECT (coalesce(dep_time, 0) < 2400 AND coalesce(arr_time, 0) < 2400)
 )
-COMMENT 'Readable records of bronze, typed; a flight that was sent twice is here twice'
+COMMENT 'Readable records of bronze, typed (a flight that was sent twice is here twice)'
 AS SELECT
   record.year AS year,
   record.month AS month,
@@ -52,7 +52,7 @@ CREATE OR REFRESH STREAMING TABLE silver.flights_quarantine
 COMMENT 'Records that are no flights, as they came, with the reason'
 AS SELECT
   CASE
-    WHEN value IS NULL OR octet_length(value) = 0 THEN 'the record is empty'
+    WHEN value IS NULL OR length(value) = 0 THEN 'the record is empty'
     WHEN object._corrupt_record IS NOT NULL THEN 'the record is not one JSON object'
     WHEN record._corrupt_record IS NOT NULL THEN 'a value is not of its column''s type'
     ELSE 'a column of the key is missing'
@@ -85,6 +85,7 @@ KEYS (time_hour, carrier, flight, origin)
 SEQUENCE BY sent_at
 STORED AS SCD TYPE 1;
 
+-- DISTINCT sees one micro-batch, so a sighting may be here more than once; the history does not mind.
 CREATE OR REFRESH STREAMING TABLE silver.aircraft_sightings
 COMMENT 'Which aircraft flew for which carrier, and in which hour'
 AS SELECT DISTINCT tailnum, carrier, time_hour
