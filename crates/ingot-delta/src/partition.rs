@@ -108,7 +108,12 @@ pub(crate) fn serialize(array: &ArrayRef, row: usize) -> Result<Option<String>> 
             }
         }
         DataType::Decimal128(_, _) => array.as_primitive::<Decimal128Type>().value_as_string(row),
-        data_type if can_partition(data_type) => display(array, row)?,
+        data_type if can_partition(data_type) => match display(array, row)?.as_str() {
+            // As Java reads them.
+            "inf" => "Infinity".to_owned(),
+            "-inf" => "-Infinity".to_owned(),
+            text => text.to_owned(),
+        },
         data_type => {
             return Err(Error::Internal {
                 message: format!("type {data_type} cannot partition a table"),
@@ -172,7 +177,10 @@ fn out_of_range(array: &ArrayRef) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array, StringArray,
+        TimestampMicrosecondArray,
+    };
     use test_case::test_case;
 
     use super::*;
@@ -213,6 +221,13 @@ mod tests {
             (Arc::new(StringArray::from(vec![""])), None),
             (Arc::new(StringArray::from(vec![None::<&str>])), None),
             (Arc::new(BooleanArray::from(vec![true])), Some("true")),
+            (Arc::new(Int8Array::from(vec![-128])), Some("-128")),
+            (Arc::new(Float64Array::from(vec![-1.5])), Some("-1.5")),
+            (Arc::new(Float64Array::from(vec![f64::NAN])), Some("NaN")),
+            (
+                Arc::new(Float64Array::from(vec![f64::NEG_INFINITY])),
+                Some("-Infinity"),
+            ),
             (Arc::new(Date32Array::from(vec![19_782])), Some("2024-02-29")),
             (Arc::new(micros.clone()), Some("2024-02-29 12:34:56.789012")),
             (

@@ -30,6 +30,9 @@ const INDEXED_COLUMNS_DEFAULT: usize = 32;
 /// Partitions with an open file at most; beyond that the largest is closed.
 const OPEN_FILES_MAX: usize = 128;
 
+/// Bytes in memory of all open row groups together; beyond that the largest row groups are written out.
+const OPEN_BYTES_MAX: usize = 256 << 20;
+
 /// Sizes of the files to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterOptions {
@@ -51,8 +54,8 @@ impl Default for WriterOptions {
     }
 }
 
-/// Writes files for one table; rows of different partitions go to different files. Memory is bounded by
-/// the row groups that are open.
+/// Writes files for one table; rows of different partitions go to different files. Rows in memory are bounded,
+/// however many partitions there are.
 pub struct FileWriter {
     table: Arc<DeltaTable>,
     schema: SchemaRef,
@@ -158,18 +161,21 @@ impl FileWriter {
                     })?;
                     self.write_partition(Some(key), values, part).await?;
                 }
-                Ok(())
+                self.bound_memory().await
             }
         }
     }
 
-    /// Ends all files, syncs them, and returns their actions in the order in which files were begun.
+    /// Ends all files, syncs them, and returns their actions in the order in which files were ended.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store fails; all files of this writer are deleted then.
     pub async fn close(mut self) -> Result<Vec<Add>> {
-        let mut open: Vec<DataFile> = std::mem::take(&mut self.open).into_values().collect();
-        open.sort_by_key(DataFile::sequence);
-        for file in open {
-            let add = file.close(self.options.data_change).await?;
-            self.written.push(add);
+        while let Some(key) = self.first_open() {
+            if let Err(error) = self.close_file(&key).await {
+                self.abort().await;
+                return Err(error);
+            }
         }
         Ok(self.written)
     }
@@ -228,7 +234,15 @@ impl FileWriter {
         self.partition_columns
             .iter()
             .zip(&self.partition_indices)
-            .map(|(name, index)| Ok((name.clone(), partition::serialize(batch.column(*index), first)?)))
+            .map(|(name, index)| {
+                let value = partition::serialize(batch.column(*index), first)?;
+                // The empty string is null as a partition value.
+                if value.is_none() && !self.schema.field(*index).is_nullable() {
+                    let column = name.clone();
+                    return Err(Error::NullInNotNull { column });
+                }
+                Ok((name.clone(), value))
+            })
             .collect()
     }
 
@@ -249,22 +263,42 @@ impl FileWriter {
             }
         };
         file.write(&rows).await?;
-        if file.bytes() >= self.options.file_bytes_target
-            && let Some(full) = self.open.remove(&key)
-        {
-            self.written.push(full.close(self.options.data_change).await?);
+        if file.bytes() >= self.options.file_bytes_target {
+            self.close_file(&key).await?;
         }
         Ok(())
     }
 
     async fn close_largest(&mut self) -> Result<()> {
-        let largest = self
-            .open
-            .iter()
-            .max_by_key(|(_, file)| file.bytes())
-            .map(|(key, _)| key.clone());
-        if let Some(file) = largest.and_then(|key| self.open.remove(&key)) {
+        let largest = self.open.iter().max_by_key(|(_, file)| file.bytes());
+        match largest.map(|(key, _)| key.clone()) {
+            Some(key) => self.close_file(&key).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn close_file(&mut self, key: &Option<OwnedRow>) -> Result<()> {
+        if let Some(file) = self.open.remove(key) {
             self.written.push(file.close(self.options.data_change).await?);
+        }
+        Ok(())
+    }
+
+    fn first_open(&self) -> Option<Option<OwnedRow>> {
+        let first = self.open.iter().min_by_key(|(_, file)| file.sequence());
+        first.map(|(key, _)| key.clone())
+    }
+
+    /// Writes the largest open row groups out until those that stay fit into memory.
+    async fn bound_memory(&mut self) -> Result<()> {
+        let mut held: usize = self.open.values().map(DataFile::memory_bytes).sum();
+        while held > OPEN_BYTES_MAX {
+            let Some(largest) = self.open.values_mut().max_by_key(|file| file.memory_bytes()) else {
+                break;
+            };
+            let before = largest.memory_bytes();
+            largest.flush().await?;
+            held -= before;
         }
         Ok(())
     }

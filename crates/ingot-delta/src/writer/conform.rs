@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 
 use crate::schema::storable_type;
 use crate::{Error, Result};
@@ -53,7 +53,7 @@ fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         return Ok(Arc::clone(column));
     }
     let stored = storable_type(given);
-    if !stored.is_some_and(|stored| stored.equals_datatype(wanted)) {
+    if !stored.is_some_and(|stored| fits(&stored, wanted)) {
         return Err(Error::InvalidArgument {
             message: format!(
                 "column `{}` has type {given}, the table has {wanted}",
@@ -69,6 +69,26 @@ fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         action: "convert a column to the table's type",
         source,
     })
+}
+
+/// Says if `given` is the type `wanted`, with nulls at most where that has them. Names inside do not count: those
+/// of list items and map entries are the writer's own affair.
+fn fits(given: &DataType, wanted: &DataType) -> bool {
+    let field_fits = |given: &FieldRef, wanted: &FieldRef| {
+        (wanted.is_nullable() || !given.is_nullable()) && fits(given.data_type(), wanted.data_type())
+    };
+    match (given, wanted) {
+        (DataType::List(given), DataType::List(wanted))
+        | (DataType::Map(given, _), DataType::Map(wanted, _)) => field_fits(given, wanted),
+        (DataType::Struct(given), DataType::Struct(wanted)) => {
+            given.len() == wanted.len()
+                && given
+                    .iter()
+                    .zip(wanted)
+                    .all(|(given, wanted)| field_fits(given, wanted))
+        }
+        _ => given == wanted,
+    }
 }
 
 fn check_nulls(column: &ArrayRef, field: &Field, path: &str) -> Result<()> {

@@ -26,6 +26,12 @@ const ZSTD_LEVEL: i32 = 1;
 /// Encoded bytes of a row group after which it is written out, whatever its rows.
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 
+/// Bytes of a part of an upload; S3 takes no less. Many files may be open at once, each with parts in memory.
+const PART_BYTES: usize = 5 << 20;
+
+/// Parts of one file on their way to the store at once.
+const PARTS_IN_FLIGHT_MAX: usize = 4;
+
 /// What all files of one writer have in common.
 #[derive(Debug)]
 pub(super) struct FileFormat {
@@ -85,7 +91,8 @@ impl DataFile {
         let action_path = partition::action_path(&relative);
         let path = table.file_path(&action_path)?;
         let (store, _) = table.store();
-        let object = BufWriter::new(Arc::clone(&store), path.clone());
+        let object = BufWriter::with_capacity(Arc::clone(&store), path.clone(), PART_BYTES)
+            .with_max_concurrency(PARTS_IN_FLIGHT_MAX);
         let options = ArrowWriterOptions::new()
             .with_properties(format.properties.clone())
             .with_skip_arrow_metadata(true);
@@ -112,6 +119,17 @@ impl DataFile {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
+    /// Returns the memory that the open row group takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Ends the open row group and hands it to the store.
+    pub async fn flush(&mut self) -> Result<()> {
+        let flushed = self.writer.flush().await;
+        flushed.map_err(|source| failed("write", &self.path, source))
+    }
+
     /// Adds rows.
     pub async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.statistics.update(rows);
@@ -121,9 +139,15 @@ impl DataFile {
     }
 
     /// Completes the file; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store fails; what it holds of the file is deleted then, if it lets us.
     pub async fn close(mut self, data_change: bool) -> Result<Add> {
-        let finished = self.writer.finish().await;
-        finished.map_err(|source| failed("complete", &self.path, source))?;
+        if let Err(source) = self.writer.finish().await {
+            let error = failed("complete", &self.path, source);
+            self.abort().await;
+            return Err(error);
+        }
         Ok(Add {
             path: self.action_path,
             partition_values: self.partition_values,
