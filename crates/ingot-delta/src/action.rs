@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One line of a commit file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,39 +181,168 @@ pub struct DomainMetadata {
     pub removed: bool,
 }
 
-/// Who made a commit, how and why. The protocol fixes only `inCommitTimestamp`; the rest is Spark's.
+/// Who made a commit, how and why. The protocol fixes only `inCommitTimestamp`; the rest is Spark's, and other
+/// writers may put values of other types there: those are left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitInfo {
     /// Milliseconds; larger than the previous commit's. First in the file when the feature is on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub in_commit_timestamp: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub timestamp: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub user_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub user_name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub operation: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub operation_parameters: Option<BTreeMap<String, serde_json::Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub read_version: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub isolation_level: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub is_blind_append: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub operation_metrics: Option<BTreeMap<String, serde_json::Value>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub user_metadata: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub engine_info: Option<String>,
     /// Unique for each attempt to commit: tells our own commit from another's when an outcome is unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "if_it_fits",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub txn_id: Option<String>,
     /// What other writers put here.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
+}
+
+fn if_it_fits<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+/// Finds the commit info among the actions of a commit.
+pub(crate) fn commit_info(commit: &[Action]) -> Option<&CommitInfo> {
+    commit.iter().find_map(|action| match action {
+        Action::CommitInfo(info) => Some(info),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    const SPARK_COMMIT: &str = r#"{"commitInfo":{"inCommitTimestamp":1718893570000,"timestamp":1718893570001,"operation":"MERGE","operationParameters":{"predicate":"[\"(id#1L = id#2L)\"]","matchedPredicates":"[{\"actionType\":\"update\"}]"},"readVersion":4,"isolationLevel":"WriteSerializable","isBlindAppend":false,"operationMetrics":{"numTargetRowsCopied":"3","scanTimeMs":"1120"},"engineInfo":"Apache-Spark/3.5.1 Delta-Lake/3.2.0","txnId":"d1fe4f4f-9a4e-4e4a-8ddd-dd0b6fd1e7e9","tags":{"restoresDeletedRows":"false"}}}"#;
+    const SPARK_ADD: &str = r#"{"add":{"path":"date=2024-06-20/part-00000-0b0a4f1c.c000.snappy.parquet","partitionValues":{"date":"2024-06-20","region":null},"size":842,"modificationTime":1718893569000,"dataChange":true,"stats":"{\"numRecords\":2}","tags":{"INSERTION_TIME":"1718893569000000"},"deletionVector":{"storageType":"u","pathOrInlineDv":"ab^-aqEH.-t@S}K{vb[*k^","offset":4,"sizeInBytes":40,"cardinality":6},"baseRowId":0,"defaultRowCommitVersion":3,"clusteringProvider":"liquid"}}"#;
+    const SPARK_REMOVE: &str = r#"{"remove":{"path":"part-00001.snappy.parquet","deletionTimestamp":1718893570000,"dataChange":false,"extendedFileMetadata":true,"partitionValues":{},"size":842,"tags":{}}}"#;
+    const SPARK_METADATA: &str = r#"{"metaData":{"id":"af23c9d7","format":{"provider":"parquet","options":{}},"schemaString":"{\"type\":\"struct\",\"fields\":[]}","partitionColumns":[],"createdTime":1718893500000,"configuration":{"delta.enableDeletionVectors":"true"}}}"#;
+    const SPARK_PROTOCOL: &str = r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors"],"writerFeatures":["deletionVectors","invariants","appendOnly"]}}"#;
+    const SPARK_TXN: &str = r#"{"txn":{"appId":"3ba13872-2d47-4e17-86a0-21afd2a22395","version":364475,"lastUpdated":1718893570000}}"#;
+    const SPARK_DOMAIN: &str =
+        r#"{"domainMetadata":{"domain":"delta.clustering","configuration":"{}","removed":false}}"#;
+    const DELTA_RS_COMMIT: &str = r#"{"commitInfo":{"timestamp":1718893570000,"operation":"WRITE","operationParameters":{"mode":"Append","partitionBy":"[]"},"engineInfo":"delta-rs:py-1.1.4","operationMetrics":{"execution_time_ms":12,"num_added_rows":3},"clientVersion":"delta-rs.py-1.1.4"}}"#;
+    const DELTA_RS_METADATA: &str = r#"{"metaData":{"id":"5fba94ed","name":"events","description":"what happened","format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":["day"],"createdTime":1718893500000,"configuration":{}}}"#;
+
+    #[test_case(SPARK_COMMIT; "spark commit info")]
+    #[test_case(SPARK_ADD; "spark add")]
+    #[test_case(SPARK_REMOVE; "spark remove")]
+    #[test_case(SPARK_METADATA; "spark metadata")]
+    #[test_case(SPARK_PROTOCOL; "spark protocol")]
+    #[test_case(SPARK_TXN; "spark txn")]
+    #[test_case(SPARK_DOMAIN; "spark domain metadata")]
+    #[test_case(DELTA_RS_COMMIT; "delta-rs commit info")]
+    #[test_case(DELTA_RS_METADATA; "delta-rs metadata")]
+    #[test_case(r#"{"somethingNew":{"x":[1,2]}}"#; "an action of a later protocol")]
+    fn lines_of_other_writers_come_back_as_they_were(line: &str) {
+        let action: Action = serde_json::from_str(line).expect("parses");
+        let known = !line.contains("somethingNew");
+        assert_eq!(!matches!(action, Action::Other(_)), known);
+        let written = serde_json::to_value(&action).expect("serializes");
+        let expected: serde_json::Value = serde_json::from_str(line).expect("json");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn unknown_fields_of_an_add_are_skipped() {
+        let line = r#"{"add":{"path":"a","partitionValues":{},"size":1,"modificationTime":2,"dataChange":true,"later":{"x":1}}}"#;
+        let action: Action = serde_json::from_str(line).expect("parses");
+        assert!(
+            matches!(&action, Action::Add(add) if add.path == "a"),
+            "{action:?}"
+        );
+    }
+
+    #[test]
+    fn commit_info_of_unusual_types_is_read_as_far_as_it_fits() {
+        let line = r#"{"commitInfo":{"timestamp":"yesterday","userId":7,"operationParameters":[],"isBlindAppend":true,"txnId":"t"}}"#;
+        let action: Action = serde_json::from_str(line).expect("parses");
+        let info = commit_info(std::slice::from_ref(&action)).expect("commit info");
+        assert_eq!((info.timestamp, &info.user_id), (None, &None));
+        assert_eq!(
+            (info.is_blind_append, info.txn_id.as_deref()),
+            (Some(true), Some("t"))
+        );
+    }
 }

@@ -12,7 +12,8 @@
 //! 3. Files that the winner removed conflict if we read them or remove them, **whatever its `dataChange`**: after
 //!    OPTIMIZE has moved rows to another file, removing the old one would double or resurrect them.
 //! 4. Rows that the winner added conflict if our predicate could have matched them. Under `WriteSerializable`
-//!    blind appends do not count: the history in which they came after us is as good. A write that only moves rows
+//!    blind appends do not count: the history in which they came after us is as good. They do count if we change
+//!    the metadata: after us, rows of the old schema would be wrong. A write that only moves rows
 //!    (`dataChange=false`) reads at snapshot isolation: added rows do not concern it.
 //!
 //! A blind append reads nothing and removes nothing, so only rules 1 and 2 concern it.
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::{Action, Add, FileIndex, ReadSet, Txn};
+use crate::{Action, Add, FileIndex, ReadSet, Txn, action};
 
 /// Why a commit cannot go on top of a winner's. Named as Delta's exceptions are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,8 @@ pub enum ConflictReason {
     MetadataChanged { version: i64 },
     #[error("version {version} changed the table's protocol")]
     ProtocolChanged { version: i64 },
+    #[error("the log was cleaned up or replaced since version {version} was read")]
+    LogReplaced { version: i64 },
     #[error("version {version} added rows to `{path}` that this operation would have read")]
     ConcurrentAppend { version: i64, path: String },
     #[error("version {version} removed file `{path}` that this operation read")]
@@ -67,6 +70,8 @@ pub(crate) struct Staged<'a> {
     pub app_transactions: &'a [Txn],
     /// Some staged file action changes rows, rather than moving them.
     pub data_change: bool,
+    /// The table's metadata is staged anew.
+    pub metadata_change: bool,
     pub isolation: IsolationLevel,
     /// For the columns of a winner's added files.
     pub schema: &'a SchemaRef,
@@ -165,7 +170,8 @@ fn rows_added(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<Conf
     if moves_rows_only || matches!(ours.read_set, ReadSet::Nothing) {
         return None;
     }
-    if ours.isolation == IsolationLevel::WriteSerializable && blind_append(winner) {
+    let blind_appends_count = ours.isolation == IsolationLevel::Serializable || ours.metadata_change;
+    if !blind_appends_count && blind_append(winner) {
         return None;
     }
     let added = winner.iter().filter_map(|action| match action {
@@ -194,10 +200,7 @@ fn rows_added(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<Conf
 
 /// Says if the commit read nothing, by its own account. One that does not say is taken to have read.
 fn blind_append(winner: &[Action]) -> bool {
-    winner.iter().any(|action| match action {
-        Action::CommitInfo(info) => info.is_blind_append == Some(true),
-        _ => false,
-    })
+    action::commit_info(winner).is_some_and(|info| info.is_blind_append == Some(true))
 }
 
 #[cfg(test)]
@@ -269,7 +272,7 @@ mod tests {
                     id: String::new(),
                     name: None,
                     description: None,
-                    format: crate::action::Format::default(),
+                    format: action::Format::default(),
                     schema_string: "{}".to_owned(),
                     partition_columns: Vec::new(),
                     created_time: None,
@@ -307,7 +310,7 @@ mod tests {
             "stream batch 7" | "stream batch 8" => (&nothing, &[], &app, true),
             "update of a" => (&matching, &["a1"], &[], true),
             "insert-only merge on a" => (&matching, &[], &[], true),
-            "overwrite" => (&whole, &["a1", "b1"], &[], true),
+            "overwrite" | "overwrite with another schema" => (&whole, &["a1", "b1"], &[], true),
             "optimize a" => (&matching, &["a1"], &[], false),
             other => panic!("no loser called {other}"),
         };
@@ -317,6 +320,7 @@ mod tests {
             removed: removed.iter().copied().collect(),
             app_transactions,
             data_change,
+            metadata_change: loser == "overwrite with another schema",
             isolation,
             schema: &schema,
             partition_columns: &[],
@@ -331,6 +335,7 @@ mod tests {
                 ConflictReason::ConcurrentDeleteRead { .. } => "delete-read",
                 ConflictReason::ConcurrentDeleteDelete { .. } => "delete-delete",
                 ConflictReason::ConcurrentTransaction { .. } => "transaction",
+                ConflictReason::LogReplaced { .. } => unreachable!("no decision about a winner"),
             },
         }
     }
@@ -341,6 +346,7 @@ mod tests {
     #[test_case("update of a", ["rebased", "append", "append", "delete-delete", "rebased", "delete-delete", "metadata", "protocol", "rebased"])]
     #[test_case("insert-only merge on a", ["rebased", "append", "append", "delete-read", "rebased", "delete-read", "metadata", "protocol", "rebased"])]
     #[test_case("overwrite", ["rebased", "append", "append", "delete-delete", "delete-delete", "delete-delete", "metadata", "protocol", "rebased"])]
+    #[test_case("overwrite with another schema", ["append", "append", "append", "delete-delete", "delete-delete", "delete-delete", "metadata", "protocol", "append"])]
     #[test_case("optimize a", ["rebased", "rebased", "rebased", "delete-delete", "rebased", "delete-delete", "metadata", "protocol", "rebased"])]
     fn loser_against_every_winner(loser: &str, expected: [&str; 9]) {
         let winners = [

@@ -12,8 +12,8 @@ use crate::action::Format;
 use crate::log::{Log, PutOutcome};
 use crate::table::LogFiles;
 use crate::{
-    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, features, partition,
-    schema,
+    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, action, features,
+    partition, schema,
 };
 
 impl DeltaTables {
@@ -38,9 +38,17 @@ impl DeltaTables {
         let put = log.put_commit(0, &actions).await;
         if !matches!(put, Ok(PutOutcome::Created)) {
             // Ours after all, if the put reported a failure that was none.
-            let found = log.read_commit(0).await?;
+            let found = log
+                .read_commit(0)
+                .await
+                .map_err(|unreadable| Error::CommitOutcomeUnknown {
+                    location: location.to_string(),
+                    version: 0,
+                    transaction_id: transaction_id.clone(),
+                    source: Box::new(unreadable),
+                })?;
             match (found, put) {
-                (Some(found), _) if transaction_of(&found) == Some(&transaction_id) => {}
+                (Some(found), _) if is_by(&found, &transaction_id) => {}
                 (Some(_), _) => return Err(exists(location)),
                 (None, Err(failure)) => return Err(failure),
                 (None, Ok(_)) => {
@@ -132,11 +140,8 @@ fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn transaction_of(commit: &[Action]) -> Option<&String> {
-    commit.iter().find_map(|action| match action {
-        Action::CommitInfo(info) => info.txn_id.as_ref(),
-        _ => None,
-    })
+fn is_by(commit: &[Action], transaction_id: &str) -> bool {
+    action::commit_info(commit).is_some_and(|info| info.txn_id.as_deref() == Some(transaction_id))
 }
 
 fn exists(location: &Url) -> Error {

@@ -91,6 +91,17 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Not to be tried again: that would do it twice.
+    #[error(
+        "commit version={version} to table at location=`{location}` is on disk, but the table could not be read \
+         after it"
+    )]
+    CommittedUnread {
+        location: String,
+        version: i64,
+        #[source]
+        source: Box<Error>,
+    },
     #[error("internal: {message}")]
     Internal { message: String },
 }
@@ -108,9 +119,11 @@ impl Classify for Error {
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::CommitRetriesExhausted { .. } => Kind::Conflict,
             Self::CommitOutcomeUnknown { .. } => Kind::Unavailable,
-            Self::Kernel { .. } | Self::Arrow { .. } | Self::Parquet { .. } | Self::Internal { .. } => {
-                Kind::Internal
-            }
+            Self::CommittedUnread { .. }
+            | Self::Kernel { .. }
+            | Self::Arrow { .. }
+            | Self::Parquet { .. }
+            | Self::Internal { .. } => Kind::Internal,
         }
     }
 }

@@ -288,6 +288,14 @@ impl DeltaTable {
         Ok(snapshot)
     }
 
+    /// Says if the table's log is still the one that `snapshot` was read from, and reaches back to it. If so, the
+    /// first absent version above it is free. It is not after a cleanup, which deletes the oldest commits first,
+    /// nor where another table was made in this one's place.
+    pub(crate) async fn holds(&self, snapshot: &Snapshot) -> Result<bool> {
+        let commit = head(self.store.as_ref(), &self.log.commit_path(snapshot.version())).await?;
+        Ok(snapshot.committed_as(commit.as_ref()))
+    }
+
     /// Reads a version anew, past any cache.
     pub(crate) async fn load_version(&self, version: i64) -> Result<Arc<Snapshot>> {
         if let Some(snapshot) = self.past().get(&version).and_then(Weak::upgrade) {

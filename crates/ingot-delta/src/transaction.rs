@@ -7,8 +7,10 @@
 //!                              └──────── rebased ◄────────────┘               └─ failed: read N.json back
 //! ```
 //! Always true: a commit is reported only when it is on disk under a version that is ours (its `txnId` says so); a
-//! put whose outcome is unknown is resolved by reading the version back, never by guessing. What depends on the
-//! place in the history (in-commit timestamp) is made anew for each attempt.
+//! put whose outcome is unknown is resolved by reading the version back, never by guessing. A version that is
+//! absent is free only above a log that is still the one that was read: a cleanup, or a table made anew in its
+//! place, leaves absent versions too. What depends on the place in the history (in-commit timestamp) is made anew
+//! for each attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use ingot_common::clock;
 use ingot_common::retry::{Backoff, RetryPolicy};
 use uuid::Uuid;
 
+use crate::action;
 use crate::conflict::{self, Decision, IsolationLevel, Staged};
 use crate::features::{self, WriteOperation};
 use crate::log::PutOutcome;
@@ -161,7 +164,8 @@ impl Transaction {
     /// Commits.
     ///
     /// # Errors
-    /// `Unavailable` when the store fails: then nothing was committed, or it was and the error says so.
+    /// `Unavailable` when the store fails and nothing was committed; [`Error::CommitOutcomeUnknown`] and
+    /// [`Error::CommittedUnread`] where that cannot be said. Staged files may be deleted after none of these.
     /// `Unsupported` when the table has a writer feature that we cannot honour.
     pub async fn commit(self) -> Result<CommitOutcome> {
         self.check_writable()?;
@@ -171,6 +175,10 @@ impl Transaction {
         let ours = self.staged();
         // Commits of one process to one table queue here instead of racing.
         let queued = self.table.commit_queue().lock().await;
+        if !self.table.holds(&self.read).await? {
+            let version = self.read.version();
+            return Ok(CommitOutcome::Conflicted(ConflictReason::LogReplaced { version }));
+        }
         let mut attempt = Attempt::new(&self);
         let version = loop {
             match attempt.run(&ours).await? {
@@ -180,8 +188,27 @@ impl Transaction {
             }
         };
         drop(queued);
-        let snapshot = self.table.after_commit(version).await?;
+        let snapshot = self.snapshot_after(version).await?;
         Ok(CommitOutcome::Committed { version, snapshot })
+    }
+
+    /// Reads the table after our commit `version`. A failure does not undo the commit, and is told apart from
+    /// those that mean that there is none.
+    async fn snapshot_after(&self, version: i64) -> Result<Arc<Snapshot>> {
+        let mut retries = pauses(STORE_RETRIES_MAX);
+        loop {
+            match self.table.after_commit(version).await {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(_) if retries.pause().await => {}
+                Err(source) => {
+                    return Err(Error::CommittedUnread {
+                        location: self.table.location().to_string(),
+                        version,
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -216,6 +243,7 @@ impl Transaction {
             removed: self.removes.iter().map(|remove| remove.path.as_str()).collect(),
             app_transactions: &self.app_transactions,
             data_change,
+            metadata_change: self.metadata.is_some(),
             isolation: self.isolation(),
             schema: self.read.schema(),
             partition_columns: self.read.partition_columns(),
@@ -282,31 +310,38 @@ struct Attempt<'a> {
     version: i64,
     /// Time of the version before, milliseconds.
     previous_timestamp: i64,
+    /// A put of ours at this version may have worked, and nobody has looked since.
+    in_doubt: bool,
     races: Backoff,
     store_failures: Backoff,
 }
 
+/// Pauses between at most so many retries.
+fn pauses(retries_max: u32) -> Backoff {
+    RetryPolicy {
+        retries_max,
+        pause_first: PAUSE_FIRST,
+        pause_max: PAUSE_MAX,
+    }
+    .attempts()
+}
+
 impl<'a> Attempt<'a> {
     fn new(transaction: &'a Transaction) -> Self {
-        let policy = |retries_max| RetryPolicy {
-            retries_max,
-            pause_first: PAUSE_FIRST,
-            pause_max: PAUSE_MAX,
-        };
         Self {
             transaction,
             transaction_id: Uuid::new_v4().to_string(),
             version: transaction.read.version() + 1,
             previous_timestamp: transaction.read.timestamp_ms(),
-            races: policy(transaction.table.options().commit_retries_max).attempts(),
-            store_failures: policy(STORE_RETRIES_MAX).attempts(),
+            in_doubt: false,
+            races: pauses(transaction.table.options().commit_retries_max),
+            store_failures: pauses(STORE_RETRIES_MAX),
         }
     }
 
     /// Decides all winners, then puts the commit under the first free version.
     async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
-        let log = self.transaction.table.log();
-        while let Some(winner) = log.read_commit(self.version).await? {
+        while let Some(winner) = self.look().await? {
             match self.decide(ours, &winner) {
                 Step::Again => {}
                 ended => return Ok(ended),
@@ -315,24 +350,50 @@ impl<'a> Attempt<'a> {
         let actions = self
             .transaction
             .actions(&self.transaction_id, self.previous_timestamp);
-        match log.put_commit(self.version, &actions).await {
+        self.in_doubt = true;
+        match self
+            .transaction
+            .table
+            .log()
+            .put_commit(self.version, &actions)
+            .await
+        {
             Ok(PutOutcome::Created) => Ok(Step::Committed(self.version)),
             Ok(PutOutcome::Exists) => self.lost_race().await,
             Err(failure) => self.resolve(failure).await,
         }
     }
 
+    /// Reads what stands at our version.
+    async fn look(&mut self) -> Result<Option<Vec<Action>>> {
+        loop {
+            match self.transaction.table.log().read_commit(self.version).await {
+                Ok(found) => {
+                    self.in_doubt = false;
+                    return Ok(found);
+                }
+                Err(_) if self.store_failures.pause().await => {}
+                Err(unreadable) if self.in_doubt => {
+                    return Err(Error::CommitOutcomeUnknown {
+                        location: self.transaction.table.location().to_string(),
+                        version: self.version,
+                        transaction_id: self.transaction_id.clone(),
+                        source: Box::new(unreadable),
+                    });
+                }
+                Err(unreadable) => return Err(unreadable),
+            }
+        }
+    }
+
     /// Takes one commit that stands at our version.
     fn decide(&mut self, ours: &Staged<'_>, winner: &[Action]) -> Step {
-        let info = winner.iter().find_map(|action| match action {
-            Action::CommitInfo(info) => Some(info),
-            _ => None,
-        });
-        if info.is_some_and(|info| info.txn_id.as_deref() == Some(&self.transaction_id)) {
+        if self.is_ours(winner) {
             return Step::Committed(self.version);
         }
         match conflict::decide(ours, self.version, winner) {
             Decision::Rebased => {
+                let info = action::commit_info(winner);
                 let timestamp = info.and_then(|info| info.in_commit_timestamp.or(info.timestamp));
                 self.previous_timestamp = self.previous_timestamp.max(timestamp.unwrap_or_default());
                 self.version += 1;
@@ -345,10 +406,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Another process was faster between our look and our put.
+    /// Something stands at our version: another process was faster between our look and our put, or a put of
+    /// ours arrived before its answer was lost and the store sent it again.
     async fn lost_race(&mut self) -> Result<Step> {
         if self.races.pause().await {
             return Ok(Step::Again);
+        }
+        if self.look().await?.is_some_and(|commit| self.is_ours(&commit)) {
+            return Ok(Step::Committed(self.version));
         }
         Err(Error::CommitRetriesExhausted {
             location: self.transaction.table.location().to_string(),
@@ -358,18 +423,16 @@ impl<'a> Attempt<'a> {
 
     /// A put failed: it may have left the commit behind all the same. Only the log knows.
     async fn resolve(&mut self, failure: Error) -> Result<Step> {
-        let seen = self.transaction.table.log().read_commit(self.version).await;
-        match seen {
-            // Ours or a winner's: the next round tells.
-            Ok(Some(_)) => Ok(Step::Again),
-            Ok(None) if self.store_failures.pause().await => Ok(Step::Again),
-            Ok(None) => Err(failure),
-            Err(unreadable) => Err(Error::CommitOutcomeUnknown {
-                location: self.transaction.table.location().to_string(),
-                version: self.version,
-                transaction_id: self.transaction_id.clone(),
-                source: Box::new(unreadable),
-            }),
+        match self.look().await? {
+            Some(commit) if self.is_ours(&commit) => Ok(Step::Committed(self.version)),
+            Some(_) => Ok(Step::Again),
+            None if self.store_failures.pause().await => Ok(Step::Again),
+            None => Err(failure),
         }
+    }
+
+    fn is_ours(&self, commit: &[Action]) -> bool {
+        let info = action::commit_info(commit);
+        info.is_some_and(|info| info.txn_id.as_deref() == Some(&self.transaction_id))
     }
 }

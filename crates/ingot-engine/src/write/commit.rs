@@ -98,7 +98,9 @@ pub fn conflict_error(reason: &ConflictReason) -> Error {
     Error::Condition {
         kind: Kind::Conflict,
         condition: match reason {
-            ConflictReason::MetadataChanged { .. } => "DELTA_METADATA_CHANGED",
+            ConflictReason::MetadataChanged { .. } | ConflictReason::LogReplaced { .. } => {
+                "DELTA_METADATA_CHANGED"
+            }
             ConflictReason::ProtocolChanged { .. } => "DELTA_PROTOCOL_CHANGED",
             ConflictReason::ConcurrentAppend { .. } => "DELTA_CONCURRENT_APPEND",
             ConflictReason::ConcurrentDeleteRead { .. } => "DELTA_CONCURRENT_DELETE_READ",
