@@ -8,6 +8,8 @@
 
 mod checkpoint;
 mod concurrency;
+mod faults;
+mod faulty_store;
 mod foreign;
 mod history;
 mod registry;

@@ -21,6 +21,10 @@ impl Folder {
         Self(tempfile::tempdir().expect("temporary folder"))
     }
 
+    pub fn root(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
     pub fn location(&self) -> Url {
         Url::from_directory_path(self.0.path().join("t")).expect("absolute path")
     }
@@ -90,28 +94,40 @@ pub async fn append(table: &Arc<DeltaTable>, ids: &[i64]) -> i64 {
 /// Reads all ids of a snapshot from its files, sorted.
 pub async fn ids(table: &DeltaTable, snapshot: &Snapshot) -> Vec<i64> {
     let files = snapshot.files().await.expect("files");
-    let (store, _) = table.store();
     let mut ids = Vec::new();
     for file in 0..files.len() {
-        let path = table.file_path(&files.add(file).path).expect("path");
-        let bytes = store
-            .get(&path)
-            .await
-            .expect("file")
-            .bytes()
-            .await
-            .expect("bytes");
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .expect("parquet")
-            .build()
-            .expect("reader");
-        for batch in reader {
-            let batch = batch.expect("batch");
-            let column = batch.column_by_name("id").expect("id");
-            let column = column.as_any().downcast_ref::<Int64Array>().expect("bigint");
-            ids.extend(column.values());
-        }
+        ids.extend(file_ids(table, &files.add(file)).await);
     }
     ids.sort_unstable();
     ids
+}
+
+/// Reads the ids of one file, in their order.
+pub async fn file_ids(table: &DeltaTable, file: &Add) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for batch in file_rows(table, file).await {
+        let column = batch.column_by_name("id").expect("id");
+        let column = column.as_any().downcast_ref::<Int64Array>().expect("bigint");
+        ids.extend(column.values());
+    }
+    ids
+}
+
+/// Reads the rows of one file, without partition columns.
+pub async fn file_rows(table: &DeltaTable, file: &Add) -> Vec<RecordBatch> {
+    let path = table.file_path(&file.path).expect("path");
+    let (store, _) = table.store();
+    let bytes = store.get(&path).await.expect("file").bytes().await;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.expect("bytes")).expect("parquet");
+    let batches = reader.build().expect("reader").collect::<Result<_, _>>();
+    batches.expect("batches")
+}
+
+/// Returns the seed of a random test: `INGOT_TEST_SEED`, or a new one, which is printed.
+pub fn seed() -> u64 {
+    let seed = std::env::var("INGOT_TEST_SEED").ok();
+    let seed = seed.and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| ingot_common::clock::random_below(u64::MAX));
+    println!("INGOT_TEST_SEED={seed}");
+    seed
 }

@@ -2,9 +2,42 @@
 
 use std::sync::Arc;
 
-use ingot_delta::{CommitOutcome, ConflictReason, DeltaTable, Operation, ReadSet};
+use ingot_delta::{
+    CommitOutcome, ConflictReason, DeltaTable, Error, FileWriter, Operation, OperationMetrics, ReadSet,
+    Transaction, WriterOptions,
+};
+use serde_json::json;
+use test_case::test_case;
 
-use crate::support::{Folder, append, create, ids, rows, tables, write};
+use crate::foreign::{ForeignTable, metadata};
+use crate::support::{Folder, append, create, ids, rows, schema, spec, tables, write};
+
+/// Makes a table with properties.
+async fn create_with(folder: &Folder, properties: &[(&str, &str)]) -> Arc<DeltaTable> {
+    let mut spec = spec(schema(), &[]);
+    let properties = properties
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    spec.properties = properties.collect();
+    let created = tables().create(&folder.location(), spec).await;
+    created.expect("table is created")
+}
+
+/// Stages a blind append of one row on the newest snapshot.
+async fn staged_append(table: &Arc<DeltaTable>, id: i64) -> Transaction {
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let files = write(table, &snapshot, &rows(&[(id, None)])).await;
+    let mut transaction = table.transaction(snapshot, Operation::new("WRITE"));
+    transaction.add_files(files);
+    transaction
+}
+
+async fn conflict(transaction: Transaction) -> ConflictReason {
+    match transaction.commit().await.expect("no failure") {
+        CommitOutcome::Conflicted(reason) => reason,
+        other => panic!("no conflict: {other:?}"),
+    }
+}
 
 /// Replaces every row by one row `id`, as an overwrite does, on a snapshot taken before `meanwhile`.
 async fn overwrite_after(
@@ -126,4 +159,190 @@ async fn in_commit_timestamps_grow_with_versions() {
     assert!(times.windows(2).all(|pair| pair[0] > pair[1]), "{times:?}");
     assert_eq!(history[0].info.operation.as_deref(), Some("WRITE"));
     assert_eq!(history[0].info.is_blind_append, Some(true));
+}
+
+/// The version after the one that was read is absent here, and yet long taken.
+#[tokio::test]
+async fn commit_below_a_cleaned_up_log_is_refused() {
+    let folder = Folder::new();
+    let properties = [
+        ("delta.checkpointInterval", "2"),
+        ("delta.logRetentionDuration", "interval 0 seconds"),
+    ];
+    let table = create_with(&folder, &properties).await;
+    append(&table, &[1]).await;
+    let stale = staged_append(&table, 9).await;
+    for id in 2..=5 {
+        append(&table, &[id]).await;
+    }
+    assert!(table.cleanup_expired_logs().await.expect("cleanup") > 0);
+    let reason = conflict(stale).await;
+    assert_eq!(reason, ConflictReason::LogReplaced { version: 1 });
+    let reopened = tables().open(&folder.location()).await.expect("opens");
+    let snapshot = reopened.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&reopened, &snapshot).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn commit_to_a_table_made_anew_is_refused() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    append(&table, &[1]).await;
+    let stale = staged_append(&table, 9).await;
+    tables().delete(&folder.location()).await.expect("deleted");
+    let anew = create(&folder, &[]).await;
+    append(&anew, &[2]).await;
+    assert_eq!(conflict(stale).await, ConflictReason::LogReplaced { version: 1 });
+    let snapshot = anew.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&anew, &snapshot).await, [2]);
+}
+
+#[tokio::test]
+async fn table_is_not_created_over_a_log_whose_first_commit_is_gone() {
+    let folder = Folder::new();
+    let properties = [
+        ("delta.checkpointInterval", "2"),
+        ("delta.logRetentionDuration", "interval 0 seconds"),
+    ];
+    let table = create_with(&folder, &properties).await;
+    for id in 1..=4 {
+        append(&table, &[id]).await;
+    }
+    table.cleanup_expired_logs().await.expect("cleanup");
+    let again = tables().create(&folder.location(), spec(schema(), &[])).await;
+    assert!(matches!(again, Err(Error::TableExists { .. })), "{again:?}");
+}
+
+#[tokio::test]
+async fn metadata_change_conflicts_with_a_blind_append() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let stale = staged_append(&table, 1).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    metadata.description = Some("changed".to_owned());
+    let mut change = table.transaction(snapshot, Operation::new("SET TBLPROPERTIES"));
+    change.set_metadata(metadata);
+    assert!(matches!(
+        change.commit().await.expect("no failure"),
+        CommitOutcome::Committed { version: 1, .. }
+    ));
+    assert_eq!(
+        conflict(stale).await,
+        ConflictReason::MetadataChanged { version: 1 }
+    );
+}
+
+#[tokio::test]
+async fn later_batch_conflicts_with_another_instance_of_its_application() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let mut stale = staged_append(&table, 1).await;
+    stale.set_app_transaction("stream", 8);
+    let mut winner = staged_append(&table, 2).await;
+    winner.set_app_transaction("stream", 7);
+    winner.commit().await.expect("commit");
+    assert_eq!(
+        conflict(stale).await,
+        ConflictReason::ConcurrentTransaction {
+            version: 1,
+            app_id: "stream".to_owned()
+        }
+    );
+}
+
+#[test_case(&[], true; "by default an append counts as later")]
+#[test_case(&[("delta.isolationLevel", "Serializable")], false; "a serializable one does not")]
+#[tokio::test]
+async fn overwrite_beside_a_blind_append(properties: &[(&str, &str)], commits: bool) {
+    let folder = Folder::new();
+    let table = create_with(&folder, properties).await;
+    append(&table, &[1]).await;
+    let other = tables().open(&folder.location()).await.expect("opens");
+    let outcome = overwrite_after(&table, 5, true, async {
+        append(&other, &[2]).await;
+    })
+    .await;
+    assert_eq!(
+        matches!(outcome, CommitOutcome::Committed { version: 3, .. }),
+        commits,
+        "{outcome:?}"
+    );
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let expected = if commits { [2, 5] } else { [1, 2] };
+    assert_eq!(ids(&table, &snapshot).await, expected);
+}
+
+#[tokio::test]
+async fn append_only_table_takes_appends_and_compaction_only() {
+    let folder = Folder::new();
+    let table = create_with(&folder, &[("delta.appendOnly", "true")]).await;
+    append(&table, &[1]).await;
+    let outcome = overwrite_after(&table, 1, false, async {}).await;
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let file = snapshot.files().await.expect("files").add(0).to_remove(1, true);
+    let mut delete = table.transaction(snapshot, Operation::new("DELETE"));
+    delete.remove_files([file]);
+    let error = delete.commit().await.expect_err("append only");
+    assert!(
+        matches!(&error, Error::UnsupportedFeature { feature, .. } if feature == "appendOnly"),
+        "{error}"
+    );
+}
+
+#[test_case("checkConstraints", ("delta.constraints.positive", "id > 0"))]
+#[test_case("changeDataFeed", ("delta.enableChangeDataFeed", "true"))]
+#[test_case("rowTracking", ("delta.enableRowTracking", "true"))]
+#[tokio::test]
+async fn table_with_rules_that_cannot_be_kept_is_not_written(feature: &str, property: (&str, &str)) {
+    let fields = json!([{"name": "id", "type": "long", "nullable": false, "metadata": {}}]);
+    let protocol = json!({"protocol": {
+        "minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": [feature],
+    }});
+    let properties = json!({property.0: property.1});
+    let foreign = ForeignTable::new(&[protocol, metadata("table-1", &fields, &[], properties)]);
+    let table = foreign.open().await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let error = FileWriter::new(Arc::clone(&table), &snapshot, WriterOptions::default())
+        .expect_err("cannot be written");
+    assert!(
+        matches!(&error, Error::UnsupportedFeature { feature: named, .. } if named == feature),
+        "{error}"
+    );
+    let error = table
+        .transaction(snapshot, Operation::new("WRITE"))
+        .commit()
+        .await
+        .expect_err("cannot be committed to");
+    assert!(matches!(&error, Error::UnsupportedFeature { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn commit_info_says_who_did_what_on_which_version() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let files = write(&table, &snapshot, &rows(&[(1, None)])).await;
+    let mut metrics = OperationMetrics::default();
+    metrics.increase("numOutputRows", 1);
+    let mut transaction = table.transaction(snapshot, Operation::new("WRITE").with("mode", "Append"));
+    transaction.add_files(files);
+    transaction.set_metrics(metrics);
+    transaction.set_user_name("ada");
+    transaction.set_user_metadata("first");
+    transaction.commit().await.expect("commit");
+    let path = folder.location().to_file_path().expect("local");
+    let text = std::fs::read_to_string(path.join("_delta_log/00000000000000000001.json"));
+    let text = text.expect("commit file");
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().expect("line")).expect("json");
+    let info = &first["commitInfo"];
+    assert_eq!(info["operationParameters"], json!({"mode": "Append"}));
+    assert_eq!(info["operationMetrics"], json!({"numOutputRows": "1"}));
+    assert_eq!(info["userName"], "ada");
+    assert_eq!(info["userMetadata"], "first");
+    assert_eq!(info["readVersion"], 0);
+    assert_eq!(info["isolationLevel"], "WriteSerializable");
+    assert_eq!(info["isBlindAppend"], true);
+    assert!(info["inCommitTimestamp"].is_i64() && info["txnId"].is_string());
 }

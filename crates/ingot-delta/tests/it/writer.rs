@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, StringViewArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    StringViewArray, StructArray, TimestampMicrosecondArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema};
 use ingot_delta::{Error, FileWriter, Operation, WriterOptions};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::{Value, json};
 
-use crate::support::{Folder, append, create, ids, rows, spec, tables, write};
+use crate::support::{Folder, append, create, file_ids, file_rows, ids, rows, spec, tables, write};
 
 #[tokio::test]
 async fn files_hold_no_trace_of_arrow_types() {
@@ -231,4 +235,204 @@ async fn second_creator_is_told_that_the_table_exists() {
     assert!(matches!(again, Err(Error::TableExists { .. })));
     let snapshot = table.snapshot().await.expect("snapshot");
     assert_eq!(ids(&table, &snapshot).await, [1]);
+}
+
+#[tokio::test]
+async fn no_rows_make_no_file() {
+    let folder = Folder::new();
+    let table = create(&folder, &["p"]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    assert_eq!(write(&table, &snapshot, &rows(&[])).await, []);
+}
+
+#[tokio::test]
+async fn empty_string_in_a_not_null_partition_column_is_refused() {
+    let folder = Folder::new();
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("p", DataType::Utf8, false),
+    ]));
+    let spec = spec(schema, &["p"]);
+    let created = tables().create(&folder.location(), spec).await;
+    let table = created.expect("table is created");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut writer =
+        FileWriter::new(Arc::clone(&table), &snapshot, WriterOptions::default()).expect("writer");
+    // A reader would take it for null: the protocol has no empty partition value.
+    let error = writer.write(&rows(&[(1, Some(""))])).await.expect_err("null");
+    assert!(
+        matches!(&error, Error::NullInNotNull { column } if column == "p"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn more_partitions_than_open_files_keep_all_rows() {
+    const PARTITIONS: i64 = 300;
+    let folder = Folder::new();
+    let table = create(&folder, &["p"]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut writer =
+        FileWriter::new(Arc::clone(&table), &snapshot, WriterOptions::default()).expect("writer");
+    let names: Vec<String> = (0..PARTITIONS).map(|partition| format!("p{partition}")).collect();
+    for round in 0..2 {
+        let batch: Vec<_> = (0..PARTITIONS)
+            .map(|row| (round * PARTITIONS + row, Some(names[row as usize].as_str())))
+            .collect();
+        writer.write(&rows(&batch)).await.expect("rows are written");
+    }
+    let files = writer.close().await.expect("files are complete");
+    let mut found = Vec::new();
+    for file in &files {
+        let partition = file.partition_values["p"].clone().expect("no null");
+        for id in file_ids(&table, file).await {
+            assert_eq!(partition, format!("p{}", id % PARTITIONS));
+            found.push(id);
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, (0..2 * PARTITIONS).collect::<Vec<_>>());
+}
+
+/// One array for each type that can partition, two values and a null each.
+fn partition_arrays() -> Vec<ArrayRef> {
+    let decimals = Decimal128Array::from(vec![Some(-12_345), None, Some(0)]);
+    let instants = TimestampMicrosecondArray::from(vec![Some(-1), None, Some(1_709_210_096_789_012)]);
+    vec![
+        Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+        Arc::new(Int8Array::from(vec![Some(i8::MIN), None, Some(7)])),
+        Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(7)])),
+        Arc::new(Int32Array::from(vec![Some(i32::MIN), None, Some(7)])),
+        Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(i64::MAX)])),
+        Arc::new(Float32Array::from(vec![Some(-0.1), None, Some(f32::MAX)])),
+        Arc::new(Float64Array::from(vec![
+            Some(f64::NEG_INFINITY),
+            None,
+            Some(1e-300),
+        ])),
+        Arc::new(Date32Array::from(vec![Some(-719_162), None, Some(19_782)])),
+        Arc::new(decimals.with_precision_and_scale(10, 3).expect("decimal")),
+        Arc::new(instants.clone()),
+        Arc::new(instants.with_timezone("UTC")),
+        Arc::new(StringArray::from(vec![Some("null"), None, Some("ä")])),
+    ]
+}
+
+#[tokio::test]
+async fn partition_values_of_every_type_come_back_as_they_went_in() {
+    for values in partition_arrays() {
+        let folder = Folder::new();
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("p", values.data_type().clone(), true),
+        ]));
+        let created = tables()
+            .create(&folder.location(), spec(schema.clone(), &["p"]))
+            .await;
+        let table = created.expect("table is created");
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let id: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 2]));
+        let batch = RecordBatch::try_new(schema, vec![id, values.clone()]).expect("batch");
+        let files = write(&table, &snapshot, &batch).await;
+        let mut transaction = table.transaction(snapshot, Operation::new("WRITE"));
+        transaction.add_files(files);
+        transaction.commit().await.expect("commit");
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let index = snapshot.files().await.expect("files");
+        assert_eq!(index.len(), 3, "{}", values.data_type());
+        let found = index.partition_values("p").expect("p partitions");
+        for file in 0..3 {
+            let row = file_ids(&table, &index.add(file)).await[0] as usize;
+            assert_eq!(
+                found.slice(file, 1).as_ref(),
+                values.slice(row, 1).as_ref(),
+                "{}",
+                values.data_type()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn statistics_hold_for_nested_columns_and_leave_out_what_has_no_order() {
+    let folder = Folder::new();
+    let point = Fields::from(vec![
+        Field::new("x", DataType::Int32, true),
+        Field::new("label", DataType::Utf8, true),
+    ]);
+    let item = Arc::new(Field::new("element", DataType::Int32, true));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("point", DataType::Struct(point.clone()), true),
+        Field::new("tags", DataType::List(item), true),
+        Field::new("raw", DataType::Binary, true),
+        Field::new("ok", DataType::Boolean, true),
+    ]));
+    let created = tables()
+        .create(&folder.location(), spec(schema.clone(), &[]))
+        .await;
+    let table = created.expect("table is created");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let children: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from(vec![3, -9, 5])),
+        Arc::new(StringArray::from(vec![Some("b"), Some("a"), None])),
+    ];
+    let points = StructArray::new(point, children, Some(NullBuffer::from(vec![true, false, true])));
+    let tags = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1)]), None, Some(vec![])]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+        ("point", Arc::new(points)),
+        ("tags", Arc::new(tags)),
+        (
+            "raw",
+            Arc::new(BinaryArray::from(vec![Some(b"a".as_slice()), None, None])),
+        ),
+        ("ok", Arc::new(BooleanArray::from(vec![true, false, true]))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    );
+    let files = write(&table, &snapshot, &batch.expect("batch")).await;
+    let stats: Value = serde_json::from_str(files[0].stats.as_deref().expect("stats")).expect("json");
+    assert_eq!(
+        stats,
+        json!({
+            "numRecords": 3,
+            "minValues": {"id": 1, "point": {"x": 3, "label": "b"}},
+            "maxValues": {"id": 3, "point": {"x": 5, "label": "b"}},
+            "nullCount": {"id": 0, "point": {"x": 1, "label": 2}, "tags": 1, "raw": 2, "ok": 0},
+            "tightBounds": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn huge_strings_are_stored_whole_and_bounded_short() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let huge = "x".repeat(12 << 20);
+    let files = write(&table, &snapshot, &rows(&[(1, Some(huge.as_str()))])).await;
+    assert!(files[0].stats.as_ref().is_some_and(|stats| stats.len() < 300));
+    let batches = file_rows(&table, &files[0]).await;
+    let column = batches[0].column(1).as_any().downcast_ref::<StringArray>();
+    assert_eq!(column.expect("strings").value(0), huge);
+}
+
+#[tokio::test]
+async fn lists_are_taken_whatever_their_items_are_called() {
+    let folder = Folder::new();
+    let item = Arc::new(Field::new("element", DataType::Int32, true));
+    let schema = Arc::new(Schema::new(vec![Field::new("tags", DataType::List(item), true)]));
+    let created = tables().create(&folder.location(), spec(schema, &[])).await;
+    let table = created.expect("table is created");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    // Items that are never null fit where they may be.
+    let item = Arc::new(Field::new("item", DataType::Int32, false));
+    let offsets = OffsetBuffer::new(vec![0, 2].into());
+    let values: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+    let tags: ArrayRef = Arc::new(ListArray::new(item, offsets, values, None));
+    let batch = RecordBatch::try_from_iter([("tags", tags)]).expect("batch");
+    let files = write(&table, &snapshot, &batch).await;
+    assert_eq!(file_rows(&table, &files[0]).await[0].num_rows(), 1);
 }

@@ -1,0 +1,400 @@
+//! What a failing store leaves behind: what was answered is true, nothing is lost, nothing counts twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use futures::TryStreamExt;
+use ingot_common::error::chain;
+use ingot_common::{Classify, Kind};
+use ingot_delta::{
+    CommitOutcome, DeltaTable, DeltaTables, Error, FileWriter, Operation, Result, TablesOptions,
+    WriterOptions,
+};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use test_case::test_case;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::faulty_store::{Call, Fault, FaultyStore};
+use crate::support::{Folder, append, ids, rows, schema, seed, spec, tables, write};
+
+const COMMIT_1: &str = "_delta_log/00000000000000000001.json";
+
+/// A table whose store fails as told.
+struct Faulty {
+    folder: Folder,
+    store: Arc<FaultyStore>,
+}
+
+impl Faulty {
+    fn new() -> Self {
+        Self {
+            folder: Folder::new(),
+            store: Arc::new(FaultyStore::new()),
+        }
+    }
+
+    fn registry(&self, options: TablesOptions) -> DeltaTables {
+        let root = Url::parse("file:///").expect("url");
+        let store = Arc::clone(&self.store);
+        DeltaTables::new(options).with_store(root, store)
+    }
+
+    async fn create(&self) -> Arc<DeltaTable> {
+        let registry = self.registry(TablesOptions::default());
+        let location = self.folder.location();
+        let created = registry.create(&location, spec(schema(), &[])).await;
+        created.expect("table is created")
+    }
+
+    /// Opens the table through a sound store, and returns its version and its rows.
+    async fn truth(&self) -> (i64, Vec<i64>) {
+        self.store.heal();
+        let table = tables().open(&self.folder.location()).await.expect("opens");
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let rows = ids(&table, &snapshot).await;
+        (snapshot.version(), rows)
+    }
+
+    async fn data_files(&self) -> usize {
+        let root = Path::from_absolute_path(self.folder.root()).expect("path");
+        let listed: Vec<_> = self.store.list(Some(&root)).try_collect().await.expect("list");
+        let is_data = |file: &&ObjectMeta| {
+            let path = file.location.as_ref();
+            path.ends_with(".parquet") && !path.contains("_delta_log")
+        };
+        listed.iter().filter(is_data).count()
+    }
+}
+
+/// Appends one row as one commit; with `app`, as that application transaction.
+async fn try_append(table: &Arc<DeltaTable>, id: i64, app: Option<(&str, i64)>) -> Result<CommitOutcome> {
+    let snapshot = table.snapshot().await?;
+    let mut writer = FileWriter::new(Arc::clone(table), &snapshot, WriterOptions::default())?;
+    writer.write(&rows(&[(id, None)])).await?;
+    let files = writer.close().await?;
+    let mut transaction = table.transaction(snapshot, Operation::new("WRITE"));
+    transaction.add_files(files);
+    if let Some((app_id, version)) = app {
+        transaction.set_app_transaction(app_id, version);
+    }
+    transaction.commit().await
+}
+
+fn committed(outcome: &Result<CommitOutcome>) -> Option<i64> {
+    match outcome {
+        Ok(CommitOutcome::Committed { version, .. }) => Some(*version),
+        _ => None,
+    }
+}
+
+#[test_case(Fault::Before; "put never arrived")]
+#[test_case(Fault::After; "answer was lost")]
+#[test_case(Fault::AfterAsExists; "answer was lost and the put repeated")]
+#[tokio::test]
+async fn commit_whose_put_failed_counts_once(fault: Fault) {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    faulty.store.fail(Call::Put, COMMIT_1, fault, 1);
+    let outcome = try_append(&table, 7, None).await;
+    assert_eq!(committed(&outcome), Some(1), "{outcome:?}");
+    assert_eq!(faulty.truth().await, (1, vec![7]));
+}
+
+#[tokio::test]
+async fn won_commit_is_no_lost_race_when_no_retries_are_left() {
+    let faulty = Faulty::new();
+    faulty.create().await;
+    let options = TablesOptions {
+        commit_retries_max: 0,
+        ..TablesOptions::default()
+    };
+    let table = faulty.registry(options).open(&faulty.folder.location()).await;
+    let table = table.expect("opens");
+    faulty.store.fail(Call::Put, COMMIT_1, Fault::AfterAsExists, 1);
+    let outcome = try_append(&table, 7, None).await;
+    assert_eq!(committed(&outcome), Some(1), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn store_that_takes_no_commit_leaves_the_table_as_it_was() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    faulty.store.fail(Call::Put, COMMIT_1, Fault::Before, u32::MAX);
+    let error = try_append(&table, 7, None).await.expect_err("no commit");
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(faulty.truth().await, (0, vec![]));
+}
+
+#[test_case(Fault::After, 1; "it is there")]
+#[test_case(Fault::Before, 0; "it is not")]
+#[tokio::test]
+async fn outcome_that_cannot_be_read_back_is_called_unknown(fault: Fault, version: i64) {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    faulty
+        .store
+        .fail(Call::GetAfterPut, COMMIT_1, Fault::Before, u32::MAX);
+    faulty.store.fail(Call::Put, COMMIT_1, fault, u32::MAX);
+    let error = try_append(&table, 7, None).await.expect_err("unknown");
+    let Error::CommitOutcomeUnknown { transaction_id, .. } = &error else {
+        panic!("{error}");
+    };
+    let (found, _) = faulty.truth().await;
+    assert_eq!(found, version);
+    if version > 0 {
+        let reopened = tables().open(&faulty.folder.location()).await.expect("opens");
+        let history = reopened.history(Some(1)).await.expect("history");
+        assert_eq!(history[0].info.txn_id.as_ref(), Some(transaction_id));
+    }
+}
+
+#[tokio::test]
+async fn commit_after_which_the_table_cannot_be_read_is_said_to_be_there() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    faulty
+        .store
+        .fail(Call::GetAfterPut, COMMIT_1, Fault::Before, u32::MAX);
+    let error = try_append(&table, 7, None).await.expect_err("unread");
+    assert!(
+        matches!(error, Error::CommittedUnread { version: 1, .. }),
+        "{error}"
+    );
+    assert!(!error.kind().retryable(), "a retry would append twice");
+    assert_eq!(faulty.truth().await, (1, vec![7]));
+}
+
+#[tokio::test]
+async fn failing_checkpoint_fails_no_commit() {
+    let faulty = Faulty::new();
+    faulty.create().await;
+    let options = TablesOptions {
+        checkpoint_interval: 1,
+        ..TablesOptions::default()
+    };
+    let table = faulty.registry(options).open(&faulty.folder.location()).await;
+    let table = table.expect("opens");
+    faulty
+        .store
+        .fail(Call::Put, ".checkpoint.parquet", Fault::Before, u32::MAX);
+    for id in 0..3 {
+        let outcome = try_append(&table, id, None).await;
+        assert_eq!(committed(&outcome), Some(id + 1), "{outcome:?}");
+    }
+    assert_eq!(faulty.truth().await, (3, vec![0, 1, 2]));
+}
+
+#[test_case(Fault::After, true; "answer was lost")]
+#[test_case(Fault::AfterAsExists, true; "answer was lost and the put repeated")]
+#[test_case(Fault::Before, false; "put never arrived")]
+#[tokio::test]
+async fn creation_whose_put_failed_is_told_by_the_log(fault: Fault, created: bool) {
+    let faulty = Faulty::new();
+    let location = faulty.folder.location();
+    faulty
+        .store
+        .fail(Call::Put, "_delta_log/00000000000000000000.json", fault, 1);
+    let registry = faulty.registry(TablesOptions::default());
+    let outcome = registry.create(&location, spec(schema(), &[])).await;
+    assert_eq!(outcome.is_ok(), created, "{outcome:?}");
+    assert_eq!(tables().open(&location).await.is_ok(), created);
+}
+
+/// However much room the disk has left, an append is in the table or it is not, and its answer says which.
+#[tokio::test]
+async fn full_disk_loses_no_commit_and_leaves_no_half_of_one() {
+    let mut outcomes = BTreeMap::new();
+    for room in (0..8_000).step_by(250) {
+        let faulty = Faulty::new();
+        let table = faulty.create().await;
+        append(&table, &[1]).await;
+        faulty.store.limit_space(room);
+        let outcome = try_append(&table, 2, None).await;
+        *outcomes.entry(outcome.is_ok()).or_insert(0) += 1;
+        match &outcome {
+            Ok(_) => assert_eq!(faulty.truth().await, (2, vec![1, 2])),
+            Err(error) => {
+                assert!(
+                    chain(error).contains("No space left on device"),
+                    "{}",
+                    chain(error)
+                );
+                assert_eq!(error.kind(), Kind::Unavailable);
+                assert_eq!(faulty.truth().await, (1, vec![1]));
+            }
+        }
+        // Space comes back: the same handle goes on.
+        append(&table, &[3]).await;
+        let (_, rows) = faulty.truth().await;
+        assert_eq!(rows.last(), Some(&3));
+    }
+    assert_eq!(outcomes.len(), 2, "some fit and some did not: {outcomes:?}");
+}
+
+/// Files beyond the size of one part go another way into the store.
+#[tokio::test]
+async fn writer_on_a_full_disk_deletes_what_it_wrote() {
+    const MIB: usize = 1 << 20;
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("noise", DataType::Binary, true),
+    ]));
+    for room in [0, MIB, 9 * MIB, 14 * MIB, 24 * MIB] {
+        let faulty = Faulty::new();
+        let registry = faulty.registry(TablesOptions::default());
+        let location = faulty.folder.location();
+        let created = registry.create(&location, spec(columns.clone(), &["id"])).await;
+        let table = created.expect("table is created");
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let mut writer =
+            FileWriter::new(Arc::clone(&table), &snapshot, WriterOptions::default()).expect("writer");
+        faulty.store.limit_space(room);
+        let mut failure = None;
+        for partition in 0..2 {
+            for part in 0..3 {
+                let mut noise = vec![0; 4 * MIB];
+                StdRng::seed_from_u64(part).fill_bytes(&mut noise);
+                let batch = RecordBatch::try_from_iter([
+                    ("id", Arc::new(Int64Array::from(vec![partition])) as ArrayRef),
+                    ("noise", Arc::new(BinaryArray::from_vec(vec![&noise])) as ArrayRef),
+                ]);
+                if let Err(error) = writer.write(&batch.expect("batch")).await {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        let failure = match failure {
+            Some(error) => {
+                writer.abort().await;
+                error
+            }
+            None => writer.close().await.expect_err("24 MiB do not fit"),
+        };
+        assert!(chain(&failure).contains("No space left"), "{}", chain(&failure));
+        assert_eq!(faulty.data_files().await, 0, "room={room}");
+    }
+}
+
+#[tokio::test]
+async fn crash_between_files_and_commit_leaves_the_table_as_it_was() {
+    let folder = Folder::new();
+    let table = crate::support::create(&folder, &[]).await;
+    append(&table, &[1]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let files = write(&table, &snapshot, &rows(&[(2, None)])).await;
+    assert_eq!(files.len(), 1);
+    drop((table, snapshot));
+    let reopened = tables().open(&folder.location()).await.expect("opens");
+    let snapshot = reopened.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&reopened, &snapshot).await, [1]);
+    assert_eq!(append(&reopened, &[3]).await, 2);
+}
+
+/// What an answer promises about the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    There,
+    NotThere,
+    None,
+}
+
+/// Opens the table as so many processes do.
+async fn processes(faulty: &Faulty, count: usize) -> Vec<Arc<DeltaTable>> {
+    let mut opened = Vec::new();
+    for _ in 0..count {
+        let registry = faulty.registry(TablesOptions::default());
+        let table = registry.open(&faulty.folder.location()).await;
+        opened.push(table.expect("opens"));
+    }
+    opened
+}
+
+/// Blind appends of several processes while many requests fail: each answer must be true.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn answers_about_commits_are_true_whatever_fails() {
+    let seed = seed();
+    let faulty = Faulty::new();
+    faulty.create().await;
+    let opened = processes(&faulty, 4).await;
+    faulty.store.roll_dice(seed, 4, 16);
+    let mut writers = JoinSet::new();
+    for (writer, table) in (0..).zip(opened) {
+        writers.spawn(async move {
+            let mut promises = Vec::new();
+            for id in writer * 100..writer * 100 + 25 {
+                let promise = match try_append(&table, id, None).await {
+                    Ok(CommitOutcome::Committed { .. }) | Err(Error::CommittedUnread { .. }) => {
+                        Promise::There
+                    }
+                    Err(Error::CommitOutcomeUnknown { .. }) => Promise::None,
+                    Err(_) => Promise::NotThere,
+                    Ok(other) => panic!("blind appends conflict with nothing: {other:?}"),
+                };
+                promises.push((id, promise));
+            }
+            promises
+        });
+    }
+    let promises: Vec<_> = writers.join_all().await.into_iter().flatten().collect();
+    let (version, rows) = faulty.truth().await;
+    assert_eq!(version, rows.len() as i64, "one row a commit, seed={seed}");
+    for (id, promise) in &promises {
+        let count = rows.iter().filter(|row| *row == id).count();
+        let kept = match promise {
+            Promise::There => count == 1,
+            Promise::NotThere => count == 0,
+            Promise::None => count <= 1,
+        };
+        assert!(kept, "row {id}: {promise:?}, but {count} are there, seed={seed}");
+    }
+    let there = promises.iter().filter(|(_, promise)| *promise == Promise::There);
+    assert!(there.count() > 10, "hardly anything worked, seed={seed}");
+}
+
+/// Batches of four applications, each repeated until it is known to be applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn application_batches_count_once_whatever_fails() {
+    const BATCHES: i64 = 12;
+    let seed = seed();
+    let faulty = Faulty::new();
+    faulty.create().await;
+    let opened = processes(&faulty, 4).await;
+    faulty.store.roll_dice(seed, 4, 16);
+    let mut writers = JoinSet::new();
+    for (writer, table) in (0..).zip(opened) {
+        writers.spawn(async move {
+            let app_id = format!("stream-{writer}");
+            for batch in 0..BATCHES {
+                let attempt = async || {
+                    let id = writer * BATCHES + batch;
+                    try_append(&table, id, Some((&app_id, batch))).await
+                };
+                let mut outcome = attempt().await;
+                for _ in 0..1_000 {
+                    if outcome.is_ok() {
+                        break;
+                    }
+                    outcome = attempt().await;
+                }
+                assert!(
+                    matches!(
+                        outcome,
+                        Ok(CommitOutcome::Committed { .. } | CommitOutcome::AlreadyApplied { .. })
+                    ),
+                    "{outcome:?}"
+                );
+            }
+        });
+    }
+    writers.join_all().await;
+    let (version, rows) = faulty.truth().await;
+    assert_eq!(rows, (0..4 * BATCHES).collect::<Vec<_>>(), "seed={seed}");
+    assert_eq!(version, 4 * BATCHES, "seed={seed}");
+}
