@@ -2,6 +2,8 @@
 
 use ingot_common::{Classify, Kind};
 
+use crate::definition::Place;
+
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -9,13 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A mistake in the project, with its place.
-    #[error("{file}:{line}:{column}: {message}")]
-    Definition {
-        file: String,
-        line: u64,
-        column: u64,
-        message: String,
-    },
+    #[error("{place}: {message}")]
+    Definition { place: Place, message: String },
     #[error("pipeline project failed to {action} path=`{path}`")]
     Project {
         action: &'static str,
@@ -29,6 +26,9 @@ pub enum Error {
         expectation: String,
         rows: u64,
     },
+    /// The dataset's query gives other columns than its table has.
+    #[error("columns of dataset `{dataset}` changed: {message}; drop the table to build it anew")]
+    SchemaChanged { dataset: String, message: String },
     #[error(transparent)]
     Engine(#[from] ingot_engine::Error),
     #[error(transparent)]
@@ -37,6 +37,20 @@ pub enum Error {
     Delta(#[from] ingot_delta::Error),
     #[error(transparent)]
     Catalog(#[from] ingot_catalog::Error),
+    #[error("query of dataset `{dataset}` failed")]
+    Query {
+        dataset: String,
+        #[source]
+        source: datafusion::error::DataFusionError,
+    },
+}
+
+impl Error {
+    /// Makes a constructor of [`Error::Project`] for `map_err`.
+    pub fn project(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Project { action, path, source }
+    }
 }
 
 impl Classify for Error {
@@ -44,11 +58,22 @@ impl Classify for Error {
         match self {
             Self::Definition { .. } => Kind::InvalidArgument,
             Self::Project { .. } => Kind::NotFound,
-            Self::ExpectationViolated { .. } => Kind::FailedPrecondition,
+            Self::ExpectationViolated { .. } | Self::SchemaChanged { .. } => Kind::FailedPrecondition,
             Self::Engine(error) => error.kind(),
             Self::Streaming(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
+            Self::Query { .. } => Kind::Internal,
+        }
+    }
+
+    fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Engine(error) => error.condition(),
+            Self::Streaming(error) => error.condition(),
+            Self::Delta(error) => error.condition(),
+            Self::Catalog(error) => error.condition(),
+            _ => None,
         }
     }
 }

@@ -8,11 +8,21 @@
 //!                                                                            └─ materialized views: recomputed
 //!                                                     event log (Delta table) ◄─┘
 //! ```
+//! Always true: a dataset's rows and the mark of how far its sources were taken are one commit, so an update that
+//! was killed goes on where it was; a dropped table starts over, because its checkpoint is named by the table's
+//! id. Source: Databricks, Lakeflow Spark Declarative Pipelines, SQL reference.
 
+pub mod definition;
+mod dialect;
 pub mod error;
+mod event;
+mod expectation;
+mod flow;
+mod graph;
 pub mod project;
 pub mod update;
 
 pub use error::{Error, Result};
+pub use event::{PipelineEvent, UpdateHandle};
 pub use project::Project;
-pub use update::{Mode, PipelineEvent, UpdateHandle, run_update};
+pub use update::{Mode, run_update};
