@@ -38,9 +38,10 @@ pub(crate) fn merge(
         .map(|key| format!("t.{0} = s.{0}", quoted(key)))
         .collect();
     on.push(format!("t.{0} = s.{0}", quoted(START_AT)));
+    // In parentheses, because the parser takes all that follows DISTINCT FROM as its right side.
     let differs: Vec<_> = stored
         .iter()
-        .map(|column| format!("t.{0} IS DISTINCT FROM s.{0}", quoted(column)))
+        .map(|column| format!("(t.{0} IS DISTINCT FROM s.{0})", quoted(column)))
         .collect();
     let clause = |matching, condition: String, action| MergeClause {
         matching,
@@ -81,7 +82,7 @@ fn source(flow: &CdcFlow, columns: &[String], track: &Columns) -> String {
     });
     let changed: Vec<_> = std::iter::once(DELETED.to_owned())
         .chain(tracked.map(|column| quoted(column)))
-        .map(|column| format!("lag({column}) OVER ({by_key}) IS DISTINCT FROM {column}"))
+        .map(|column| format!("(lag({column}) OVER ({by_key}) IS DISTINCT FROM {column})"))
         .collect();
     let descending: Vec<_> = columns
         .iter()
