@@ -32,17 +32,17 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] ingot_engine::Error),
     #[error(transparent)]
-    Streaming(#[from] ingot_streaming::Error),
+    Streaming(Box<ingot_streaming::Error>),
     #[error(transparent)]
     Delta(#[from] ingot_delta::Error),
     #[error(transparent)]
     Catalog(#[from] ingot_catalog::Error),
-    #[error("query of dataset `{dataset}` failed")]
-    Query {
-        dataset: String,
-        #[source]
-        source: datafusion::error::DataFusionError,
-    },
+}
+
+impl From<ingot_streaming::Error> for Error {
+    fn from(error: ingot_streaming::Error) -> Self {
+        Self::Streaming(Box::new(error))
+    }
 }
 
 impl Error {
@@ -63,7 +63,6 @@ impl Classify for Error {
             Self::Streaming(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
-            Self::Query { .. } => Kind::Internal,
         }
     }
 

@@ -97,7 +97,7 @@ impl BatchSink for StreamingTableSink {
 /// Hands an error to the query that runs the sink.
 pub(crate) fn into_streaming(error: Error) -> ingot_streaming::Error {
     match error {
-        Error::Streaming(error) => error,
+        Error::Streaming(error) => *error,
         Error::Engine(error) => error.into(),
         Error::Delta(error) => error.into(),
         other => ingot_streaming::Error::Sink(Box::new(ingot_common::ServiceError::from_error(&other))),
