@@ -1,5 +1,11 @@
 //! Sources against a real broker and real tables.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its expectation fails"
+)]
+
 mod delta_source;
 mod kafka_source;
 mod support;
