@@ -116,13 +116,25 @@ def produce(address: str, topic: str, records: int) -> None:
     producer.flush()
 
 
+def check_counts(data_dir: Path, records: int) -> None:
+    """Ends the benchmark when a layer does not hold every record once."""
+    for table in ("bronze.flights_raw", "silver.flights"):
+        answer = subprocess.run(
+            [INGOT, "sql", "--data-dir", str(data_dir), "--output", "json", "-e",
+             f"SELECT count(*) AS n FROM main.{table}"],
+            check=True, capture_output=True, text=True,
+        )
+        if json.loads(answer.stdout)["n"] != records:
+            sys.exit(f"{table} holds {answer.stdout.strip()}, not {records} records")
+
+
 def kafka(work: Path, rounds: int, records: int) -> None:
     """Measures Kafka -> bronze and bronze JSON -> silver, each as an update of its own pipeline."""
     broker = subprocess.Popen(
         [INGOT, "broker", "--listen", "127.0.0.1:0", "--topic", "flights:4"], stdout=subprocess.PIPE, text=True
     )
     try:
-        address = json.loads(broker.stdout.readline())["bootstrap_servers"]
+        address = json.loads(broker.stdout.readline())["kafka"]
         produce(address, "flights", records)
         runs: dict[str, list[Run]] = {"bronze": [], "silver": []}
         for _ in range(rounds):
@@ -132,6 +144,7 @@ def kafka(work: Path, rounds: int, records: int) -> None:
                     INGOT, "pipeline", "run", str(HERE / "pipelines" / layer), "--data-dir", str(data_dir),
                     "--set", f"bootstrap_servers={address}",
                 ]))
+            check_counts(data_dir, records)
             shutil.rmtree(data_dir)
         report("Kafka -> bronze -> silver", records, runs)
     finally:
