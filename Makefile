@@ -18,11 +18,14 @@ demo: ## Build Ingot and run Kafka -> bronze -> silver -> gold on 336,776 flight
 	$(CARGO) build --locked -p ingot
 	$(INGOT) demo --data-dir "$(DATA_DIR)" $(ARGS)
 
-test: test-rust test-clients ## Build and run all tests
+test: ## Build and run all tests
+	@scripts/doctor clients
+	@$(MAKE) --no-print-directory test-rust test-clients
 
 test-rust:
 	@scripts/doctor build
-	$(CARGO) test --locked --workspace
+	@echo "building and running the tests (the first build compiles all dependencies: 20 to 40 minutes on two cores)"
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 test-clients: build
 	@scripts/doctor clients
@@ -34,6 +37,7 @@ build:
 	$(CARGO) build --locked -p ingot
 
 check: ## Check the format and run clippy with warnings denied
+	@scripts/doctor lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
