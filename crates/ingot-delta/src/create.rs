@@ -1,66 +1,132 @@
 //! Making a table: the checks on what it is to be, and commit 0.
+//!
+//! ```text
+//! CreateTable ─► write_target ─► FileWriter ─► files ─┐        (only for a table that begins with rows)
+//! CreateTable ────────────────────────────────────────┴─► create: put commit 0 if absent ─► DeltaTable
+//! ```
+//! Always true: there is no table, or there is all of it: its rows are part of commit 0.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use ingot_common::clock;
+use ingot_common::retry::RetryPolicy;
 use url::Url;
 use uuid::Uuid;
 
 use crate::action::Format;
-use crate::log::{Log, PutOutcome};
-use crate::table::LogFiles;
+use crate::log::PutOutcome;
+use crate::table::{LogFiles, Place};
 use crate::{
-    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, action, features,
-    partition, schema,
+    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, WriteTarget, action,
+    features, partition, properties, schema,
+};
+
+/// How often a table that was just made is read again when the store fails.
+const OPEN_RETRIES: RetryPolicy = RetryPolicy {
+    retries_max: 3,
+    pause_first: Duration::from_millis(1),
+    pause_max: Duration::from_millis(500),
 };
 
 impl DeltaTables {
-    /// Creates a table: commit 0 with protocol (3,7), the features it uses and in-commit timestamps.
+    /// Prepares to write files for a table that does not exist yet, which [`DeltaTables::create`] then makes of
+    /// the same `table` with these files. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`DeltaTables::create`]; another writer may still make the table meanwhile.
+    pub async fn write_target(&self, location: &Url, table: &CreateTable) -> Result<WriteTarget> {
+        let stored = check(table)?;
+        let place = self.place(location)?;
+        check_free(&place).await?;
+        // As a snapshot will have it: the names inside of lists and maps are Delta's.
+        let schema = schema::parse_schema_string(&schema::schema_string(&stored)?);
+        let schema = schema.map_err(|message| Error::Internal { message })?;
+        Ok(WriteTarget::new(
+            place,
+            Arc::new(schema),
+            table.partition_columns.clone(),
+            table.properties.clone(),
+            &self.options().engine_info,
+        ))
+    }
+
+    /// Creates a table: commit 0 with protocol (3,7), the features it uses, in-commit timestamps, and the rows it
+    /// begins with.
     ///
     /// # Errors
     /// `AlreadyExists` when a table stands there, also when another process created it meanwhile;
     /// `InvalidArgument` for types that Delta lacks, unknown `delta.*` properties, and partition columns that are
-    /// unknown, of a type that cannot partition, or all there is.
+    /// unknown, of a type that cannot partition, or all there is. After [`Error::CommitOutcomeUnknown`] and
+    /// [`Error::CommittedUnread`] the files of `table` must stay; after any other error nothing names them.
     pub async fn create(&self, location: &Url, table: CreateTable) -> Result<Arc<DeltaTable>> {
-        let stored = schema::storable_schema(&table.schema)?;
-        check_partition_columns(&stored, &table.partition_columns)?;
-        features::check_properties(&table.properties)?;
-        let (store, root) = self.store_for(location)?;
-        // Any version will do: a cleanup may have taken commit 0 of a table that lives on.
-        if LogFiles::any(store.as_ref(), &root.clone().join("_delta_log")).await? {
-            return Err(exists(location));
-        }
-        let log = Log::new(store, root, location.clone());
+        let stored = check(&table)?;
+        let place = self.place(location)?;
+        check_free(&place).await?;
         let transaction_id = Uuid::new_v4().to_string();
         let actions = first_commit(&stored, table, &transaction_id, &self.options().engine_info)?;
-        let put = log.put_commit(0, &actions).await;
-        if !matches!(put, Ok(PutOutcome::Created)) {
-            // Ours after all, if the put reported a failure that was none.
-            let found = log
-                .read_commit(0)
-                .await
-                .map_err(|unreadable| Error::CommitOutcomeUnknown {
-                    location: location.to_string(),
-                    version: 0,
-                    transaction_id: transaction_id.clone(),
-                    source: Box::new(unreadable),
-                })?;
-            match (found, put) {
-                (Some(found), _) if is_by(&found, &transaction_id) => {}
-                (Some(_), _) => return Err(exists(location)),
-                (None, Err(failure)) => return Err(failure),
-                (None, Ok(_)) => {
-                    return Err(Error::CorruptLog {
+        put_first_commit(&place, &actions, &transaction_id).await?;
+        self.forget(location);
+        let mut retries = OPEN_RETRIES.attempts();
+        loop {
+            match self.open(location).await {
+                Ok(table) => return Ok(table),
+                Err(_) if retries.pause().await => {}
+                Err(source) => {
+                    return Err(Error::CommittedUnread {
                         location: location.to_string(),
-                        message: "commit 0 came and went while the table was created".to_owned(),
+                        version: 0,
+                        source: Box::new(source),
                     });
                 }
             }
         }
-        self.forget(location);
-        self.open(location).await
+    }
+}
+
+/// Checks what the table is to be, and returns its schema in the types that Delta stores.
+pub(crate) fn check(table: &CreateTable) -> Result<SchemaRef> {
+    let stored = schema::storable_schema(&table.schema)?;
+    check_partition_columns(&stored, &table.partition_columns)?;
+    properties::check(&table.properties, &BTreeMap::new())?;
+    Ok(stored)
+}
+
+/// Refuses a place where there is a table. Any version will do: a cleanup may have taken commit 0 of a table that
+/// lives on.
+async fn check_free(place: &Place) -> Result<()> {
+    match LogFiles::any(place.store.as_ref(), &place.log_root()).await? {
+        true => Err(exists(&place.location)),
+        false => Ok(()),
+    }
+}
+
+async fn put_first_commit(place: &Place, actions: &[Action], transaction_id: &str) -> Result<()> {
+    let log = place.log();
+    let put = log.put_commit(0, actions).await;
+    if matches!(put, Ok(PutOutcome::Created)) {
+        return Ok(());
+    }
+    // Ours after all, if the put reported a failure that was none.
+    let found = log
+        .read_commit(0)
+        .await
+        .map_err(|unreadable| Error::CommitOutcomeUnknown {
+            location: place.location.to_string(),
+            version: 0,
+            transaction_id: transaction_id.to_owned(),
+            source: Box::new(unreadable),
+        })?;
+    match (found, put) {
+        (Some(found), _) if is_by(&found, transaction_id) => Ok(()),
+        (Some(_), _) => Err(exists(&place.location)),
+        (None, Err(failure)) => Err(failure),
+        (None, Ok(_)) => Err(Error::CorruptLog {
+            location: place.location.to_string(),
+            message: "commit 0 came and went while the table was created".to_owned(),
+        }),
     }
 }
 
@@ -84,6 +150,7 @@ fn first_commit(
         .into_iter()
         .map(|(key, value)| (key, value.into()))
         .collect();
+    let metrics = table.metrics.0.iter();
     let info = CommitInfo {
         in_commit_timestamp: Some(now),
         timestamp: Some(now),
@@ -91,7 +158,8 @@ fn first_commit(
         operation_parameters: Some(parameters),
         isolation_level: Some("Serializable".to_owned()),
         is_blind_append: Some(true),
-        operation_metrics: Some(BTreeMap::new()),
+        operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
+        user_name: table.user_name,
         engine_info: Some(engine_info.to_owned()),
         txn_id: Some(transaction_id.to_owned()),
         ..CommitInfo::default()
@@ -106,11 +174,13 @@ fn first_commit(
         created_time: Some(now),
         configuration,
     };
-    Ok(vec![
+    let mut actions = vec![
         Action::CommitInfo(info),
         Action::Protocol(protocol),
         Action::Metadata(metadata),
-    ])
+    ];
+    actions.extend(table.files.into_iter().map(Action::Add));
+    Ok(actions)
 }
 
 fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {

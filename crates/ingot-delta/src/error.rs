@@ -80,6 +80,7 @@ pub enum Error {
     },
     #[error("commit to table at location=`{location}` lost {retries} races in a row; nothing was committed")]
     CommitRetriesExhausted { location: String, retries: u32 },
+    /// Not to be tried again before someone has looked into the log: that may do it twice.
     #[error(
         "outcome of commit version={version} to table at location=`{location}` is unknown: the store failed to \
          write it and to read it back; txnId=`{transaction_id}` in the log tells"
@@ -118,8 +119,8 @@ impl Classify for Error {
             Self::UnsupportedFeature { .. } => Kind::Unsupported,
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::CommitRetriesExhausted { .. } => Kind::Conflict,
-            Self::CommitOutcomeUnknown { .. } => Kind::Unavailable,
-            Self::CommittedUnread { .. }
+            Self::CommitOutcomeUnknown { .. }
+            | Self::CommittedUnread { .. }
             | Self::Kernel { .. }
             | Self::Arrow { .. }
             | Self::Parquet { .. }

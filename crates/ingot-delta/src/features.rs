@@ -1,17 +1,19 @@
 //! Which writer features Ingot honours, and which tables it therefore writes to.
 //!
-//! A feature that a table lists but does not use binds nobody: a table of writer version 4 without constraints is
-//! written to. Whatever is listed and unknown is refused. Source: Delta protocol, "Table Features".
+//! A feature that a table lists but does not use mostly binds nobody: a table of writer version 4 without
+//! constraints is written to. Row tracking does: once it is listed, writers give row ids. Whatever is listed and
+//! unknown is refused. Source: Delta protocol, "Table Features", "Row Tracking".
 
 use std::collections::BTreeMap;
-
-use strsim::jaro_winkler;
 
 use crate::{Error, Metadata, Protocol, Result};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.
 pub(crate) const READER_VERSION: i32 = 3;
 pub(crate) const WRITER_VERSION: i32 = 7;
+
+/// The property that makes commits carry their own time.
+pub(crate) const IN_COMMIT_TIMESTAMPS: &str = "delta.enableInCommitTimestamps";
 
 /// Writer features that bind us to nothing, or to what we do anyway.
 const HONOURED: [&str; 8] = [
@@ -23,21 +25,6 @@ const HONOURED: [&str; 8] = [
     "vacuumProtocolCheck",
     "deletionVectors",
     "checkpointProtection",
-];
-
-/// Properties that a table may be created with.
-const PROPERTIES: [&str; 11] = [
-    "delta.appendOnly",
-    "delta.checkpointInterval",
-    "delta.dataSkippingNumIndexedCols",
-    "delta.dataSkippingStatsColumns",
-    "delta.deletedFileRetentionDuration",
-    "delta.enableExpiredLogCleanup",
-    "delta.enableInCommitTimestamps",
-    "delta.isolationLevel",
-    "delta.logRetentionDuration",
-    "delta.setTransactionRetentionDuration",
-    "delta.targetFileSize",
 ];
 
 /// What a write does to the rows that are there.
@@ -89,7 +76,7 @@ pub(crate) fn check_writable(
 type UsedBy = fn(&Metadata) -> bool;
 
 /// Features that bind a writer only where the table uses them, and how to tell.
-const OPTIONAL: [(&str, UsedBy); 8] = [
+const OPTIONAL: [(&str, UsedBy); 7] = [
     ("invariants", |metadata| {
         metadata.schema_string.contains("\"delta.invariants\"")
     }),
@@ -114,9 +101,6 @@ const OPTIONAL: [(&str, UsedBy); 8] = [
     ("columnMapping", |metadata| {
         let mode = metadata.configuration.get("delta.columnMapping.mode");
         mode.is_some_and(|mode| mode != "none")
-    }),
-    ("rowTracking", |metadata| {
-        enabled(metadata, "delta.enableRowTracking")
     }),
 ];
 
@@ -158,36 +142,36 @@ pub(crate) fn protocol_for(properties: &BTreeMap<String, String>, timestamp_ntz:
     }
 }
 
-/// Refuses `delta.*` properties that Ingot does not honour; others are the user's own.
+/// Refuses metadata that uses a feature which `protocol` does not list: other writers would not keep it.
 ///
 /// # Errors
-/// `InvalidArgument`, naming the property and the nearest known one.
-pub(crate) fn check_properties(properties: &BTreeMap<String, String>) -> Result<()> {
-    for (key, value) in properties {
-        if !key.starts_with("delta.") {
-            continue;
-        }
-        if !PROPERTIES.contains(&key.as_str()) {
-            return Err(Error::InvalidArgument {
-                message: format!(
-                    "unknown table property `{key}`; the nearest known is `{}`",
-                    nearest(key)
-                ),
-            });
-        }
-        if key == "delta.enableInCommitTimestamps" && !value.eq_ignore_ascii_case("true") {
-            return Err(Error::InvalidArgument {
-                message: format!("table property `{key}` is always true"),
-            });
-        }
+/// `InvalidArgument`, naming the property and the feature.
+pub(crate) fn check_listed(protocol: &Protocol, metadata: &Metadata) -> Result<()> {
+    const NEEDS: [(&str, &str); 2] = [
+        ("delta.appendOnly", "appendOnly"),
+        (IN_COMMIT_TIMESTAMPS, "inCommitTimestamp"),
+    ];
+    if protocol.min_writer_version < WRITER_VERSION {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn nearest(key: &str) -> &'static str {
-    let score = |known: &str| jaro_winkler(known, key);
-    let best = PROPERTIES.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-    best.copied().unwrap_or_default()
+    let listed = |feature: &str| {
+        protocol
+            .writer_features
+            .iter()
+            .flatten()
+            .any(|name| name == feature)
+    };
+    match NEEDS
+        .iter()
+        .find(|(property, feature)| enabled(metadata, property) && !listed(feature))
+    {
+        Some((property, feature)) => Err(Error::InvalidArgument {
+            message: format!(
+                "table property `{property}` needs feature `{feature}`, which the protocol does not list"
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +211,7 @@ mod tests {
     #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
     #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], Some("changeDataFeed"))]
     #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], Some("columnMapping"))]
+    #[test_case(7, &["rowTracking"], &[], Some("rowTracking"); "row ids are due once listed")]
     #[test_case(7, &["icebergCompatV2"], &[], Some("icebergCompatV2"))]
     #[test_case(7, &["fromTheFuture"], &[], Some("fromTheFuture"))]
     #[test_case(8, &[], &[], Some("writer version 8"))]
@@ -257,13 +242,12 @@ mod tests {
         assert!(check_writable("t", &protocol, &metadata, WriteOperation::ChangeRows).is_err());
     }
 
-    #[test]
-    fn unknown_property_names_the_nearest() {
-        let properties = BTreeMap::from([("delta.checkpointIntervall".to_owned(), "5".to_owned())]);
-        let error = check_properties(&properties).expect_err("unknown");
-        assert!(
-            error.to_string().contains("`delta.checkpointInterval`"),
-            "{error}"
-        );
+    #[test_case("delta.appendOnly", &["appendOnly"], true)]
+    #[test_case("delta.appendOnly", &["inCommitTimestamp"], false)]
+    #[test_case("delta.enableInCommitTimestamps", &["appendOnly"], false)]
+    #[test_case("user.property", &[], true)]
+    fn properties_need_their_feature(property: &str, features: &[&str], taken: bool) {
+        let metadata = metadata("{}", &[(property, "true")]);
+        assert_eq!(check_listed(&protocol(7, features), &metadata).is_ok(), taken);
     }
 }

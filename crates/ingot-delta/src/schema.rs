@@ -10,17 +10,21 @@ use std::sync::Arc;
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
 };
-use delta_kernel::engine::arrow_conversion::TryFromArrow;
+use delta_kernel::engine::arrow_conversion::{TryFromArrow, TryIntoArrow};
 use delta_kernel::schema::StructType;
 
 use crate::{Error, Result};
+
+/// What no column's name may hold in a table without column mapping. Source: Delta protocol, "Column Mapping";
+/// Parquet as Spark reads it.
+const FORBIDDEN_IN_NAMES: [char; 10] = [' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
 
 /// Returns the schema that a Delta table has for rows of `schema`: same names, nullability and comments, types
 /// replaced by those that Delta stores.
 ///
 /// # Errors
-/// `InvalidArgument`, naming the column and the type, for a type that Delta lacks, and for columns whose names
-/// differ in case only.
+/// `InvalidArgument`, naming the column, for a type that Delta lacks, for names that hold ` ,;{}()\n\t=`, and for
+/// names that differ in case only.
 pub fn storable_schema(schema: &Schema) -> Result<SchemaRef> {
     let fields = storable_fields(schema.fields(), "")?;
     Ok(Arc::new(Schema::new_with_metadata(
@@ -47,6 +51,24 @@ pub(crate) fn schema_string(schema: &Schema) -> Result<String> {
     })
 }
 
+/// Reads Delta's JSON as the schema that a snapshot has. The error tells what is wrong with the text.
+pub(crate) fn parse_schema_string(text: &str) -> Result<Schema, String> {
+    let schema: StructType =
+        serde_json::from_str(text).map_err(|error| format!("schema is not a Delta schema: {error}"))?;
+    (&schema)
+        .try_into_arrow()
+        .map_err(|error| format!("schema cannot be expressed in Arrow: {error}"))
+}
+
+/// Checks the names of a table's new schema.
+///
+/// # Errors
+/// `InvalidArgument`, naming the column.
+pub(crate) fn check_schema_string(text: &str) -> Result<()> {
+    let schema = parse_schema_string(text).map_err(invalid)?;
+    storable_fields(schema.fields(), "").map(drop)
+}
+
 /// Says if a column of this type, at any depth, is a timestamp without time zone.
 pub(crate) fn holds_timestamp_ntz(data_type: &DataType) -> bool {
     match data_type {
@@ -66,6 +88,11 @@ fn storable_fields(fields: &Fields, parent: &str) -> Result<Fields> {
         } else {
             format!("{parent}.{}", field.name())
         };
+        if field.name().is_empty() || field.name().contains(FORBIDDEN_IN_NAMES) {
+            return Err(invalid(format!(
+                "column name `{path}` is empty or holds one of ` ,;{{}}()\\n\\t=`, which Delta forbids; give it an alias"
+            )));
+        }
         if !seen.insert(field.name().to_lowercase()) {
             return Err(invalid(format!(
                 "column `{path}` stands twice in the schema; names differ by more than case"
@@ -179,6 +206,22 @@ mod tests {
             error.to_string().contains("column `s.d` has type Interval"),
             "{error}"
         );
+    }
+
+    #[test_case("count(*)")]
+    #[test_case("a b")]
+    #[test_case("a=b")]
+    #[test_case("a\tb")]
+    #[test_case("")]
+    fn names_that_delta_forbids_are_refused(name: &str) {
+        let inner = Field::new(name, DataType::Int64, true);
+        for field in [
+            inner.clone(),
+            Field::new("s", DataType::Struct(vec![inner].into()), true),
+        ] {
+            let error = storable_schema(&Schema::new(vec![field])).expect_err("forbidden");
+            assert!(error.to_string().contains(&format!("{name}`")), "{error}");
+        }
     }
 
     #[test]

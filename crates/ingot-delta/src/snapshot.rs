@@ -12,16 +12,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use delta_kernel::engine::arrow_conversion::TryIntoArrow;
-use delta_kernel::schema::StructType;
 use object_store::ObjectMeta;
 use url::Url;
 
 use crate::action::DomainMetadata;
 use crate::file_index::FileKey;
 use crate::kernel::VersionState;
+use crate::schema::parse_schema_string;
 use crate::table::parse_actions;
 use crate::{Action, Add, Error, FileIndex, Metadata, Protocol, Result, Txn};
 
@@ -293,11 +292,7 @@ fn logical_schema(location: &Url, metadata: &Metadata) -> Result<SchemaRef> {
         location: location.to_string(),
         message,
     };
-    let schema: StructType = serde_json::from_str(&metadata.schema_string)
-        .map_err(|error| corrupt(format!("schema is not a Delta schema: {error}")))?;
-    let schema: Schema = (&schema)
-        .try_into_arrow()
-        .map_err(|error| corrupt(format!("schema cannot be expressed in Arrow: {error}")))?;
+    let schema = parse_schema_string(&metadata.schema_string).map_err(corrupt)?;
     if let Some(missing) = metadata
         .partition_columns
         .iter()

@@ -14,6 +14,7 @@
 //! dropped and created again, or restored from a copy), which is noticed by the identity of the commit file.
 
 mod log_files;
+mod place;
 mod registry;
 mod time_travel;
 
@@ -26,16 +27,16 @@ use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use percent_encoding::percent_decode_str;
 use url::Url;
 
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
+pub(crate) use self::place::Place;
 pub use self::registry::DeltaTables;
 use crate::action::DeletionVectorDescriptor;
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
-use crate::{Action, Error, Operation, Result, Snapshot, Transaction};
+use crate::{Action, Add, Error, Operation, OperationMetrics, Result, Snapshot, Transaction};
 
 /// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
 /// starts from its checkpoint.
@@ -91,17 +92,36 @@ pub struct CreateTable {
     pub properties: BTreeMap<String, String>,
     /// `CREATE TABLE`, `CREATE TABLE AS SELECT`, …
     pub operation: Operation,
+    /// The rows that the table begins with, written through [`DeltaTables::write_target`]: they and the table
+    /// become visible in one commit.
+    pub files: Vec<Add>,
+    pub metrics: OperationMetrics,
+    /// Who creates it (`userName`).
+    pub user_name: Option<String>,
+}
+
+impl CreateTable {
+    /// Describes an empty table without properties.
+    pub fn new(schema: SchemaRef, operation: Operation) -> Self {
+        Self {
+            schema,
+            partition_columns: Vec::new(),
+            name: None,
+            description: None,
+            properties: BTreeMap::new(),
+            operation,
+            files: Vec::new(),
+            metrics: OperationMetrics::default(),
+            user_name: None,
+        }
+    }
 }
 
 /// One table: a location and the newest snapshot seen there.
 #[derive(Debug)]
 pub struct DeltaTable {
-    location: Url,
+    place: Place,
     options: Arc<TablesOptions>,
-    store: Arc<dyn ObjectStore>,
-    root: Path,
-    /// The URL that `store` is rooted at.
-    store_url: Url,
     kernel: Kernel,
     log: Log,
     newest: RwLock<Arc<Snapshot>>,
@@ -116,14 +136,6 @@ pub struct DeltaTable {
     commit_queue: tokio::sync::Mutex<()>,
 }
 
-/// Where a table is.
-pub(crate) struct Place {
-    pub location: Url,
-    pub store: Arc<dyn ObjectStore>,
-    pub root: Path,
-    pub store_url: Url,
-}
-
 impl DeltaTable {
     /// Opens the table at `place`.
     ///
@@ -134,21 +146,17 @@ impl DeltaTable {
         options: Arc<TablesOptions>,
         executor: Arc<TokioBackgroundExecutor>,
     ) -> Result<Self> {
-        let Place {
-            location,
-            store,
-            root,
-            store_url,
-        } = place;
-        let kernel = Kernel::new(Arc::clone(&store), &root, location.clone(), executor)?;
-        let log = Log::new(Arc::clone(&store), root.clone(), location.clone());
-        let newest = load(&kernel, &store, &log, &root, &location, None).await?;
+        let kernel = Kernel::new(
+            Arc::clone(&place.store),
+            &place.root,
+            place.location.clone(),
+            executor,
+        )?;
+        let log = place.log();
+        let newest = load(&kernel, &log, &place, None).await?;
         Ok(Self {
-            location,
+            place,
             options,
-            store,
-            root,
-            store_url,
             kernel,
             log,
             newest: RwLock::new(Arc::new(newest)),
@@ -162,12 +170,12 @@ impl DeltaTable {
 
     /// Returns the table's root, with a trailing slash.
     pub fn location(&self) -> &Url {
-        &self.location
+        &self.place.location
     }
 
     /// Returns the store that holds the table, and the path of the table's root in it.
     pub fn store(&self) -> (Arc<dyn ObjectStore>, Path) {
-        (Arc::clone(&self.store), self.root.clone())
+        (Arc::clone(&self.place.store), self.place.root.clone())
     }
 
     /// Returns the path, in [`DeltaTable::store`], of a file by the `path` of its action (percent-decoded).
@@ -175,27 +183,7 @@ impl DeltaTable {
     /// # Errors
     /// `InvalidArgument` for a path that is not UTF-8, leaves the table with `..`, or lies in another store.
     pub fn file_path(&self, action_path: &str) -> Result<Path> {
-        let invalid = |reason: String| Error::InvalidArgument {
-            message: format!("path of a data file is invalid: path=`{action_path}`: {reason}"),
-        };
-        if let Ok(url) = Url::parse(action_path) {
-            let inside =
-                url.scheme() == self.store_url.scheme() && url.authority() == self.store_url.authority();
-            let path = url.path().strip_prefix(self.store_url.path());
-            let path = path
-                .filter(|_| inside)
-                .ok_or_else(|| invalid("it is in another store".to_owned()))?;
-            return Path::from_url_path(path).map_err(|error| invalid(error.to_string()));
-        }
-        let decoded = percent_decode_str(action_path)
-            .decode_utf8()
-            .map_err(|error| invalid(error.to_string()))?;
-        let path = match decoded.strip_prefix('/') {
-            Some(absolute) => absolute.to_owned(),
-            None if self.root.as_ref().is_empty() => decoded.into_owned(),
-            None => format!("{}/{decoded}", self.root),
-        };
-        Path::parse(path).map_err(|error| invalid(error.to_string()))
+        self.place.file_path(action_path)
     }
 
     /// Returns the rows of a data file, ascending from 0, that its deletion vector deletes.
@@ -253,12 +241,16 @@ impl DeltaTable {
 
     /// Returns the path of the log's folder in the table's store.
     pub(crate) fn log_root(&self) -> Path {
-        log_root(&self.root)
+        self.place.log_root()
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Lists the log.
     pub(crate) async fn log_files(&self) -> Result<LogFiles> {
-        LogFiles::list(self.store.as_ref(), &self.log_root()).await
+        LogFiles::list(self.place.store.as_ref(), &self.log_root()).await
     }
 
     /// Takes note of this process's own commit `version`: returns a snapshot at least that new, and writes a
@@ -270,7 +262,7 @@ impl DeltaTable {
         }
         if snapshot.version() < version {
             return Err(Error::CorruptLog {
-                location: self.location.to_string(),
+                location: self.place.location.to_string(),
                 message: format!("commit {version} was written and is gone"),
             });
         }
@@ -278,7 +270,7 @@ impl DeltaTable {
             let written = self.write_checkpoint(&snapshot).await;
             if let Err(error) = written {
                 tracing::warn!(
-                    location = %self.location,
+                    location = %self.place.location,
                     version = snapshot.version(),
                     error = %ingot_common::error::chain(&error),
                     "checkpoint failed; the log grows until the next one",
@@ -292,7 +284,11 @@ impl DeltaTable {
     /// first absent version above it is free. It is not after a cleanup, which deletes the oldest commits first,
     /// nor where another table was made in this one's place.
     pub(crate) async fn holds(&self, snapshot: &Snapshot) -> Result<bool> {
-        let commit = head(self.store.as_ref(), &self.log.commit_path(snapshot.version())).await?;
+        let commit = head(
+            self.place.store.as_ref(),
+            &self.log.commit_path(snapshot.version()),
+        )
+        .await?;
         Ok(snapshot.committed_as(commit.as_ref()))
     }
 
@@ -301,15 +297,7 @@ impl DeltaTable {
         if let Some(snapshot) = self.past().get(&version).and_then(Weak::upgrade) {
             return Ok(snapshot);
         }
-        let snapshot = load(
-            &self.kernel,
-            &self.store,
-            &self.log,
-            &self.root,
-            &self.location,
-            Some(version),
-        )
-        .await?;
+        let snapshot = load(&self.kernel, &self.log, &self.place, Some(version)).await?;
         let snapshot = Arc::new(snapshot);
         let mut past = self.past();
         past.retain(|_, held| held.strong_count() > 0);
@@ -339,7 +327,11 @@ impl DeltaTable {
         let commits = self.commits_after(current.version()).await?;
         // Checked after the commits were read: if the file is the same now, it was the same then, and the
         // commits are of the same log.
-        let commit = head(self.store.as_ref(), &self.log.commit_path(current.version())).await?;
+        let commit = head(
+            self.place.store.as_ref(),
+            &self.log.commit_path(current.version()),
+        )
+        .await?;
         if !current.committed_as(commit.as_ref()) || commits.len() as i64 > REFRESH_COMMITS_MAX {
             return self.reload(&current).await;
         }
@@ -354,16 +346,8 @@ impl DeltaTable {
     }
 
     async fn reload(&self, current: &Snapshot) -> Result<Arc<Snapshot>> {
-        tracing::debug!(location = %self.location, version = current.version(), "reading the log anew");
-        let snapshot = load(
-            &self.kernel,
-            &self.store,
-            &self.log,
-            &self.root,
-            &self.location,
-            None,
-        )
-        .await?;
+        tracing::debug!(location = %self.place.location, version = current.version(), "reading the log anew");
+        let snapshot = load(&self.kernel, &self.log, &self.place, None).await?;
         if snapshot.metadata().id != current.metadata().id || snapshot.version() < current.version() {
             self.past().clear();
         }
@@ -383,7 +367,7 @@ impl DeltaTable {
         let mut ahead = 1;
         loop {
             let mut reads = stream::iter(next..next + ahead)
-                .map(|version| read_commit_file(self.store.as_ref(), &self.log, version))
+                .map(|version| read_commit_file(self.place.store.as_ref(), &self.log, version))
                 .buffered(REFRESH_READ_AHEAD as usize);
             while let Some(commit) = reads.next().await {
                 let Some(commit) = commit? else {
@@ -401,23 +385,16 @@ impl DeltaTable {
 }
 
 /// Reads a version whole. Starts over when files of the log go away meanwhile (a cleanup elsewhere).
-async fn load(
-    kernel: &Kernel,
-    store: &Arc<dyn ObjectStore>,
-    log: &Log,
-    root: &Path,
-    location: &Url,
-    version: Option<i64>,
-) -> Result<Snapshot> {
+async fn load(kernel: &Kernel, log: &Log, place: &Place, version: Option<i64>) -> Result<Snapshot> {
     let mut attempt = 1;
     let state = loop {
         match kernel.load(version).await {
             Ok(state) => break state,
             Err(error) if matches!(error, Error::UnsupportedFeature { .. }) => return Err(error),
             Err(error) => {
-                if !LogFiles::any(store.as_ref(), &log_root(root)).await? {
+                if !LogFiles::any(place.store.as_ref(), &place.log_root()).await? {
                     return Err(Error::NotATable {
-                        location: location.to_string(),
+                        location: place.location.to_string(),
                     });
                 }
                 if attempt == LOAD_ATTEMPTS || version.is_some() {
@@ -427,8 +404,8 @@ async fn load(
             }
         }
     };
-    let commit = head(store.as_ref(), &log.commit_path(state.version)).await?;
-    let location = location.clone();
+    let commit = head(place.store.as_ref(), &log.commit_path(state.version)).await?;
+    let location = place.location.clone();
     let made = tokio::task::spawn_blocking(move || Snapshot::try_new(location, state, commit.as_ref())).await;
     made.map_err(|error| Error::Internal {
         message: format!("building a snapshot failed: {error}"),
@@ -446,8 +423,4 @@ async fn head(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta>
             source,
         }),
     }
-}
-
-fn log_root(root: &Path) -> Path {
-    root.clone().join("_delta_log")
 }

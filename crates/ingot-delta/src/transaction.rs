@@ -26,7 +26,7 @@ use crate::features::{self, WriteOperation};
 use crate::log::PutOutcome;
 use crate::{
     Action, Add, CommitInfo, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation,
-    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn,
+    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn, properties, schema,
 };
 
 /// Pauses between attempts, growing with each.
@@ -166,7 +166,9 @@ impl Transaction {
     /// # Errors
     /// `Unavailable` when the store fails and nothing was committed; [`Error::CommitOutcomeUnknown`] and
     /// [`Error::CommittedUnread`] where that cannot be said. Staged files may be deleted after none of these.
-    /// `Unsupported` when the table has a writer feature that we cannot honour.
+    /// `Unsupported` when the table has a writer feature that we cannot honour; `InvalidArgument` for metadata that
+    /// changes a `delta.*` property to one that we do not know or to a value that it does not take, that needs a
+    /// feature which the protocol does not list, or that names a column as Delta forbids.
     pub async fn commit(self) -> Result<CommitOutcome> {
         self.check_writable()?;
         if let Some(applied) = self.applied_before().await? {
@@ -220,6 +222,14 @@ impl Transaction {
         };
         let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
         let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
+        if self.metadata.is_some() {
+            let present = self.read.metadata();
+            properties::check(&metadata.configuration, &present.configuration)?;
+            features::check_listed(protocol, metadata)?;
+            if metadata.schema_string != present.schema_string {
+                schema::check_schema_string(&metadata.schema_string)?;
+            }
+        }
         features::check_writable(self.table.location().as_str(), protocol, metadata, operation)
     }
 

@@ -10,19 +10,20 @@
 mod conform;
 mod data_file;
 mod statistics;
+mod target;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::Schema;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use self::data_file::{DataFile, FileFormat};
 use self::statistics::IndexedColumns;
-use crate::features::{self, WriteOperation};
-use crate::{Add, DeltaTable, Error, Result, Snapshot, partition};
+pub use self::target::WriteTarget;
+use crate::{Add, DeltaTable, Error, Result, Snapshot, partition, properties};
 
 /// Columns with statistics unless the table says otherwise. Source: Delta, `delta.dataSkippingNumIndexedCols`.
 const INDEXED_COLUMNS_DEFAULT: usize = 32;
@@ -57,9 +58,7 @@ impl Default for WriterOptions {
 /// Writes files for one table; rows of different partitions go to different files. Rows in memory are bounded,
 /// however many partitions there are.
 pub struct FileWriter {
-    table: Arc<DeltaTable>,
-    schema: SchemaRef,
-    partition_columns: Vec<String>,
+    target: WriteTarget,
     /// Places in the schema of the partition columns, outermost folder first, and of the others.
     partition_indices: Vec<usize>,
     data_indices: Vec<usize>,
@@ -76,15 +75,17 @@ impl FileWriter {
     /// # Errors
     /// `Unsupported` when the table has a writer feature that this writer cannot honour.
     pub fn new(table: Arc<DeltaTable>, snapshot: &Snapshot, options: WriterOptions) -> Result<Self> {
-        features::check_writable(
-            table.location().as_str(),
-            snapshot.protocol(),
-            snapshot.metadata(),
-            WriteOperation::Append,
-        )?;
-        let schema = Arc::clone(snapshot.schema());
-        let partition_columns = snapshot.partition_columns().to_vec();
-        let partition_indices = partition_columns
+        Self::for_target(WriteTarget::of_table(&table, snapshot)?, options)
+    }
+
+    /// Starts writing for a table that may not exist yet.
+    ///
+    /// # Errors
+    /// `Internal` when a partition column is not of the schema, which the target's makers refuse.
+    pub fn for_target(target: WriteTarget, options: WriterOptions) -> Result<Self> {
+        let schema = target.schema();
+        let partition_indices = target
+            .partition_columns()
             .iter()
             .map(|name| schema.index_of(name))
             .collect::<Result<Vec<_>, _>>()
@@ -112,20 +113,20 @@ impl FileWriter {
             .iter()
             .map(|index| schema.fields()[*index].clone())
             .collect();
+        let target_bytes = target.properties().get("delta.targetFileSize");
+        let target_bytes = target_bytes.and_then(|text| properties::parse_bytes(text));
         let options = WriterOptions {
-            file_bytes_target: target_file_size(snapshot).unwrap_or(options.file_bytes_target),
+            file_bytes_target: target_bytes.unwrap_or(options.file_bytes_target),
             ..options
         };
         let format = FileFormat::new(
             Arc::new(Schema::new(data_fields)),
-            indexed_columns(snapshot),
+            indexed_columns(target.properties()),
             options.row_group_rows_max,
-            &table.options().engine_info,
+            target.engine_info(),
         )?;
         Ok(Self {
-            table,
-            schema,
-            partition_columns,
+            target,
             partition_indices,
             data_indices,
             converter,
@@ -145,7 +146,7 @@ impl FileWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform::conform(batch, &self.schema)?;
+        let batch = conform::conform(batch, self.target.schema())?;
         let data = batch.project(&self.data_indices).map_err(|source| Error::Arrow {
             action: "separate the partition columns",
             source,
@@ -185,7 +186,7 @@ impl FileWriter {
         for (_, file) in std::mem::take(&mut self.open) {
             file.abort().await;
         }
-        data_file::delete(&self.table, &self.written).await;
+        self.target.discard(&self.written).await;
     }
 
     /// Groups the rows of a conformed batch by partition; `None` for a table without partitions.
@@ -231,13 +232,14 @@ impl FileWriter {
         rows: &UInt32Array,
     ) -> Result<BTreeMap<String, Option<String>>> {
         let first = rows.values().first().copied().unwrap_or_default() as usize;
-        self.partition_columns
+        self.target
+            .partition_columns()
             .iter()
             .zip(&self.partition_indices)
             .map(|(name, index)| {
                 let value = partition::serialize(batch.column(*index), first)?;
                 // The empty string is null as a partition value.
-                if value.is_none() && !self.schema.field(*index).is_nullable() {
+                if value.is_none() && !self.target.schema().field(*index).is_nullable() {
                     let column = name.clone();
                     return Err(Error::NullInNotNull { column });
                 }
@@ -258,8 +260,13 @@ impl FileWriter {
         let file = match self.open.entry(key.clone()) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => {
-                let folder = partition::folder(&self.partition_columns, &values);
-                free.insert(DataFile::begin(&self.table, &self.format, &folder, values)?)
+                let folder = partition::folder(self.target.partition_columns(), &values);
+                free.insert(DataFile::begin(
+                    self.target.place(),
+                    &self.format,
+                    &folder,
+                    values,
+                )?)
             }
         };
         file.write(&rows).await?;
@@ -307,29 +314,14 @@ impl FileWriter {
 impl std::fmt::Debug for FileWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileWriter")
-            .field("location", &self.table.location().as_str())
+            .field("location", &self.target.location().as_str())
             .field("open", &self.open.len())
             .field("written", &self.written.len())
             .finish_non_exhaustive()
     }
 }
 
-/// Reads `delta.targetFileSize`: bytes, or a number with `k`, `m` or `g` (and an optional `b`).
-fn target_file_size(snapshot: &Snapshot) -> Option<u64> {
-    let text = snapshot.properties().get("delta.targetFileSize")?.to_lowercase();
-    let text = text.strip_suffix('b').unwrap_or(&text);
-    let (digits, shift) = match text.char_indices().last()? {
-        (end, 'k') => (&text[..end], 10),
-        (end, 'm') => (&text[..end], 20),
-        (end, 'g') => (&text[..end], 30),
-        _ => (text, 0),
-    };
-    let size: u64 = digits.trim().parse().ok()?;
-    size.checked_shl(shift).filter(|bytes| *bytes > 0)
-}
-
-fn indexed_columns(snapshot: &Snapshot) -> IndexedColumns {
-    let properties = snapshot.properties();
+fn indexed_columns(properties: &BTreeMap<String, String>) -> IndexedColumns {
     if let Some(names) = properties.get("delta.dataSkippingStatsColumns") {
         let names = names
             .split(',')

@@ -7,11 +7,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StructArray, TimestampMicrosecondArray, UInt64Array,
-    new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, RecordBatch, StructArray,
+    TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 
@@ -21,8 +23,12 @@ use crate::Add;
 /// Files parsed in one go: bounds the memory of the parser, and the loss of speed when one of them is odd.
 const BLOCK_FILES: usize = 2048;
 
-/// Spark writes string bounds cut to this many characters. Source: Delta's `DataSkippingReader`.
+/// Writers cut string bounds to this many characters (Spark) or bytes; a shorter one is whole whichever it was.
+/// Source: Delta's `DataSkippingReader`.
 const STRING_PREFIX_CHARS: usize = 32;
+
+/// Decimal digits that survive a double. Some writers take the bounds of decimals through one.
+const DOUBLE_DIGITS: u32 = 15;
 
 /// Bounds of timestamps are cut to milliseconds; a value may be this much larger than the written maximum.
 const TIMESTAMP_SLACK_MICROS: i64 = 999;
@@ -98,11 +104,17 @@ impl Statistics {
     /// Returns a bound of each file, wide enough to hold what was cut off.
     pub fn bound(&self, column: &DataColumn, bound: Bound) -> Option<ArrayRef> {
         let values = match bound {
-            Bound::Min => return self.column("minValues", &column.path),
+            Bound::Min => self.column("minValues", &column.path)?,
             Bound::Max => self.column("maxValues", &column.path)?,
         };
         match column.data_type {
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            DataType::Decimal128(precision, scale) => {
+                let values = values.as_primitive_opt::<Decimal128Type>()?;
+                let widened: Decimal128Array = values.unary(|value| widened_decimal(value, bound, precision));
+                let widened = widened.with_precision_and_scale(precision, scale).ok()?;
+                Some(Arc::new(widened))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) if bound == Bound::Max => {
                 let values = values.as_primitive_opt::<TimestampMicrosecondType>()?;
                 let widened: TimestampMicrosecondArray =
                     values.unary(|value| value.saturating_add(TIMESTAMP_SLACK_MICROS));
@@ -125,9 +137,14 @@ impl Statistics {
         };
         let tight = self.batch.column_by_name("tightBounds");
         let tight = tight.and_then(|array| array.as_boolean_opt());
-        let whole = |array: &ArrayRef, row: usize| match array.as_string_opt::<i32>() {
-            Some(strings) => strings.value(row).chars().count() < STRING_PREFIX_CHARS,
-            None => true,
+        let whole = |array: &ArrayRef, row: usize| {
+            if let Some(strings) = array.as_string_opt::<i32>() {
+                strings.value(row).len() < STRING_PREFIX_CHARS
+            } else if let Some(decimals) = array.as_primitive_opt::<Decimal128Type>() {
+                survives_double(decimals.value(row))
+            } else {
+                true
+            }
         };
         let exact = |(row, add): (usize, &Arc<Add>)| {
             let tight = tight.is_none_or(|tight| tight.is_null(row) || tight.value(row));
@@ -156,6 +173,28 @@ impl Statistics {
                 .column_by_name(name)?;
         }
         Some(Arc::clone(array))
+    }
+}
+
+/// Says if a decimal, by its digits, is the same after it went through a double.
+fn survives_double(value: i128) -> bool {
+    value.unsigned_abs() < 10_u128.pow(DOUBLE_DIGITS)
+}
+
+/// Moves a bound that may have been rounded to a double outwards, past every value that it may have been.
+fn widened_decimal(value: i128, bound: Bound, precision: u8) -> i128 {
+    // A double is off by one part in 2^53 at most; its text is cut to the column's scale then.
+    const DOUBLE_BITS: u32 = 52;
+    if survives_double(value) {
+        return value;
+    }
+    let greatest = 10_i128
+        .checked_pow(precision.into())
+        .map_or(i128::MAX, |power| power - 1);
+    let slack = i128::try_from(value.unsigned_abs() >> DOUBLE_BITS).unwrap_or(i128::MAX) + 2;
+    match bound {
+        Bound::Min => value.saturating_sub(slack).max(-greatest),
+        Bound::Max => value.saturating_add(slack).min(greatest),
     }
 }
 

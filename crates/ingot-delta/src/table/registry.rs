@@ -11,7 +11,7 @@ use object_store::path::Path;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::{DeltaTable, Place, TablesOptions, log_root};
+use super::{DeltaTable, Place, TablesOptions};
 use crate::store::local_store;
 use crate::{Error, Result};
 
@@ -89,7 +89,7 @@ impl DeltaTables {
         self.forget(location);
         let place = self.place(location)?;
         // The log first: from then on there is no table, only files that a repetition deletes.
-        delete_all(&place.store, &log_root(&place.root)).await?;
+        delete_all(&place.store, &place.log_root()).await?;
         delete_all(&place.store, &place.root).await?;
         if place.location.scheme() == "file"
             && place.store_url.path() == "/"
@@ -126,7 +126,7 @@ impl DeltaTables {
     }
 
     /// Finds the store of a location: the injected one with the longest URL, else the local file system.
-    fn place(&self, location: &Url) -> Result<Place> {
+    pub(crate) fn place(&self, location: &Url) -> Result<Place> {
         let location = normalized(location);
         let injected = {
             let stores = self.shared.stores.lock().unwrap_or_else(PoisonError::into_inner);

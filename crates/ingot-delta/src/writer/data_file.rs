@@ -10,15 +10,17 @@ use ingot_common::clock;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::AsyncArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::{ArrowSchemaConverter, AsyncArrowWriter};
+use parquet::basic::{Compression, Type, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
 use super::statistics::{FileStatistics, IndexedColumns};
-use crate::{Add, DeltaTable, Error, Result, partition};
+use crate::table::Place;
+use crate::{Add, Error, Result, partition};
 
 /// Level 1 is 24 % smaller than snappy for 18 % more CPU, and higher levels gain little (measured on lineitem).
 const ZSTD_LEVEL: i32 = 1;
@@ -52,12 +54,17 @@ impl FileFormat {
         let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::Internal {
             message: error.to_string(),
         })?;
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(row_group_rows_max))
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-            .set_created_by(created_by.to_owned())
-            .build();
+            .set_created_by(created_by.to_owned());
+        for column in floating_columns(&schema)? {
+            // Parquet's bounds pass over NaN, which Spark holds to be the largest of all values: a reader that
+            // prunes by them would lose it.
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+        let properties = properties.build();
         Ok(Self {
             schema,
             indexed,
@@ -65,6 +72,20 @@ impl FileFormat {
             begun: AtomicU64::new(0),
         })
     }
+}
+
+/// Returns the leaves of `schema` that hold floating-point numbers, as Parquet names them.
+fn floating_columns(schema: &SchemaRef) -> Result<Vec<ColumnPath>> {
+    let parquet = ArrowSchemaConverter::new()
+        .convert(schema)
+        .map_err(|error| Error::Internal {
+            message: format!("the table's schema has no form in Parquet: {error}"),
+        })?;
+    let floating = parquet
+        .columns()
+        .iter()
+        .filter(|column| matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE));
+    Ok(floating.map(|column| column.path().clone()).collect())
 }
 
 /// A file with rows in it that is not complete yet.
@@ -81,7 +102,7 @@ pub(super) struct DataFile {
 impl DataFile {
     /// Begins a file in `folder`, which is relative to the table's root and ends with a slash, or is empty.
     pub fn begin(
-        table: &DeltaTable,
+        place: &Place,
         format: &FileFormat,
         folder: &str,
         partition_values: BTreeMap<String, Option<String>>,
@@ -89,8 +110,8 @@ impl DataFile {
         let sequence = format.begun.fetch_add(1, Ordering::Relaxed);
         let relative = format!("{folder}part-{sequence:05}-{}-c000.zstd.parquet", Uuid::new_v4());
         let action_path = partition::action_path(&relative);
-        let path = table.file_path(&action_path)?;
-        let (store, _) = table.store();
+        let path = place.file_path(&action_path)?;
+        let store = Arc::clone(&place.store);
         let object = BufWriter::with_capacity(Arc::clone(&store), path.clone(), PART_BYTES)
             .with_max_concurrency(PARTS_IN_FLIGHT_MAX);
         let options = ArrowWriterOptions::new()
@@ -171,11 +192,10 @@ impl DataFile {
 }
 
 /// Deletes files that nothing refers to. One that cannot be deleted stays for VACUUM.
-pub(super) async fn delete(table: &DeltaTable, files: &[Add]) {
-    let (store, _) = table.store();
+pub(super) async fn delete(place: &Place, files: &[Add]) {
     for file in files {
-        if let Ok(path) = table.file_path(&file.path) {
-            delete_one(&store, &path).await;
+        if let Ok(path) = place.file_path(&file.path) {
+            delete_one(&place.store, &path).await;
         }
     }
 }

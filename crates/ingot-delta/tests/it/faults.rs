@@ -146,6 +146,7 @@ async fn outcome_that_cannot_be_read_back_is_called_unknown(fault: Fault, versio
     let Error::CommitOutcomeUnknown { transaction_id, .. } = &error else {
         panic!("{error}");
     };
+    assert!(!error.kind().retryable(), "a retry may append twice");
     let (found, _) = faulty.truth().await;
     assert_eq!(found, version);
     if version > 0 {
@@ -205,6 +206,44 @@ async fn creation_whose_put_failed_is_told_by_the_log(fault: Fault, created: boo
     let outcome = registry.create(&location, spec(schema(), &[])).await;
     assert_eq!(outcome.is_ok(), created, "{outcome:?}");
     assert_eq!(tables().open(&location).await.is_ok(), created);
+}
+
+#[tokio::test]
+async fn creation_after_which_the_table_cannot_be_read_is_said_to_be_there() {
+    let faulty = Faulty::new();
+    let location = faulty.folder.location();
+    let commit_0 = "_delta_log/00000000000000000000.json";
+    faulty
+        .store
+        .fail(Call::GetAfterPut, commit_0, Fault::Before, u32::MAX);
+    let registry = faulty.registry(TablesOptions::default());
+    let error = registry.create(&location, spec(schema(), &[])).await;
+    let error = error.expect_err("unread");
+    assert!(
+        matches!(error, Error::CommittedUnread { version: 0, .. }),
+        "{error}"
+    );
+    assert_eq!(faulty.truth().await, (0, vec![]));
+}
+
+#[tokio::test]
+async fn creation_that_cannot_be_read_back_is_called_unknown() {
+    let faulty = Faulty::new();
+    let location = faulty.folder.location();
+    let commit_0 = "_delta_log/00000000000000000000.json";
+    faulty
+        .store
+        .fail(Call::GetAfterPut, commit_0, Fault::Before, u32::MAX);
+    faulty.store.fail(Call::Put, commit_0, Fault::After, 1);
+    let registry = faulty.registry(TablesOptions::default());
+    let error = registry.create(&location, spec(schema(), &[])).await;
+    let error = error.expect_err("unknown");
+    assert!(
+        matches!(error, Error::CommitOutcomeUnknown { version: 0, .. }),
+        "{error}"
+    );
+    assert!(!error.kind().retryable(), "nobody knows");
+    assert_eq!(faulty.truth().await, (0, vec![]));
 }
 
 /// However much room the disk has left, an append is in the table or it is not, and its answer says which.

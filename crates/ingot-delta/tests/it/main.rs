@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod concurrency;
+mod create;
 mod faults;
 mod faulty_store;
 mod foreign;

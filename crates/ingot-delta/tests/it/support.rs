@@ -1,6 +1,5 @@
 //! Tables to test on, made through the real write path.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
@@ -45,15 +44,11 @@ pub fn schema() -> SchemaRef {
 
 pub fn spec(schema: SchemaRef, partition_columns: &[&str]) -> CreateTable {
     CreateTable {
-        schema,
         partition_columns: partition_columns
             .iter()
             .map(|column| (*column).to_owned())
             .collect(),
-        name: None,
-        description: None,
-        properties: BTreeMap::new(),
-        operation: Operation::new("CREATE TABLE"),
+        ..CreateTable::new(schema, Operation::new("CREATE TABLE"))
     }
 }
 

@@ -1,0 +1,183 @@
+//! The `delta.*` properties that Ingot honours, and which values they take.
+//!
+//! Others are refused: a property that is written down and not kept is a promise broken. Properties without the
+//! prefix are the user's own. Source: Delta Lake documentation, "Delta table properties reference".
+
+use std::collections::BTreeMap;
+
+use strsim::jaro_winkler;
+
+use crate::retention::parse_interval_ms;
+use crate::{Error, Result};
+
+/// A property, how its value is read, and what it is expected to be.
+type Property = (&'static str, fn(&str) -> bool, &'static str);
+
+const BOOLEAN: &str = "`true` or `false`";
+const INTERVAL: &str = "an interval of fixed length such as `interval 30 days`";
+
+const PROPERTIES: [Property; 11] = [
+    ("delta.appendOnly", is_boolean, BOOLEAN),
+    (
+        "delta.checkpointInterval",
+        |text| text.parse::<i64>().is_ok_and(|commits| commits > 0),
+        "a number of commits above 0",
+    ),
+    (
+        "delta.dataSkippingNumIndexedCols",
+        |text| text.parse::<i64>().is_ok_and(|columns| columns >= -1),
+        "a number of columns, or -1 for all",
+    ),
+    (
+        "delta.dataSkippingStatsColumns",
+        |text| {
+            let mut names = text.split(',').map(|name| name.trim().trim_matches('`'));
+            names.all(|name| !name.is_empty())
+        },
+        "names of columns, separated by commas",
+    ),
+    ("delta.deletedFileRetentionDuration", is_interval, INTERVAL),
+    ("delta.enableExpiredLogCleanup", is_boolean, BOOLEAN),
+    (
+        "delta.enableInCommitTimestamps",
+        |text| text.eq_ignore_ascii_case("true"),
+        "`true`: every commit carries its time",
+    ),
+    (
+        "delta.isolationLevel",
+        |text| {
+            let levels = ["Serializable", "WriteSerializable"];
+            levels.iter().any(|level| text.eq_ignore_ascii_case(level))
+        },
+        "`Serializable` or `WriteSerializable`",
+    ),
+    ("delta.logRetentionDuration", is_interval, INTERVAL),
+    ("delta.setTransactionRetentionDuration", is_interval, INTERVAL),
+    (
+        "delta.targetFileSize",
+        |text| parse_bytes(text).is_some(),
+        "bytes above 0, or a number with `k`, `m` or `g` such as `128mb`",
+    ),
+];
+
+/// Checks the properties of a new table, or those that change: `present` are the table's own, whose values may
+/// be another writer's and stay.
+///
+/// # Errors
+/// `InvalidArgument`, naming an unknown property and the nearest known one; or a property, its value and what is
+/// expected.
+pub(crate) fn check(properties: &BTreeMap<String, String>, present: &BTreeMap<String, String>) -> Result<()> {
+    let refuse = |message: String| Err(Error::InvalidArgument { message });
+    for (key, value) in properties {
+        if !key.starts_with("delta.") || present.get(key) == Some(value) {
+            continue;
+        }
+        let Some((_, accepts, expected)) = PROPERTIES.iter().find(|(name, _, _)| name == key) else {
+            return refuse(format!(
+                "unknown table property `{key}`; the nearest known is `{}`",
+                nearest(key)
+            ));
+        };
+        if !accepts(value) {
+            return refuse(format!(
+                "table property `{key}` cannot be `{value}`; expected {expected}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a size: bytes, or a number with `k`, `m` or `g` (and an optional `b`). `None` for anything else and for 0.
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let text = lower.strip_suffix('b').unwrap_or(&lower);
+    let (digits, unit) = match text.char_indices().last()? {
+        (end, 'k') => (&text[..end], 1 << 10),
+        (end, 'm') => (&text[..end], 1 << 20),
+        (end, 'g') => (&text[..end], 1 << 30),
+        _ => (text, 1),
+    };
+    let size: u64 = digits.trim().parse().ok()?;
+    size.checked_mul(unit).filter(|bytes| *bytes > 0)
+}
+
+fn is_boolean(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")
+}
+
+fn is_interval(text: &str) -> bool {
+    parse_interval_ms(text).is_some()
+}
+
+fn nearest(key: &str) -> &'static str {
+    let score = |known: &str| jaro_winkler(known, key);
+    let best = PROPERTIES
+        .iter()
+        .map(|(name, _, _)| *name)
+        .max_by(|a, b| score(a).total_cmp(&score(b)));
+    best.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    fn refusal(key: &str, value: &str) -> Option<String> {
+        let properties = [(key.to_owned(), value.to_owned())].into();
+        check(&properties, &BTreeMap::new())
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test_case("delta.appendOnly", "TRUE", "yes")]
+    #[test_case("delta.checkpointInterval", "1", "0")]
+    #[test_case("delta.dataSkippingNumIndexedCols", "-1", "-2")]
+    #[test_case("delta.dataSkippingStatsColumns", "a, `b c`", "a,,b")]
+    #[test_case("delta.deletedFileRetentionDuration", "interval 0 seconds", "7")]
+    #[test_case("delta.enableExpiredLogCleanup", "false", "off")]
+    #[test_case("delta.enableInCommitTimestamps", "true", "false")]
+    #[test_case("delta.isolationLevel", "writeserializable", "ReadCommitted")]
+    #[test_case("delta.logRetentionDuration", "interval 30 days", "interval 1 month")]
+    #[test_case("delta.setTransactionRetentionDuration", "12 hours", "")]
+    #[test_case("delta.targetFileSize", "128MB", "18446744073709551615g")]
+    fn values_are_checked(key: &str, accepted: &str, refused: &str) {
+        assert_eq!(refusal(key, accepted), None);
+        let message = refusal(key, refused).expect("refused");
+        assert!(
+            message.contains(&format!("`{key}` cannot be `{refused}`; expected ")),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn every_property_has_its_case_above() {
+        assert_eq!(PROPERTIES.len(), 11, "a new property needs a case");
+    }
+
+    #[test]
+    fn unknown_property_names_the_nearest() {
+        let message = refusal("delta.checkpointIntervall", "5").expect("unknown");
+        assert!(message.contains("`delta.checkpointInterval`"), "{message}");
+        assert_eq!(refusal("mine", "anything"), None);
+    }
+
+    #[test]
+    fn what_another_writer_set_may_stay() {
+        let present = BTreeMap::from([("delta.columnMapping.mode".to_owned(), "none".to_owned())]);
+        assert!(check(&present, &present).is_ok());
+        assert!(check(&present, &BTreeMap::new()).is_err());
+    }
+
+    #[test_case("1000", Some(1000))]
+    #[test_case("64k", Some(64 << 10))]
+    #[test_case("128 MB", Some(128 << 20))]
+    #[test_case("1gb", Some(1 << 30))]
+    #[test_case("0", None)]
+    #[test_case("b", None)]
+    #[test_case("big", None)]
+    fn sizes_are_read(text: &str, bytes: Option<u64>) {
+        assert_eq!(parse_bytes(text), bytes);
+    }
+}
