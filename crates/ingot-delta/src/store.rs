@@ -7,14 +7,15 @@
 //! multipart:  parts ─► inner store ─► complete ─► fsync file ─► fsync folder
 //! ```
 //! A file's content is on disk before its name is visible when it is put in one piece, which is how commits are
-//! put. Files put in parts are synced before `complete` returns: nothing refers to them earlier.
+//! put. A put that is told "exists" is told so once what exists is on disk. Files put in parts are synced before `complete` returns: nothing refers to them earlier.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,7 +56,7 @@ pub(crate) fn local_store(root: &Url, sync: bool) -> Result<Arc<dyn ObjectStore>
     }
     Ok(Arc::new(DurableLocal {
         inner: Arc::new(inner),
-        folders: Arc::default(),
+        folders: Arc::new(SyncedFolders::new(sync_folder)),
     }))
 }
 
@@ -73,40 +74,114 @@ impl std::fmt::Display for DurableLocal {
 }
 
 /// Folders whose own entries, and those of all folders above them, are on disk.
-#[derive(Debug, Default)]
-struct SyncedFolders(Mutex<HashSet<PathBuf>>);
+#[derive(Debug)]
+struct SyncedFolders {
+    known: Mutex<HashMap<PathBuf, FolderIdentity>>,
+    sync: fn(&FilePath) -> io::Result<()>,
+}
+
+/// Tells a folder from another that was made later under its name. Numbers of files are used again, so the time
+/// of its making counts too where the file system keeps that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FolderIdentity {
+    inode: u64,
+    made_at: Option<SystemTime>,
+}
+
+impl FolderIdentity {
+    /// Returns `None` when there is no such folder.
+    fn of(folder: &FilePath) -> io::Result<Option<Self>> {
+        let metadata = match fs::metadata(folder) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_dir() {
+            // Not `AlreadyExists`, which would say that the file to be put is there.
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        Ok(Some(Self {
+            inode: inode(&metadata),
+            made_at: metadata.created().ok(),
+        }))
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
+}
 
 impl SyncedFolders {
-    /// Makes `folder` exist and its entry, and those above it, durable.
-    fn ensure(&self, folder: &FilePath) -> io::Result<()> {
-        if folder.is_dir() {
-            if self.lock().contains(folder) {
-                return Ok(());
-            }
-        } else {
-            fs::create_dir_all(folder)?;
+    fn new(sync: fn(&FilePath) -> io::Result<()>) -> Self {
+        Self {
+            known: Mutex::default(),
+            sync,
         }
-        for ancestor in folder.ancestors().skip(1) {
-            let known = self.lock().contains(ancestor) && ancestor != folder;
-            match sync_folder(ancestor) {
-                // A folder above ours that we may not read was there before us.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-                outcome => outcome?,
-            }
-            if known {
+    }
+
+    /// Makes `folder` exist and its entry, and those above it, durable. Costs one look at the folder if it is still
+    /// the one that was made durable before.
+    fn ensure(&self, folder: &FilePath) -> io::Result<()> {
+        let mut unsure = Vec::new();
+        for ancestor in folder.ancestors() {
+            if self.knows(ancestor)? {
                 break;
             }
+            unsure.push(ancestor);
         }
-        let mut synced = self.lock();
-        if synced.len() >= SYNCED_FOLDERS_MAX {
-            synced.clear();
+        if unsure.is_empty() {
+            return Ok(());
         }
-        synced.insert(folder.to_path_buf());
+        fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            // A file in the folder's place; the caller would take it for the file that it puts.
+            io::ErrorKind::AlreadyExists => io::Error::from(io::ErrorKind::NotADirectory),
+            _ => error,
+        })?;
+        for ancestor in unsure.into_iter().rev() {
+            // The identity first: a folder that is made anew meanwhile is not taken for synced.
+            let identity = FolderIdentity::of(ancestor)?;
+            if let Some(parent) = ancestor.parent() {
+                match (self.sync)(parent) {
+                    // A folder above ours that we may not read was there before us.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                    outcome => outcome?,
+                }
+            }
+            if let Some(identity) = identity {
+                self.remember(ancestor, identity);
+            }
+        }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes the entries of `folder` durable.
+    fn sync(&self, folder: &FilePath) -> io::Result<()> {
+        (self.sync)(folder)
+    }
+
+    fn knows(&self, folder: &FilePath) -> io::Result<bool> {
+        let Some(known) = self.lock().get(folder).copied() else {
+            return Ok(false);
+        };
+        Ok(FolderIdentity::of(folder)? == Some(known))
+    }
+
+    fn remember(&self, folder: &FilePath, identity: FolderIdentity) {
+        let mut known = self.lock();
+        if known.len() >= SYNCED_FOLDERS_MAX {
+            known.clear();
+        }
+        known.insert(folder.to_path_buf(), identity);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, FolderIdentity>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,8 +226,16 @@ fn put_file(
         // A staged file that stays behind is invisible to listings; failing for it would hide the outcome.
         let _ = fs::remove_file(&staged);
     }
-    outcome?;
-    sync_folder(folder)
+    match outcome {
+        // What is there is on disk too once this is answered: its writer may have failed to sync the folder, or
+        // not have come to it yet.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            folders.sync(folder)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+        Ok(()) => folders.sync(folder),
+    }
 }
 
 /// Names a file that `LocalFileSystem` leaves out of listings: its own convention for staged uploads.
@@ -220,7 +303,12 @@ impl ObjectStore for DurableLocal {
         let folder = target.parent().map(FilePath::to_path_buf).unwrap_or_default();
         blocking(move || folders.ensure(&folder).map_err(|error| io_error(&folder, error))).await?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
-        Ok(Box::new(DurableUpload { inner, target }))
+        let folders = Arc::clone(&self.folders);
+        Ok(Box::new(DurableUpload {
+            inner,
+            folders,
+            target,
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
@@ -267,6 +355,7 @@ impl ObjectStore for DurableLocal {
 #[derive(Debug)]
 struct DurableUpload {
     inner: Box<dyn MultipartUpload>,
+    folders: Arc<SyncedFolders>,
     target: PathBuf,
 }
 
@@ -279,10 +368,11 @@ impl MultipartUpload for DurableUpload {
     async fn complete(&mut self) -> object_store::Result<PutResult> {
         let result = self.inner.complete().await?;
         let target = self.target.clone();
+        let folders = Arc::clone(&self.folders);
         blocking(move || {
             let synced = File::open(&target)
                 .and_then(|file| file.sync_all())
-                .and_then(|()| target.parent().map_or(Ok(()), sync_folder));
+                .and_then(|()| target.parent().map_or(Ok(()), |folder| folders.sync(folder)));
             synced.map_err(|error| io_error(&target, error))
         })
         .await?;
@@ -328,6 +418,112 @@ mod tests {
         assert_eq!(bytes, "first");
         let listed: Vec<_> = store.list(None).try_collect().await.expect("list");
         assert_eq!(listed.len(), 1, "no staged file stays");
+    }
+
+    /// Folders whose syncing fails in these tests, and the folders that were synced.
+    static SYNCED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+    fn recorded(folder: &FilePath) -> io::Result<()> {
+        SYNCED
+            .lock()
+            .expect("no holder panics")
+            .push(folder.to_path_buf());
+        sync_folder(folder)
+    }
+
+    /// Returns the folders at or below `root` that were synced since the last call.
+    fn synced_below(root: &FilePath) -> Vec<PathBuf> {
+        let mut synced = SYNCED.lock().expect("no holder panics");
+        let below = synced.extract_if(.., |folder| folder.starts_with(root));
+        below.collect()
+    }
+
+    #[test]
+    fn each_folder_on_the_way_is_synced_once() {
+        let root = tempfile::tempdir().expect("folder");
+        let root = root.path();
+        let folders = SyncedFolders::new(recorded);
+        folders.ensure(&root.join("t/p=1")).expect("made");
+        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
+        folders.ensure(&root.join("t/p=1")).expect("there");
+        assert!(synced_below(root).is_empty(), "nothing is new");
+        folders.ensure(&root.join("t/p=2")).expect("made");
+        assert_eq!(synced_below(root), [root.join("t")]);
+    }
+
+    #[test]
+    fn folders_made_anew_are_synced_anew() {
+        let root = tempfile::tempdir().expect("folder");
+        let root = root.path();
+        let folders = SyncedFolders::new(recorded);
+        let log = root.join("t/_delta_log");
+        folders.ensure(&log).expect("made");
+        synced_below(root);
+        fs::remove_dir_all(root.join("t")).expect("removed");
+        folders.ensure(&log).expect("made by us");
+        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
+        // By another process, which may not have come to syncing it. A number of its own, or a later time, tells.
+        fs::rename(root.join("t"), root.join("old")).expect("moved");
+        fs::create_dir_all(&log).expect("made by another");
+        folders.ensure(&log).expect("there");
+        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
+    }
+
+    /// A store under whose folders no entry gets to the disk.
+    fn store_that_cannot_sync(folder: &tempfile::TempDir) -> DurableLocal {
+        fn fails(_: &FilePath) -> io::Result<()> {
+            Err(io::Error::other("Input/output error"))
+        }
+        let inner = LocalFileSystem::new_with_prefix(folder.path()).expect("store opens");
+        let folders = SyncedFolders::new(fails);
+        let identity = FolderIdentity::of(folder.path())
+            .expect("readable")
+            .expect("there");
+        folders.remember(folder.path(), identity);
+        DurableLocal {
+            inner: Arc::new(inner),
+            folders: Arc::new(folders),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_folder_was_not_synced_is_neither_put_nor_there_for_sure() {
+        let folder = tempfile::tempdir().expect("folder");
+        let failing = store_that_cannot_sync(&folder);
+        let path = Path::from("0.json");
+        for _ in 0..2 {
+            let create = PutOptions::from(PutMode::Create);
+            let error = failing
+                .put_opts(&path, "first".into(), create)
+                .await
+                .expect_err("not durable");
+            assert!(
+                matches!(error, object_store::Error::Generic { .. }),
+                "neither put nor `AlreadyExists`: {error}"
+            );
+        }
+        let sound = store(&folder);
+        let create = PutOptions::from(PutMode::Create);
+        let error = sound.put_opts(&path, "second".into(), create).await;
+        assert!(
+            matches!(error, Err(object_store::Error::AlreadyExists { .. })),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_a_folder_is_no_file_that_exists() {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::write(folder.path().join("t"), "no folder").expect("file");
+        let store = store(&folder);
+        for path in ["t/0.json", "t/_delta_log/0.json"] {
+            let create = PutOptions::from(PutMode::Create);
+            let error = store.put_opts(&Path::from(path), "x".into(), create).await;
+            assert!(
+                matches!(error, Err(object_store::Error::Generic { .. })),
+                "{error:?}"
+            );
+        }
     }
 
     #[tokio::test]
