@@ -20,7 +20,7 @@ use arrow::compute;
 use arrow::datatypes::Schema;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
-use self::data_file::{DataFile, FileFormat};
+use self::data_file::{DataFile, FileFormat, FileOptions};
 use self::statistics::IndexedColumns;
 pub use self::target::WriteTarget;
 use crate::{Add, DeltaTable, Error, Result, Snapshot, partition, properties};
@@ -31,7 +31,8 @@ const INDEXED_COLUMNS_DEFAULT: usize = 32;
 /// Partitions with an open file at most; beyond that the largest is closed.
 const OPEN_FILES_MAX: usize = 128;
 
-/// Bytes in memory of all open row groups together; beyond that the largest row groups are written out.
+/// Bytes in memory of all open files together; beyond that the largest row groups are written out, and files
+/// closed whose bytes wait for a part to fill.
 const OPEN_BYTES_MAX: usize = 256 << 20;
 
 /// Sizes of the files to write.
@@ -122,8 +123,11 @@ impl FileWriter {
         let format = FileFormat::new(
             Arc::new(Schema::new(data_fields)),
             indexed_columns(target.properties()),
-            options.row_group_rows_max,
-            target.engine_info(),
+            &FileOptions {
+                row_group_rows_max: options.row_group_rows_max,
+                created_by: target.engine_info(),
+                among_many: converter.is_some(),
+            },
         )?;
         Ok(Self {
             target,
@@ -296,18 +300,36 @@ impl FileWriter {
         first.map(|(key, _)| key.clone())
     }
 
-    /// Writes the largest open row groups out until those that stay fit into memory.
+    /// Writes row groups out, and closes files, until what stays in memory is bounded. What takes most goes first.
     async fn bound_memory(&mut self) -> Result<()> {
-        let mut held: usize = self.open.values().map(DataFile::memory_bytes).sum();
-        while held > OPEN_BYTES_MAX {
-            let Some(largest) = self.open.values_mut().max_by_key(|file| file.memory_bytes()) else {
-                break;
+        while self.memory_bytes() > OPEN_BYTES_MAX {
+            let by_row_group = self.open.iter().max_by_key(|(_, file)| file.row_group_bytes());
+            let by_unsent = self.open.iter().max_by_key(|(_, file)| file.unsent_bytes());
+            let (Some((growing, row_group)), Some((waiting, unsent))) = (by_row_group, by_unsent) else {
+                return Ok(());
             };
-            let before = largest.memory_bytes();
-            largest.flush().await?;
-            held -= before;
+            if unsent.unsent_bytes() >= row_group.row_group_bytes() {
+                let waiting = waiting.clone();
+                self.close_file(&waiting).await?;
+            } else {
+                let (growing, before) = (growing.clone(), row_group.row_group_bytes());
+                let Some(file) = self.open.get_mut(&growing) else {
+                    return Ok(());
+                };
+                file.flush().await?;
+                if file.row_group_bytes() >= before {
+                    self.close_file(&growing).await?;
+                }
+            }
         }
         Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let files = self.open.values();
+        files
+            .map(|file| file.row_group_bytes() + file.unsent_bytes())
+            .sum()
     }
 }
 

@@ -31,8 +31,9 @@ const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a part of an upload; S3 takes no less. Many files may be open at once, each with parts in memory.
 const PART_BYTES: usize = 5 << 20;
 
-/// Parts of one file on their way to the store at once.
-const PARTS_IN_FLIGHT_MAX: usize = 4;
+/// Parts of one file on their way to the store at once: of the only open file, and of one among many.
+const PARTS_IN_FLIGHT_ALONE: usize = 4;
+const PARTS_IN_FLIGHT_AMONG_MANY: usize = 1;
 
 /// What all files of one writer have in common.
 #[derive(Debug)]
@@ -40,35 +41,44 @@ pub(super) struct FileFormat {
     schema: SchemaRef,
     indexed: IndexedColumns,
     properties: WriterProperties,
+    parts_in_flight: usize,
     begun: AtomicU64,
+}
+
+/// What differs between writers of files.
+#[derive(Debug)]
+pub(super) struct FileOptions<'a> {
+    pub row_group_rows_max: usize,
+    pub created_by: &'a str,
+    /// Files of several partitions are open at once.
+    pub among_many: bool,
 }
 
 impl FileFormat {
     /// `schema` is that of the files, without partition columns.
-    pub fn new(
-        schema: SchemaRef,
-        indexed: IndexedColumns,
-        row_group_rows_max: usize,
-        created_by: &str,
-    ) -> Result<Self> {
+    pub fn new(schema: SchemaRef, indexed: IndexedColumns, options: &FileOptions<'_>) -> Result<Self> {
         let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::Internal {
             message: error.to_string(),
         })?;
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(row_group_rows_max))
+            .set_max_row_group_row_count(Some(options.row_group_rows_max))
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-            .set_created_by(created_by.to_owned());
+            .set_created_by(options.created_by.to_owned());
         for column in floating_columns(&schema)? {
             // Parquet's bounds pass over NaN, which Spark holds to be the largest of all values: a reader that
             // prunes by them would lose it.
             properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
         }
-        let properties = properties.build();
+        let parts_in_flight = match options.among_many {
+            true => PARTS_IN_FLIGHT_AMONG_MANY,
+            false => PARTS_IN_FLIGHT_ALONE,
+        };
         Ok(Self {
             schema,
             indexed,
-            properties,
+            properties: properties.build(),
+            parts_in_flight,
             begun: AtomicU64::new(0),
         })
     }
@@ -96,6 +106,7 @@ pub(super) struct DataFile {
     action_path: String,
     partition_values: BTreeMap<String, Option<String>>,
     writer: AsyncArrowWriter<BufWriter>,
+    parts_in_flight: usize,
     statistics: FileStatistics,
 }
 
@@ -113,7 +124,7 @@ impl DataFile {
         let path = place.file_path(&action_path)?;
         let store = Arc::clone(&place.store);
         let object = BufWriter::with_capacity(Arc::clone(&store), path.clone(), PART_BYTES)
-            .with_max_concurrency(PARTS_IN_FLIGHT_MAX);
+            .with_max_concurrency(format.parts_in_flight);
         let options = ArrowWriterOptions::new()
             .with_properties(format.properties.clone())
             .with_skip_arrow_metadata(true);
@@ -126,6 +137,7 @@ impl DataFile {
             action_path,
             partition_values,
             writer,
+            parts_in_flight: format.parts_in_flight,
             statistics: FileStatistics::new(&format.schema, &format.indexed),
         })
     }
@@ -141,8 +153,14 @@ impl DataFile {
     }
 
     /// Returns the memory that the open row group takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub fn row_group_bytes(&self) -> usize {
         self.writer.memory_size()
+    }
+
+    /// Returns the memory, at most, of what was written out and has not arrived in the store: the part that fills, and
+    /// those on their way.
+    pub fn unsent_bytes(&self) -> usize {
+        unsent_bytes(self.writer.bytes_written(), self.parts_in_flight)
     }
 
     /// Ends the open row group and hands it to the store.
@@ -191,6 +209,11 @@ impl DataFile {
     }
 }
 
+fn unsent_bytes(written: usize, parts_in_flight: usize) -> usize {
+    let sent = written / PART_BYTES;
+    written % PART_BYTES + sent.min(parts_in_flight) * PART_BYTES
+}
+
 /// Deletes files that nothing refers to. One that cannot be deleted stays for VACUUM.
 pub(super) async fn delete(place: &Place, files: &[Add]) {
     for file in files {
@@ -234,5 +257,21 @@ fn failed(action: &'static str, path: &Path, source: ParquetError) -> Error {
             path,
             source: ParquetError::External(inner),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(0, 1, 0)]
+    #[test_case(PART_BYTES - 1, 1, PART_BYTES - 1; "all of a file that fills its first part")]
+    #[test_case(PART_BYTES, 1, PART_BYTES; "one part on its way")]
+    #[test_case(9 * PART_BYTES + 7, 1, PART_BYTES + 7; "the others have arrived")]
+    #[test_case(9 * PART_BYTES + 7, 4, 4 * PART_BYTES + 7; "as many as may be on their way")]
+    fn unsent_bytes_are_those_that_may_be_in_memory(written: usize, in_flight: usize, unsent: usize) {
+        assert_eq!(unsent_bytes(written, in_flight), unsent);
     }
 }

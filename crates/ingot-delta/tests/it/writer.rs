@@ -436,3 +436,46 @@ async fn lists_are_taken_whatever_their_items_are_called() {
     let files = write(&table, &snapshot, &batch).await;
     assert_eq!(file_rows(&table, &files[0]).await[0].num_rows(), 1);
 }
+
+/// Parquet's bounds leave NaN out, which is greater than every number in SQL.
+#[tokio::test]
+async fn float_columns_have_no_row_group_statistics() {
+    let folder = Folder::new();
+    let nested = Fields::from(vec![Field::new("f", DataType::Float32, true)]);
+    let columns = Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("d", DataType::Float64, true),
+        Field::new("s", DataType::Struct(nested.clone()), true),
+    ]);
+    let created = tables()
+        .create(&folder.location(), spec(Arc::new(columns.clone()), &[]))
+        .await;
+    let table = created.expect("table is created");
+    let f: ArrayRef = Arc::new(Float32Array::from(vec![1.0, f32::NAN]));
+    let batch = RecordBatch::try_new(
+        Arc::new(columns),
+        vec![
+            Arc::new(Int64Array::from(vec![1, 2])),
+            Arc::new(Float64Array::from(vec![1.0, f64::NAN])),
+            Arc::new(StructArray::new(nested, vec![f], None)),
+        ],
+    );
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let files = write(&table, &snapshot, &batch.expect("batch")).await;
+    let path = table.file_path(&files[0].path).expect("path");
+    let (store, _) = table.store();
+    let bytes = store
+        .get(&path)
+        .await
+        .expect("file")
+        .bytes()
+        .await
+        .expect("bytes");
+    let reader = SerializedFileReader::new(bytes).expect("parquet");
+    let row_group = reader.metadata().row_group(0);
+    for column in row_group.columns() {
+        let name = column.column_path().string();
+        assert_eq!(column.statistics().is_some(), name == "id", "{name}");
+        assert_eq!(column.column_index_offset().is_some(), name == "id", "{name}");
+    }
+}
