@@ -122,6 +122,11 @@ impl FileIndex {
         Self::try_new(self.adds().collect(), schema, partition_columns)
     }
 
+    /// Returns the columns that statistics have for a table with the logical `schema`, by physical names.
+    pub(crate) fn statistics_schema(schema: &SchemaRef, partition_columns: &[String]) -> SchemaRef {
+        Arc::clone(Columns::new(schema, partition_columns).statistics_schema())
+    }
+
     /// Says if the table holds this very file.
     pub(crate) fn contains(&self, key: &FileKey) -> bool {
         self.inner.segments.iter().any(|segment| segment.contains(key))

@@ -15,24 +15,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use delta_kernel::actions::deletion_vector::DeletionVectorDescriptor as KernelDeletionVector;
+use delta_kernel::engine::arrow_conversion::TryFromArrow;
 use delta_kernel::engine::arrow_data::EngineDataArrowExt;
 use delta_kernel::history_manager::{
     HistoryCommitType, error::LogHistoryError, get_earliest_commit, latest_version_as_of,
 };
-use delta_kernel::schema::SchemaRef as KernelSchemaRef;
+use delta_kernel::schema::{SchemaRef as KernelSchemaRef, StructType};
 use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::{Engine, KernelError, KernelResult, Snapshot as KernelSnapshot};
 use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use ingot_common::error::chain;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use parquet::errors::ParquetError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::action::DeletionVectorDescriptor;
 use crate::replay::Replay;
-use crate::{Error, Metadata, Protocol, Remove, Result};
+use crate::schema::parse_schema_string;
+use crate::{Error, FileIndex, Metadata, Protocol, Remove, Result};
 
 /// The root of every store in the kernel's eyes. The kernel sorts the listings of directory buckets, which it
 /// knows by this part of their name, and takes those of other stores to be sorted; not every store's are.
@@ -106,7 +110,7 @@ impl Kernel {
         self.run("read the table's tombstones", move |kernel| {
             let snapshot = kernel.snapshot(Some(version))?;
             let mut replay = Replay::default();
-            kernel.replay(&snapshot, &["remove"], &["remove"], &mut replay)?;
+            kernel.replay(&snapshot, &["remove"], &["remove"], None, &mut replay)?;
             Ok(replay.into_removes())
         })
         .await
@@ -180,21 +184,39 @@ impl Kernel {
 
     fn load_blocking(&self, version: Option<i64>) -> KernelResult<VersionState> {
         let snapshot = self.snapshot(version)?;
-        let mut replay = Replay::default();
-        self.replay(
-            &snapshot,
-            &["add", "remove", "txn", "domainMetadata"],
-            &["add", "txn", "domainMetadata"],
-            &mut replay,
-        )?;
         let configuration = snapshot.table_configuration();
+        let metadata: Metadata = convert(configuration.metadata())?;
         Ok(VersionState {
             version: signed(snapshot.version())?,
             timestamp_ms: self.timestamp_ms(&snapshot)?,
             protocol: convert(configuration.protocol())?,
-            metadata: convert(configuration.metadata())?,
-            replay,
+            replay: self.replay_state(&snapshot, &metadata)?,
+            metadata,
         })
+    }
+
+    /// Replays all that makes up a version. Statistics that a checkpoint has as columns only are read in a second
+    /// pass: most checkpoints have them as JSON, and the columns would cost as much again.
+    fn replay_state(&self, snapshot: &SnapshotRef, metadata: &Metadata) -> KernelResult<Replay> {
+        const COMMIT_ACTIONS: [&str; 4] = ["add", "remove", "txn", "domainMetadata"];
+        const CHECKPOINT_ACTIONS: [&str; 3] = ["add", "txn", "domainMetadata"];
+        let mut replay = Replay::default();
+        self.replay(snapshot, &COMMIT_ACTIONS, &CHECKPOINT_ACTIONS, None, &mut replay)?;
+        if !replay.checkpoint_lacks_statistics() {
+            return Ok(replay);
+        }
+        let Some(statistics) = statistics_schema(metadata) else {
+            return Ok(replay);
+        };
+        let mut with_columns = Replay::default();
+        let found = self.replay(
+            snapshot,
+            &COMMIT_ACTIONS,
+            &CHECKPOINT_ACTIONS,
+            Some(&statistics),
+            &mut with_columns,
+        )?;
+        Ok(if found { with_columns } else { replay })
     }
 
     fn snapshot(&self, version: Option<i64>) -> KernelResult<SnapshotRef> {
@@ -206,13 +228,16 @@ impl Kernel {
         builder.build(self.engine.as_ref())
     }
 
+    /// Replays into `replay`. With `statistics`, only if the checkpoint has statistics as columns of these types;
+    /// says if it went on.
     fn replay(
         &self,
         snapshot: &SnapshotRef,
         commit_actions: &[&str],
         checkpoint_actions: &[&str],
+        statistics: Option<&StructType>,
         replay: &mut Replay,
-    ) -> KernelResult<()> {
+    ) -> KernelResult<bool> {
         let batches = snapshot
             .log_segment()
             .read_actions_with_projected_checkpoint_actions(
@@ -220,16 +245,19 @@ impl Kernel {
                 action_schema(commit_actions)?,
                 action_schema(checkpoint_actions)?,
                 None,
-                None,
+                statistics,
                 None,
                 None,
             )?;
+        if statistics.is_some() && !batches.checkpoint_info.has_stats_parsed {
+            return Ok(false);
+        }
         for batch in batches.actions {
             let batch = batch?;
             let from_commit = batch.is_log_batch;
             replay.read(&batch.actions.try_into_record_batch()?, from_commit)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The commit file may have been cleaned up while its checkpoint stays; then the checkpoint's time serves.
@@ -255,12 +283,44 @@ impl Kernel {
                 feature: quoted(&message).unwrap_or(&message).to_owned(),
                 operation: "reading",
             },
+            error if tells_of_bad_files(&error) => Error::CorruptLog {
+                location: self.location.to_string(),
+                message: format!("cannot {action}: {}", chain(&error)),
+            },
             error => Error::Kernel {
                 action,
                 source: Box::new(error),
             },
         }
     }
+}
+
+/// Says if the kernel failed because of what the log holds.
+fn tells_of_bad_files(error: &KernelError) -> bool {
+    match error {
+        // The reader of Parquet files wraps what the store says.
+        KernelError::Parquet(ParquetError::External(inner)) => !inner.is::<object_store::Error>(),
+        KernelError::Parquet(_)
+        | KernelError::Arrow(_)
+        | KernelError::MalformedJson(_)
+        | KernelError::MissingColumn(_)
+        | KernelError::UnexpectedColumnType(_)
+        | KernelError::MissingData(_)
+        | KernelError::MissingMetadata
+        | KernelError::MissingProtocol
+        | KernelError::MissingMetadataAndProtocol
+        | KernelError::InvalidProtocol(_)
+        | KernelError::InvalidCheckpoint(_)
+        | KernelError::InvalidLogSegment(_) => true,
+        _ => false,
+    }
+}
+
+/// Returns the columns that statistics have for a table; `None` for a schema that cannot be read.
+fn statistics_schema(metadata: &Metadata) -> Option<StructType> {
+    let schema = parse_schema_string(&metadata.schema_string).ok()?;
+    let statistics = FileIndex::statistics_schema(&Arc::new(schema), &metadata.partition_columns);
+    StructType::try_from_arrow(statistics.as_ref()).ok()
 }
 
 impl fmt::Debug for Kernel {

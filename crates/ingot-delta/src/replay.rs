@@ -3,6 +3,8 @@
 //!
 //! Source: Delta protocol, "Action Reconciliation".
 
+mod parsed_statistics;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub(crate) struct Replay {
     transactions: BTreeMap<String, Txn>,
     /// Removed domains too: they hide older configurations.
     domains: BTreeMap<String, DomainMetadata>,
+    /// A checkpoint has files without statistics in JSON.
+    checkpoint_lacks_statistics: bool,
 }
 
 impl Replay {
@@ -68,6 +72,12 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    /// Says if a checkpoint has files without statistics in JSON. It may have them as columns (`stats_parsed`), which
+    /// are read when the kernel is asked for them.
+    pub fn checkpoint_lacks_statistics(&self) -> bool {
+        self.checkpoint_lacks_statistics
     }
 
     /// Takes the files out, oldest first.
@@ -134,6 +144,7 @@ impl Replay {
         let data_changes: &BooleanArray = field(column, "dataChange")?;
         let stats: &StringArray = field(column, "stats")?;
         let clustering_providers: &StringArray = field(column, "clusteringProvider")?;
+        let mut parsed_stats = parsed_statistics(column, stats);
         // Backwards: what is collected is turned round at the end.
         for row in present(column).rev() {
             let deletion_vector = files.deletion_vector(row);
@@ -146,13 +157,18 @@ impl Replay {
             if !news {
                 continue;
             }
+            let stats = match stats.is_valid(row) {
+                true => Some(stats.value(row).to_owned()),
+                false => parsed_stats.remove(&row),
+            };
+            self.checkpoint_lacks_statistics |= !from_commit && stats.is_none();
             self.adds.push(Arc::new(Add {
                 path: files.paths.value(row).to_owned(),
                 partition_values: string_map(files.partition_values, row).into_iter().collect(),
                 size: files.sizes.value(row),
                 modification_time: modification_times.value(row),
                 data_change: data_changes.value(row),
-                stats: stats.is_valid(row).then(|| stats.value(row).to_owned()),
+                stats,
                 tags: files.tags(row),
                 deletion_vector,
                 base_row_id: optional(files.base_row_ids, row),
@@ -224,6 +240,25 @@ impl<'a> FileColumns<'a> {
             size_in_bytes: vectors.sizes.value(row),
             cardinality: vectors.cardinalities.value(row),
         })
+    }
+}
+
+/// Returns the statistics, by row, of files that have them as columns only.
+fn parsed_statistics(adds: &StructArray, stats: &StringArray) -> HashMap<usize, String> {
+    let parsed = adds.column_by_name("stats_parsed");
+    let Some(parsed) = parsed.and_then(|column| column.as_struct_opt()) else {
+        return HashMap::new();
+    };
+    let only_parsed = |row: &usize| stats.is_null(*row) && parsed.is_valid(*row);
+    let rows: Vec<usize> = present(adds).filter(only_parsed).collect();
+    let numbers = rows.iter().filter_map(|row| u32::try_from(*row).ok()).collect();
+    match parsed_statistics::to_json(parsed, numbers) {
+        Ok(lines) => rows.into_iter().zip(lines).collect(),
+        Err(error) => {
+            // Statistics are hints: without them files are read that need not be.
+            tracing::warn!(%error, "statistics in a checkpoint's columns cannot be read");
+            HashMap::new()
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Field, Fields, Schema, TimeUnit};
+use arrow::compute::kernels::cast_utils::parse_decimal;
+use arrow::datatypes::{Decimal128Type, Field, Fields, Schema, TimeUnit};
 use serde_json::json;
 use test_case::test_case;
 
@@ -165,11 +166,47 @@ fn deletion_vectors_reduce_counts_and_blur_statistics() {
 
 #[test_case("short", true; "a short string is whole")]
 #[test_case("exactly thirty-two characters ...", false; "a long one may be cut")]
+#[test_case("éééééééééééééééé", false; "cut to so many bytes by writers who count them")]
+#[test_case("ééééééééééééééé", true; "whole however it is counted")]
 fn long_strings_are_never_exact(max: &str, exact: bool) {
     let schema = schema(vec![Field::new("name", DataType::Utf8, true)]);
     let stats = json!({"numRecords": 1, "minValues": {"name": "a"}, "maxValues": {"name": max}});
     let files = index(vec![add("a", Some(stats))], &schema, &[]);
     assert_eq!(files.exact_bounds("name").expect("column").value(0), exact);
+}
+
+/// Bounds that went through a double, as other writers' do: the true value is within what is returned.
+#[test_case("9007199254740993.25", 18, 2; "between two doubles")]
+#[test_case("-9007199254740993.25", 18, 2; "and below zero")]
+#[test_case("12345678901234567890123456789012345678", 38, 0; "of all digits")]
+#[test_case("1.500000000000000001", 38, 18; "with a fraction that a double drops")]
+#[test_case("99999999999999999999999999999999999998", 38, 0; "that a double rounds past the type")]
+fn bounds_of_decimals_hold_what_a_double_dropped(truth: &str, precision: u8, scale: i8) {
+    let schema = schema(vec![Field::new(
+        "d",
+        DataType::Decimal128(precision, scale),
+        true,
+    )]);
+    let rounded: f64 = truth.parse().expect("number");
+    let stats = json!({"numRecords": 1, "minValues": {"d": rounded}, "maxValues": {"d": rounded}});
+    let files = index(vec![add("a", Some(stats))], &schema, &[]);
+    let truth = parse_decimal::<Decimal128Type>(truth, precision, scale).expect("decimal");
+    let bound = |array: Option<ArrayRef>| array.map(|array| array.as_primitive::<Decimal128Type>().value(0));
+    let (min, max) = (bound(files.min_values("d")), bound(files.max_values("d")));
+    assert!(min.is_none_or(|min| min <= truth), "{min:?} > {truth}");
+    assert!(max.is_none_or(|max| max >= truth), "{max:?} < {truth}");
+    assert!(!files.exact_bounds("d").expect("column").value(0));
+}
+
+#[test]
+fn decimals_that_a_double_holds_are_exact() {
+    let schema = schema(vec![Field::new("d", DataType::Decimal128(18, 2), true)]);
+    let stats =
+        json!({"numRecords": 1, "minValues": {"d": -1234567890123.45}, "maxValues": {"d": 9999999999999.99}});
+    let files = index(vec![add("a", Some(stats))], &schema, &[]);
+    assert!(files.exact_bounds("d").expect("column").value(0));
+    let max = files.max_values("d").expect("max");
+    assert_eq!(max.as_primitive::<Decimal128Type>().value(0), 999_999_999_999_999);
 }
 
 #[test]
