@@ -13,6 +13,7 @@
 //! Always true: the newest snapshot only moves forward, except when the log itself was replaced (the table was
 //! dropped and created again, or restored from a copy), which is noticed by the identity of the commit file.
 
+mod handles;
 mod log_files;
 mod place;
 mod registry;
@@ -48,6 +49,9 @@ const REFRESH_READ_AHEAD: i64 = 8;
 /// How often a load starts over because files of the log went away under it.
 const LOAD_ATTEMPTS: u32 = 3;
 
+/// Tables kept open unless configured: a schema's worth.
+const OPEN_TABLES_MAX: usize = 1024;
+
 /// Limits and defaults of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TablesOptions {
@@ -57,6 +61,8 @@ pub struct TablesOptions {
     pub commit_retries_max: u32,
     /// Written as `engineInfo` into commits.
     pub engine_info: String,
+    /// Tables kept open at most, with their newest snapshots; those in use elsewhere do not count.
+    pub open_tables_max: usize,
     /// Sync files and folders to disk before a commit is reported. Off only for tests of speed.
     pub sync: bool,
 }
@@ -66,6 +72,7 @@ impl Default for TablesOptions {
         Self {
             checkpoint_interval: 10,
             commit_retries_max: 100,
+            open_tables_max: OPEN_TABLES_MAX,
             engine_info: concat!("Ingot/", env!("CARGO_PKG_VERSION")).to_owned(),
             sync: true,
         }

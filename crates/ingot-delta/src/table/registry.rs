@@ -1,6 +1,5 @@
-//! The registry: one handle for each table that this process has open.
+//! The registry: one handle for each table that this process has open. It keeps those that were used last.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -8,9 +7,9 @@ use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::path::Path;
-use tokio::sync::OnceCell;
 use url::Url;
 
+use super::handles::Handles;
 use super::{DeltaTable, Place, TablesOptions};
 use crate::store::local_store;
 use crate::{Error, Result};
@@ -27,8 +26,7 @@ struct Shared {
     local: OnceLock<Arc<dyn ObjectStore>>,
     /// Where tables live instead, by the URL of the store's root.
     stores: Mutex<Vec<(Url, Arc<dyn ObjectStore>)>>,
-    /// By normalised location. A cell is filled by whoever opens the table first.
-    tables: Mutex<HashMap<Url, Arc<OnceCell<Arc<DeltaTable>>>>>,
+    tables: Mutex<Handles>,
     executor: OnceLock<Arc<TokioBackgroundExecutor>>,
 }
 
@@ -37,10 +35,10 @@ impl DeltaTables {
     pub fn new(options: TablesOptions) -> Self {
         Self {
             shared: Arc::new(Shared {
+                tables: Mutex::new(Handles::new(options.open_tables_max)),
                 options: Arc::new(options),
                 local: OnceLock::new(),
                 stores: Mutex::default(),
-                tables: Mutex::default(),
                 executor: OnceLock::new(),
             }),
         }
@@ -63,7 +61,7 @@ impl DeltaTables {
     /// `NotFound` when there is no Delta table; `Unsupported` when it needs a reader feature we lack.
     pub async fn open(&self, location: &Url) -> Result<Arc<DeltaTable>> {
         let location = normalized(location);
-        let cell = Arc::clone(self.tables().entry(location.clone()).or_default());
+        let cell = self.tables().cell(&location);
         let opened = cell.initialized();
         let outcome = cell.get_or_try_init(|| self.open_new(location.clone())).await;
         let outcome = match outcome {
@@ -73,14 +71,14 @@ impl DeltaTables {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            self.forget_cell(&location, &cell);
+            self.tables().forget_cell(&location, &cell);
         }
         outcome
     }
 
     /// Forgets the handle; the next `open` reads the log anew.
     pub fn forget(&self, location: &Url) {
-        self.tables().remove(&normalized(location));
+        self.tables().forget(&normalized(location));
     }
 
     /// Deletes the table's folder, log and data. For managed tables whose metastore entry is gone. Safe to
@@ -113,6 +111,16 @@ impl DeltaTables {
     pub fn store_for(&self, location: &Url) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let place = self.place(location)?;
         Ok((place.store, place.root))
+    }
+
+    /// Returns the handle of a table that is open.
+    pub(crate) fn opened(&self, location: &Url) -> Option<Arc<DeltaTable>> {
+        self.tables().opened(&normalized(location))
+    }
+
+    /// Opens a table without keeping its handle.
+    pub(crate) async fn open_apart(&self, location: &Url) -> Result<Arc<DeltaTable>> {
+        self.open_new(normalized(location)).await
     }
 
     async fn open_new(&self, location: Url) -> Result<Arc<DeltaTable>> {
@@ -174,18 +182,7 @@ impl DeltaTables {
         Ok((url, store))
     }
 
-    /// Drops a cell, unless another has taken its place.
-    fn forget_cell(&self, location: &Url, cell: &Arc<OnceCell<Arc<DeltaTable>>>) {
-        let mut tables = self.tables();
-        if tables
-            .get(location)
-            .is_some_and(|current| Arc::ptr_eq(current, cell))
-        {
-            tables.remove(location);
-        }
-    }
-
-    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<Url, Arc<OnceCell<Arc<DeltaTable>>>>> {
+    fn tables(&self) -> std::sync::MutexGuard<'_, Handles> {
         self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

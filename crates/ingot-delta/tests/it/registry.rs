@@ -117,3 +117,40 @@ async fn tables_are_opened_by_many_at_once() {
     let opened = openers.join_all().await;
     assert!(opened.iter().all(|table| Arc::ptr_eq(table, &opened[0])));
 }
+
+#[tokio::test]
+async fn handles_kept_open_are_bounded_and_those_in_use_stay_the_same() {
+    const KEPT: usize = 4;
+    let folder = Folder::new();
+    let tables = DeltaTables::new(TablesOptions {
+        open_tables_max: KEPT,
+        ..TablesOptions::default()
+    });
+    let location = |number: usize| {
+        let path = folder.root().join(format!("t{number}"));
+        Url::from_directory_path(path).expect("absolute path")
+    };
+    let first = tables
+        .create(&location(0), spec(schema(), &[]))
+        .await
+        .expect("created");
+    let unused = Arc::downgrade(
+        &tables
+            .create(&location(1), spec(schema(), &[]))
+            .await
+            .expect("created"),
+    );
+    assert!(unused.upgrade().is_some(), "kept");
+    for number in 2..KEPT + 2 {
+        tables
+            .create(&location(number), spec(schema(), &[]))
+            .await
+            .expect("created");
+    }
+    assert!(unused.upgrade().is_none(), "nobody used it, and four others were");
+    assert!(format!("{tables:?}").contains("open: 4"), "{tables:?}");
+    let again = tables.open(&location(0)).await.expect("opened");
+    assert!(Arc::ptr_eq(&first, &again), "one handle as long as it is in use");
+    drop((first, again));
+    append(&tables.open(&location(1)).await.expect("opened anew"), &[1]).await;
+}
