@@ -113,7 +113,8 @@ impl DeltaTable {
     /// Writes a checkpoint of the newest version, unless one exists. Returns its version.
     ///
     /// # Errors
-    /// `Unsupported` when the table has a writer feature that this crate does not know.
+    /// `Unsupported` when the table has a writer feature that this crate does not know; `Conflict` when the table was
+    /// made anew, or its commit cleaned up, meanwhile.
     pub async fn checkpoint(&self) -> Result<i64> {
         let snapshot = self.snapshot().await?;
         let _one_at_a_time = self.checkpointing.lock().await;
@@ -156,12 +157,33 @@ impl DeltaTable {
             size_in_bytes: i64::try_from(encoded.bytes.len()).ok(),
             num_of_add_files: i64::try_from(snapshot.file_index().len()).ok(),
         };
+        // Reading and encoding took a while. In another table's log a checkpoint would pass for its state.
+        self.check_same_log(snapshot).await?;
         let payload = PutPayload::from(encoded.bytes);
         match store.put_opts(&path, payload, PutMode::Create.into()).await {
-            Ok(_) => self.put_last_checkpoint(&hint).await,
+            Ok(_) => {}
             // Someone was faster, and will say so in `_last_checkpoint`.
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(source) => Err(store_error("write", &path, source)),
+            Err(object_store::Error::AlreadyExists { .. }) => return Ok(()),
+            Err(source) => return Err(store_error("write", &path, source)),
+        }
+        if let Err(replaced) = self.check_same_log(snapshot).await {
+            if matches!(replaced, Error::LogReplaced { .. }) {
+                let deleted = store.delete(&path).await;
+                deleted.map_err(|source| store_error("delete", &path, source))?;
+            }
+            return Err(replaced);
+        }
+        self.put_last_checkpoint(&hint).await
+    }
+
+    /// Refuses to go on where the log is no longer the one that `snapshot` was read from.
+    pub(crate) async fn check_same_log(&self, snapshot: &Snapshot) -> Result<()> {
+        match self.holds(snapshot).await? {
+            true => Ok(()),
+            false => Err(Error::LogReplaced {
+                location: self.location().to_string(),
+                version: snapshot.version(),
+            }),
         }
     }
 

@@ -13,19 +13,20 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use ingot_common::clock;
 use ingot_common::retry::RetryPolicy;
+use object_store::ObjectStoreExt;
 use url::Url;
 use uuid::Uuid;
 
 use crate::action::Format;
-use crate::log::PutOutcome;
+use crate::log::{Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, WriteTarget, action,
     features, partition, properties, schema,
 };
 
-/// How often a table that was just made is read again when the store fails.
-const OPEN_RETRIES: RetryPolicy = RetryPolicy {
+/// How often the store is asked again about a table that was just made.
+const STORE_RETRIES: RetryPolicy = RetryPolicy {
     retries_max: 3,
     pause_first: Duration::from_millis(1),
     pause_max: Duration::from_millis(500),
@@ -65,11 +66,12 @@ impl DeltaTables {
         let stored = check(&table)?;
         let place = self.place(location)?;
         check_free(&place).await?;
+        delete_leftovers(&place).await?;
         let transaction_id = Uuid::new_v4().to_string();
         let actions = first_commit(&stored, table, &transaction_id, &self.options().engine_info)?;
         put_first_commit(&place, &actions, &transaction_id).await?;
         self.forget(location);
-        let mut retries = OPEN_RETRIES.attempts();
+        let mut retries = STORE_RETRIES.attempts();
         loop {
             match self.open(location).await {
                 Ok(table) => return Ok(table),
@@ -103,30 +105,62 @@ async fn check_free(place: &Place) -> Result<()> {
     }
 }
 
+/// Deletes what a deletion that stopped halfway left in the log. A `_last_checkpoint` without its checkpoint, or a
+/// checksum of another table's commit, would make the new table unreadable.
+async fn delete_leftovers(place: &Place) -> Result<()> {
+    let leftovers = LogFiles::leftovers(place.store.as_ref(), &place.log_root()).await?;
+    for path in leftovers {
+        match place.store.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(source) => {
+                return Err(Error::Store {
+                    action: "delete",
+                    path: path.to_string(),
+                    source,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn put_first_commit(place: &Place, actions: &[Action], transaction_id: &str) -> Result<()> {
     let log = place.log();
+    let unknown = |source| Error::CommitOutcomeUnknown {
+        location: place.location.to_string(),
+        version: 0,
+        transaction_id: transaction_id.to_owned(),
+        source: Box::new(source),
+    };
     let put = log.put_commit(0, actions).await;
     if matches!(put, Ok(PutOutcome::Created)) {
         return Ok(());
     }
     // Ours after all, if the put reported a failure that was none.
-    let found = log
-        .read_commit(0)
-        .await
-        .map_err(|unreadable| Error::CommitOutcomeUnknown {
-            location: place.location.to_string(),
-            version: 0,
-            transaction_id: transaction_id.to_owned(),
-            source: Box::new(unreadable),
-        })?;
+    let found = log.read_commit(0).await.map_err(unknown)?;
     match (found, put) {
-        (Some(found), _) if is_by(&found, transaction_id) => Ok(()),
+        (Some(found), Ok(_)) if is_by(&found, transaction_id) => Ok(()),
+        (Some(found), Err(_)) if is_by(&found, transaction_id) => {
+            settle(&log, actions).await.map_err(unknown)
+        }
         (Some(_), _) => Err(exists(&place.location)),
         (None, Err(failure)) => Err(failure),
         (None, Ok(_)) => Err(Error::CorruptLog {
             location: place.location.to_string(),
             message: "commit 0 came and went while the table was created".to_owned(),
         }),
+    }
+}
+
+/// Puts a commit that is there, although its put failed, until the store says that it holds it.
+async fn settle(log: &Log, actions: &[Action]) -> Result<()> {
+    let mut retries = STORE_RETRIES.attempts();
+    loop {
+        match log.put_commit(0, actions).await {
+            Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(()),
+            Err(_) if retries.pause().await => {}
+            Err(failure) => return Err(failure),
+        }
     }
 }
 

@@ -78,6 +78,11 @@ pub enum Error {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    #[error(
+        "log of table at location=`{location}` is no longer the one that version={version} was read from: the table \
+         was made anew or its log cleaned up"
+    )]
+    LogReplaced { location: String, version: i64 },
     #[error("commit to table at location=`{location}` lost {retries} races in a row; nothing was committed")]
     CommitRetriesExhausted { location: String, retries: u32 },
     /// Not to be tried again before someone has looked into the log: that may do it twice.
@@ -118,7 +123,7 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } => Kind::InvalidArgument,
             Self::UnsupportedFeature { .. } => Kind::Unsupported,
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
-            Self::CommitRetriesExhausted { .. } => Kind::Conflict,
+            Self::CommitRetriesExhausted { .. } | Self::LogReplaced { .. } => Kind::Conflict,
             Self::CommitOutcomeUnknown { .. }
             | Self::CommittedUnread { .. }
             | Self::Kernel { .. }

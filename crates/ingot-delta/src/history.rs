@@ -62,14 +62,7 @@ impl DeltaTable {
     /// Commits whose files were cleaned up are not part of it, nor are those cleaned up while it is read.
     pub async fn history(&self, limit: Option<usize>) -> Result<Vec<HistoryEntry>> {
         let files = self.log_files().await?;
-        // Modification times are made monotonic over all commits that are left, as time travel does.
-        let mut previous_ms = i64::MIN;
-        let mut commits: Vec<(i64, i64)> = Vec::with_capacity(files.commits.len());
-        for (version, meta) in &files.commits {
-            let modified_ms = meta.last_modified.timestamp_millis();
-            previous_ms = modified_ms.max(previous_ms.saturating_add(1));
-            commits.push((*version, previous_ms));
-        }
+        let commits = files.modification_times();
         let newest_first = commits.into_iter().rev().take(limit.unwrap_or(usize::MAX));
         let entries = stream::iter(newest_first)
             .map(|(version, modified_ms)| self.history_entry(version, modified_ms))

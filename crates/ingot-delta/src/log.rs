@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{Action, Error, Result};
 
-/// What became of a put-if-absent.
+/// What became of a put-if-absent. Either way the store holds what stands there for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PutOutcome {
     Created,

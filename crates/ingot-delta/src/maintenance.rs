@@ -7,18 +7,21 @@
 //! ```
 //!
 //! Always true: every version from the kept checkpoint on can still be read. All files are classified before
-//! the first is deleted; the oldest go first, so that an interrupted cleanup leaves no gap above what it kept.
-//! Sidecar files of V2 checkpoints are left to VACUUM.
+//! the first is deleted. What a version can be rebuilt from goes first and in order, oldest first: commit 0, then
+//! checkpoints. So an interrupted cleanup leaves no base with gaps above it, only commits that nobody reaches.
+//! Before each of these it is asked if the log is still the one that was listed: a table made anew in its place
+//! has files of the same names. Sidecar files of V2 checkpoints are left to VACUUM.
 //! Source: Delta protocol, "Metadata Cleanup".
 
-use futures::{StreamExt, stream};
+use futures::future::try_join_all;
 use ingot_common::clock;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use url::Url;
 
 use crate::retention::Retention;
 use crate::table::LogFiles;
-use crate::{DeltaTable, Error, Result, Snapshot};
+use crate::{DeltaTable, DeltaTables, Error, Result, Snapshot};
 
 /// Deletions in flight at once.
 const DELETES_MAX: usize = 8;
@@ -26,12 +29,34 @@ const DELETES_MAX: usize = 8;
 /// A writer feature that forbids deleting history without a look at its property.
 const CHECKPOINT_PROTECTION: &str = "checkpointProtection";
 
+impl DeltaTables {
+    /// Cleans up the log of the table at `location`, as [`DeltaTable::cleanup_expired_logs`] does. Costs a listing
+    /// where nothing can go, whatever the retention; a table that nobody has open is not kept open for it. Where there
+    /// is no table there is nothing to clean up.
+    ///
+    /// # Errors
+    /// As [`DeltaTable::cleanup_expired_logs`]. A failure says nothing about other tables.
+    pub async fn cleanup_expired_logs(&self, location: &Url) -> Result<usize> {
+        let place = self.place(location)?;
+        let files = LogFiles::list(place.store.as_ref(), &place.log_root()).await?;
+        if !files.any_superseded() {
+            return Ok(0);
+        }
+        let table = match self.opened(location) {
+            Some(table) => table,
+            None => self.open_apart(location).await?,
+        };
+        table.cleanup_expired_logs().await
+    }
+}
+
 impl DeltaTable {
     /// Deletes commits and checkpoints that no retained version needs (`delta.logRetentionDuration`,
     /// 30 days unless set). Returns how many files went; 0 where `delta.enableExpiredLogCleanup` is off.
     ///
     /// # Errors
-    /// `Unsupported` for tables with the feature `checkpointProtection`.
+    /// `Unsupported` for tables with the feature `checkpointProtection`; `Conflict` when the table was made anew
+    /// meanwhile. What was deleted until then stays deleted, and a repetition goes on.
     pub async fn cleanup_expired_logs(&self) -> Result<usize> {
         let snapshot = self.snapshot().await?;
         if !self.may_clean(&snapshot)? {
@@ -39,27 +64,31 @@ impl DeltaTable {
         }
         let files = self.log_files().await?;
         let cutoff_ms = clock::now_ms().saturating_sub(Retention::of(snapshot.properties()).log_ms);
-        let expired = expired_files(&files, cutoff_ms);
-        let (store, _) = self.store();
-        let store = &store;
-        let mut deletions = stream::iter(expired)
-            .map(|path| async move {
-                match store.delete(&path).await {
-                    Ok(()) => Ok(1),
-                    Err(object_store::Error::NotFound { .. }) => Ok(0),
-                    Err(source) => Err(Error::Store {
-                        action: "delete",
-                        path: path.to_string(),
-                        source,
-                    }),
-                }
-            })
-            .buffered(DELETES_MAX);
+        let Expired { bases, others } = expired_files(&files, cutoff_ms);
         let mut deleted = 0;
-        while let Some(count) = deletions.next().await {
-            deleted += count?;
+        for path in bases {
+            self.check_same_log(&snapshot).await?;
+            deleted += self.delete_log_file(path).await?;
+        }
+        for batch in others.chunks(DELETES_MAX) {
+            self.check_same_log(&snapshot).await?;
+            let deletions = batch.iter().cloned().map(|path| self.delete_log_file(path));
+            deleted += try_join_all(deletions).await?.into_iter().sum::<usize>();
         }
         Ok(deleted)
+    }
+
+    async fn delete_log_file(&self, path: Path) -> Result<usize> {
+        let (store, _) = self.store();
+        match store.delete(&path).await {
+            Ok(()) => Ok(1),
+            Err(object_store::Error::NotFound { .. }) => Ok(0),
+            Err(source) => Err(Error::Store {
+                action: "delete",
+                path: path.to_string(),
+                source,
+            }),
+        }
     }
 
     fn may_clean(&self, snapshot: &Snapshot) -> Result<bool> {
@@ -76,9 +105,17 @@ impl DeltaTable {
     }
 }
 
+/// What may go.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Expired {
+    /// What versions can be rebuilt from: commit 0 and checkpoints. Ascending by version.
+    bases: Vec<Path>,
+    /// Commits, checksums, compacted commits. Ascending by version.
+    others: Vec<Path>,
+}
+
 /// Lists what may go: all that is older than the newest complete checkpoint from before the cutoff.
-/// Ascending by version.
-fn expired_files(files: &LogFiles, cutoff_ms: i64) -> Vec<Path> {
+fn expired_files(files: &LogFiles, cutoff_ms: i64) -> Expired {
     // A checkpoint is written after the commit of its version, so its own time errs on the safe side.
     let kept = files.complete_checkpoints().rev().find(|(_, parts)| {
         let written = parts
@@ -88,24 +125,26 @@ fn expired_files(files: &LogFiles, cutoff_ms: i64) -> Vec<Path> {
         written.is_some_and(|written_ms| written_ms <= cutoff_ms)
     });
     let Some((kept, _)) = kept else {
-        return Vec::new();
+        return Expired::default();
     };
     let commits = files.commits.range(..kept);
-    let checkpoints = files.checkpoints.range(..kept);
-    let mut expired: Vec<(i64, Path)> = commits
+    let (first, commits): (Vec<_>, Vec<_>) = commits
         .map(|(version, meta)| (*version, meta.location.clone()))
-        .chain(
-            checkpoints
-                .flat_map(|(version, parts)| parts.iter().map(|part| (*version, part.meta.location.clone()))),
-        )
-        .chain(
-            files
-                .derived
-                .iter()
-                .filter(|(version, _)| *version < kept)
-                .map(|(version, meta)| (*version, meta.location.clone())),
-        )
+        .partition(|(version, _)| *version == 0);
+    let derived = files.derived.iter().filter(|(version, _)| *version < kept);
+    let mut others: Vec<(i64, Path)> = derived
+        .map(|(version, meta)| (*version, meta.location.clone()))
+        .chain(commits)
         .collect();
-    expired.sort();
-    expired.into_iter().map(|(_, path)| path).collect()
+    others.sort();
+    let checkpoints = files.checkpoints.range(..kept);
+    let checkpoints = checkpoints.flat_map(|(_, parts)| parts.iter().map(|part| part.meta.location.clone()));
+    Expired {
+        bases: first
+            .into_iter()
+            .map(|(_, path)| path)
+            .chain(checkpoints)
+            .collect(),
+        others: others.into_iter().map(|(_, path)| path).collect(),
+    }
 }

@@ -184,7 +184,8 @@ impl Snapshot {
     }
 
     /// Returns when the version was committed, milliseconds since the epoch: the in-commit timestamp where
-    /// the feature is on, else the log file's modification time made monotonic.
+    /// the feature is on, else the log file's modification time. A clock that stepped back shows in the latter;
+    /// time travel and the history look at all commits and see through that.
     pub fn timestamp_ms(&self) -> i64 {
         self.timestamp_ms
     }
@@ -251,7 +252,8 @@ impl Snapshot {
         self.commit == commit.map(CommitIdentity::new)
     }
 
-    fn in_commit_timestamps(&self) -> bool {
+    /// Says if commits carry their own time.
+    pub(crate) fn in_commit_timestamps(&self) -> bool {
         let enabled = self.properties().get("delta.enableInCommitTimestamps");
         enabled.is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }

@@ -1,16 +1,18 @@
 //! A transaction: actions staged on a snapshot, committed by put-if-absent, rebased after lost races.
 //!
 //! ```text
-//! queue of this process ─► read winners newer than ours ─► decide each ─► put N.json if absent
+//! queue of this process ─► read winners newer than ours ─► decide each ─► same log? ─► put N.json if absent
 //!                              ▲                              │               ├─ created ─► Committed
 //!                              │                              │               ├─ exists: ours after all, or a winner
 //!                              └──────── rebased ◄────────────┘               └─ failed: read N.json back
 //! ```
 //! Always true: a commit is reported only when it is on disk under a version that is ours (its `txnId` says so); a
-//! put whose outcome is unknown is resolved by reading the version back, never by guessing. A version that is
-//! absent is free only above a log that is still the one that was read: a cleanup, or a table made anew in its
-//! place, leaves absent versions too. What depends on the place in the history (in-commit timestamp) is made anew
-//! for each attempt.
+//! put whose outcome is unknown is resolved by reading the version back, never by guessing, and one that is there
+//! although its put failed is put again until the store says that it holds it. A version that is absent is free only
+//! above a log that is still the one that was read: a cleanup, or a table made anew in its place, leaves absent
+//! versions too. That is asked after the version was found absent, before each put; between the answer and the put
+//! stands nothing but the store. What depends on the place in the history (in-commit timestamp) is made anew for
+//! each attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -177,10 +179,6 @@ impl Transaction {
         let ours = self.staged();
         // Commits of one process to one table queue here instead of racing.
         let queued = self.table.commit_queue().lock().await;
-        if !self.table.holds(&self.read).await? {
-            let version = self.read.version();
-            return Ok(CommitOutcome::Conflicted(ConflictReason::LogReplaced { version }));
-        }
         let mut attempt = Attempt::new(&self);
         let version = loop {
             match attempt.run(&ours).await? {
@@ -268,9 +266,18 @@ impl Transaction {
     }
 
     /// Returns the actions as they will stand in the file: commit info first, as in-commit timestamps demand.
-    fn actions(&self, transaction_id: &str, previous_timestamp: i64) -> Vec<Action> {
+    ///
+    /// # Errors
+    /// `DataLoss` when no time is left after `previous_timestamp`.
+    fn actions(&self, transaction_id: &str, previous_timestamp: i64) -> Result<Vec<Action>> {
         let now = clock::now_ms();
-        let in_commit_timestamp = now.max(previous_timestamp + 1);
+        let earliest = previous_timestamp
+            .checked_add(1)
+            .ok_or_else(|| Error::CorruptLog {
+                location: self.table.location().to_string(),
+                message: format!("no time is left after inCommitTimestamp {previous_timestamp}"),
+            })?;
+        let in_commit_timestamp = now.max(earliest);
         let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
         let blind = matches!(self.read_set, ReadSet::Nothing)
             && self.removes.is_empty()
@@ -299,7 +306,7 @@ impl Transaction {
         actions.extend(self.app_transactions.iter().cloned().map(Action::Txn));
         actions.extend(self.removes.iter().cloned().map(Action::Remove));
         actions.extend(self.adds.iter().cloned().map(Action::Add));
-        actions
+        Ok(actions)
     }
 }
 
@@ -351,15 +358,28 @@ impl<'a> Attempt<'a> {
 
     /// Decides all winners, then puts the commit under the first free version.
     async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
-        while let Some(winner) = self.look().await? {
-            match self.decide(ours, &winner) {
-                Step::Again => {}
-                ended => return Ok(ended),
+        let decided = loop {
+            match self.look().await? {
+                None => break None,
+                Some(winner) => match self.decide(ours, &winner) {
+                    Step::Again => {}
+                    Step::Committed(version) => return Ok(Step::Committed(version)),
+                    Step::Ended(outcome) => break Some(outcome),
+                },
             }
+        };
+        // Whatever was found, or not found, says something only if it is this table's log.
+        if !self.log_is_the_same().await? {
+            let version = self.transaction.read.version();
+            let reason = ConflictReason::LogReplaced { version };
+            return Ok(Step::Ended(CommitOutcome::Conflicted(reason)));
+        }
+        if let Some(outcome) = decided {
+            return Ok(Step::Ended(outcome));
         }
         let actions = self
             .transaction
-            .actions(&self.transaction_id, self.previous_timestamp);
+            .actions(&self.transaction_id, self.previous_timestamp)?;
         self.in_doubt = true;
         match self
             .transaction
@@ -370,7 +390,16 @@ impl<'a> Attempt<'a> {
         {
             Ok(PutOutcome::Created) => Ok(Step::Committed(self.version)),
             Ok(PutOutcome::Exists) => self.lost_race().await,
-            Err(failure) => self.resolve(failure).await,
+            Err(failure) => self.resolve(&actions, failure).await,
+        }
+    }
+
+    async fn log_is_the_same(&mut self) -> Result<bool> {
+        loop {
+            match self.transaction.table.holds(&self.transaction.read).await {
+                Err(_) if self.store_failures.pause().await => {}
+                answer => return answer,
+            }
         }
     }
 
@@ -383,14 +412,7 @@ impl<'a> Attempt<'a> {
                     return Ok(found);
                 }
                 Err(_) if self.store_failures.pause().await => {}
-                Err(unreadable) if self.in_doubt => {
-                    return Err(Error::CommitOutcomeUnknown {
-                        location: self.transaction.table.location().to_string(),
-                        version: self.version,
-                        transaction_id: self.transaction_id.clone(),
-                        source: Box::new(unreadable),
-                    });
-                }
+                Err(unreadable) if self.in_doubt => return Err(self.unknown(unreadable)),
                 Err(unreadable) => return Err(unreadable),
             }
         }
@@ -432,12 +454,34 @@ impl<'a> Attempt<'a> {
     }
 
     /// A put failed: it may have left the commit behind all the same. Only the log knows.
-    async fn resolve(&mut self, failure: Error) -> Result<Step> {
+    async fn resolve(&mut self, actions: &[Action], failure: Error) -> Result<Step> {
         match self.look().await? {
-            Some(commit) if self.is_ours(&commit) => Ok(Step::Committed(self.version)),
+            Some(commit) if self.is_ours(&commit) => self.settle(actions, failure).await,
             Some(_) => Ok(Step::Again),
             None if self.store_failures.pause().await => Ok(Step::Again),
             None => Err(failure),
+        }
+    }
+
+    /// Our commit is there, but its put failed: it may be visible and yet not survive a crash. A store that answers
+    /// "exists" holds what exists.
+    async fn settle(&mut self, actions: &[Action], mut failure: Error) -> Result<Step> {
+        while self.store_failures.pause().await {
+            let log = self.transaction.table.log();
+            match log.put_commit(self.version, actions).await {
+                Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(Step::Committed(self.version)),
+                Err(error) => failure = error,
+            }
+        }
+        Err(self.unknown(failure))
+    }
+
+    fn unknown(&self, source: Error) -> Error {
+        Error::CommitOutcomeUnknown {
+            location: self.transaction.table.location().to_string(),
+            version: self.version,
+            transaction_id: self.transaction_id.clone(),
+            source: Box::new(source),
         }
     }
 

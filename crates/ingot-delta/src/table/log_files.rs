@@ -96,6 +96,45 @@ impl LogFiles {
         Ok(false)
     }
 
+    /// Lists what tells of commits or checkpoints without being one.
+    pub async fn leftovers(store: &dyn ObjectStore, log_root: &Path) -> Result<Vec<Path>> {
+        let mut listing = store.list(Some(log_root));
+        let mut leftovers = Vec::new();
+        while let Some(meta) = listing
+            .try_next()
+            .await
+            .map_err(|source| list_error(log_root, source))?
+        {
+            let name = meta.location.filename().unwrap_or_default();
+            if name == "_last_checkpoint" || matches!(parse_name(name), Name::Derived(_)) {
+                leftovers.push(meta.location);
+            }
+        }
+        Ok(leftovers)
+    }
+
+    /// Returns when each commit was made by its modification time, milliseconds, made to grow from each to the next
+    /// as far as the log reaches back. Ascending by version.
+    pub fn modification_times(&self) -> Vec<(i64, i64)> {
+        let mut previous_ms = i64::MIN;
+        let times = self.commits.iter().map(|(version, meta)| {
+            let modified_ms = meta.last_modified.timestamp_millis();
+            previous_ms = modified_ms.max(previous_ms.saturating_add(1));
+            (*version, previous_ms)
+        });
+        times.collect()
+    }
+
+    /// Says if anything is older than a complete checkpoint.
+    pub fn any_superseded(&self) -> bool {
+        let Some((newest, _)) = self.complete_checkpoints().next_back() else {
+            return false;
+        };
+        self.commits.range(..newest).next().is_some()
+            || self.checkpoints.range(..newest).next().is_some()
+            || self.derived.iter().any(|(version, _)| *version < newest)
+    }
+
     /// Returns the versions of complete checkpoints, ascending.
     pub fn complete_checkpoints(&self) -> impl DoubleEndedIterator<Item = (i64, &[Checkpoint])> {
         self.checkpoints

@@ -1,9 +1,13 @@
 //! Checkpoints and the cleanup of what they make needless.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::json::ReaderBuilder;
 use ingot_common::{Classify, Kind, clock};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
@@ -167,6 +171,124 @@ async fn a_writer_feature_we_do_not_know_is_not_checkpointed() {
 }
 
 #[tokio::test]
+async fn a_truncated_checkpoint_is_told() {
+    let foreign = ForeignTable::partitioned();
+    foreign.commit(1, &[add("a", None, 1)]);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    let path = foreign.log_file("00000000000000000001.checkpoint.parquet");
+    let whole = std::fs::read(&path).expect("checkpoint");
+    for length in [0, 3, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).expect("truncated");
+        let error = crate::foreign::tables().open(&foreign.location()).await;
+        let error = error.expect_err("unreadable");
+        assert_eq!(
+            error.kind(),
+            Kind::DataLoss,
+            "{length}: {}",
+            ingot_common::error::chain(&error)
+        );
+    }
+}
+
+/// Rewrites a checkpoint of ours as one that has statistics as columns only, as writers with
+/// `delta.checkpoint.writeStatsAsJson` off leave them.
+fn parse_statistics(path: &std::path::Path) {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).expect("checkpoint"))
+        .expect("parquet")
+        .build()
+        .expect("reader");
+    let bounds = DataType::Struct(
+        vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("name", DataType::Utf8, true),
+        ]
+        .into(),
+    );
+    let statistics = Arc::new(Schema::new(vec![
+        Field::new("numRecords", DataType::Int64, true),
+        Field::new("minValues", bounds.clone(), true),
+        Field::new("maxValues", bounds, true),
+    ]));
+    let mut writer = None;
+    for batch in reader {
+        let batch = batch.expect("batch");
+        let adds = batch.column_by_name("add").expect("adds").as_struct();
+        let stats = adds.column_by_name("stats").expect("stats").as_string::<i32>();
+        let mut decoder = ReaderBuilder::new(Arc::clone(&statistics))
+            .with_batch_size(stats.len())
+            .build_decoder()
+            .expect("decoder");
+        for row in 0..stats.len() {
+            let json = if stats.is_valid(row) {
+                stats.value(row)
+            } else {
+                "{}"
+            };
+            decoder.decode(json.as_bytes()).expect("statistics");
+        }
+        let parsed = StructArray::from(decoder.flush().expect("parsed").expect("rows"));
+        let parsed = StructArray::new(
+            parsed.fields().clone(),
+            parsed.columns().to_vec(),
+            stats.nulls().cloned(),
+        );
+        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
+        for (field, column) in adds.fields().iter().zip(adds.columns()) {
+            if field.name() != "stats" {
+                fields.push(Arc::clone(field));
+                columns.push(Arc::clone(column));
+            }
+        }
+        fields.push(Arc::new(Field::new(
+            "stats_parsed",
+            parsed.data_type().clone(),
+            true,
+        )));
+        columns.push(Arc::new(parsed));
+        let adds = StructArray::new(fields.into(), columns, adds.nulls().cloned());
+        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            if field.name() == "add" {
+                fields.push(Field::new("add", adds.data_type().clone(), true));
+                columns.push(Arc::new(adds.clone()));
+            } else {
+                fields.push(field.as_ref().clone());
+                columns.push(Arc::clone(column));
+            }
+        }
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("batch");
+        let writer = writer.get_or_insert_with(|| {
+            ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("parquet writer")
+        });
+        writer.write(&batch).expect("written");
+    }
+    let bytes = writer.expect("rows").into_inner().expect("complete");
+    std::fs::write(path, bytes).expect("checkpoint");
+}
+
+#[tokio::test]
+async fn statistics_in_columns_of_a_checkpoint_are_read_and_kept() {
+    let foreign = ForeignTable::partitioned();
+    foreign.commit(1, &[add("a", None, 7), add("b", None, 9)]);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    foreign.remove_commits(0..2);
+    parse_statistics(&foreign.log_file("00000000000000000001.checkpoint.parquet"));
+    let bounds = async || {
+        let snapshot = foreign.open().await.snapshot().await.expect("snapshot");
+        let files = snapshot.files().await.expect("files");
+        files.max_values("id").expect("bounds are known")
+    };
+    let expected: ArrayRef = Arc::new(Int64Array::from(vec![7, 9, 11]));
+    foreign.commit(2, &[add("c", None, 11)]);
+    assert_eq!(&bounds().await, &expected);
+    // Ours has them as JSON.
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    std::fs::remove_file(foreign.log_file("00000000000000000001.checkpoint.parquet"))
+        .expect("old checkpoint");
+    assert_eq!(&bounds().await, &expected);
+}
+
+#[tokio::test]
 async fn cleanup_keeps_what_retained_versions_need() {
     let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
     let retention = json!({"delta.logRetentionDuration": "interval 0 seconds"});
@@ -201,6 +323,54 @@ async fn cleanup_keeps_what_retained_versions_need() {
     );
     let snapshot = foreign.open().await.snapshot().await.expect("snapshot");
     assert_eq!(snapshot.version(), 6);
+}
+
+#[tokio::test]
+async fn cleanup_that_is_off_or_forbidden_deletes_nothing() {
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let configuration = |enabled: &str| json!({"delta.logRetentionDuration": "interval 0 seconds", "delta.enableExpiredLogCleanup": enabled});
+    let off = ForeignTable::new(&[
+        crate::foreign::protocol(1, 2),
+        metadata("t", &fields, &[], configuration("false")),
+    ]);
+    let forbidden = ForeignTable::new(&[
+        features(&[], &["checkpointProtection"]),
+        metadata("t", &fields, &[], configuration("true")),
+    ]);
+    for foreign in [&off, &forbidden] {
+        foreign.commit(1, &[]);
+        foreign.open().await.checkpoint().await.expect("checkpoint");
+    }
+    assert_eq!(off.open().await.cleanup_expired_logs().await.expect("off"), 0);
+    let error = forbidden.open().await.cleanup_expired_logs().await;
+    assert_eq!(error.expect_err("forbidden").kind(), Kind::Unsupported);
+    for foreign in [&off, &forbidden] {
+        assert!(foreign.log_file("00000000000000000000.json").exists());
+    }
+}
+
+#[tokio::test]
+async fn upkeep_cleans_tables_that_nobody_has_open_and_leaves_them_so() {
+    let folder = crate::support::Folder::new();
+    let mut spec = crate::support::spec(crate::support::schema(), &[]);
+    let retention = ("delta.logRetentionDuration", "interval 0 seconds");
+    spec.properties = [(retention.0.to_owned(), retention.1.to_owned())].into();
+    let created = crate::support::tables().create(&folder.location(), spec).await;
+    let table = created.expect("created");
+    let tables = crate::support::tables();
+    for id in 1..=5 {
+        crate::support::append(&table, &[id]).await;
+        let cleaned = tables.cleanup_expired_logs(&folder.location()).await;
+        assert_eq!(cleaned.expect("nothing to clean"), 0);
+    }
+    table.checkpoint().await.expect("checkpoint");
+    let cleaned = tables.cleanup_expired_logs(&folder.location()).await;
+    assert_eq!(cleaned.expect("cleaned"), 5, "commits 0 to 4");
+    let cleaned = tables.cleanup_expired_logs(&folder.location()).await;
+    assert_eq!(cleaned.expect("all clean"), 0);
+    assert!(format!("{tables:?}").contains("open: 0"), "{tables:?}");
+    let nowhere = folder.location().join("../nowhere/").expect("url");
+    assert_eq!(tables.cleanup_expired_logs(&nowhere).await.expect("no table"), 0);
 }
 
 #[tokio::test]

@@ -9,18 +9,20 @@ use futures::TryStreamExt;
 use ingot_common::error::chain;
 use ingot_common::{Classify, Kind};
 use ingot_delta::{
-    CommitOutcome, DeltaTable, DeltaTables, Error, FileWriter, Operation, Result, TablesOptions,
-    WriterOptions,
+    CommitOutcome, ConflictReason, DeltaTable, DeltaTables, Error, FileWriter, Operation, Result,
+    TablesOptions, TimeTravel, WriterOptions,
 };
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use serde_json::json;
 use test_case::test_case;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::faulty_store::{Call, Fault, FaultyStore};
+use crate::foreign::metadata;
 use crate::support::{Folder, append, ids, rows, schema, seed, spec, tables, write};
 
 const COMMIT_1: &str = "_delta_log/00000000000000000001.json";
@@ -170,6 +172,294 @@ async fn commit_after_which_the_table_cannot_be_read_is_said_to_be_there() {
     );
     assert!(!error.kind().retryable(), "a retry would append twice");
     assert_eq!(faulty.truth().await, (1, vec![7]));
+}
+
+/// The commit can be seen, but the store keeps failing to say that it holds it: a crash may take it away.
+#[tokio::test]
+async fn commit_that_is_there_but_not_held_for_sure_is_called_unknown() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    faulty.store.fail(Call::Put, COMMIT_1, Fault::After, 1);
+    faulty.store.fail(Call::Put, COMMIT_1, Fault::Before, u32::MAX);
+    let error = try_append(&table, 7, None).await.expect_err("unknown");
+    assert!(
+        matches!(error, Error::CommitOutcomeUnknown { version: 1, .. }),
+        "{error}"
+    );
+    assert_eq!(faulty.truth().await, (1, vec![7]));
+}
+
+/// Writes commit `version` as another process would, with an in-commit timestamp.
+fn other_commit(folder: &Folder, version: i64, timestamp_ms: i64) {
+    let info = json!({"commitInfo": {
+        "inCommitTimestamp": timestamp_ms, "timestamp": timestamp_ms, "operation": "WRITE", "txnId": "other",
+    }});
+    let log = folder.root().join("t/_delta_log");
+    std::fs::write(log.join(format!("{version:020}.json")), info.to_string()).expect("commit file");
+}
+
+#[tokio::test]
+async fn commit_that_loses_every_race_gives_up_and_says_so() {
+    const RETRIES: u32 = 3;
+    let faulty = Faulty::new();
+    faulty.create().await;
+    let options = TablesOptions {
+        commit_retries_max: RETRIES,
+        ..TablesOptions::default()
+    };
+    let table = faulty.registry(options).open(&faulty.folder.location()).await;
+    let table = table.expect("opens");
+    let folder = Arc::new(faulty.folder);
+    for version in 1..=i64::from(RETRIES) + 1 {
+        let folder = Arc::clone(&folder);
+        // Between our look at the version and our put.
+        faulty.store.before_put(&format!("{version:020}.json"), move || {
+            other_commit(&folder, version, version);
+        });
+    }
+    let error = try_append(&table, 7, None).await.expect_err("never first");
+    let retries = match &error {
+        Error::CommitRetriesExhausted { retries, .. } => *retries,
+        other => panic!("{other}"),
+    };
+    assert_eq!(retries, RETRIES);
+    assert_eq!(error.kind(), Kind::Conflict);
+    let snapshot = table.snapshot().await.expect("snapshot");
+    assert_eq!((snapshot.version(), ids(&table, &snapshot).await), (4, vec![]));
+}
+
+#[tokio::test]
+async fn commit_that_lost_a_race_to_a_clock_ahead_is_later_than_its_winner() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    let ahead_ms = ingot_common::clock::now_ms() + 3_600_000;
+    let folder = Arc::new(faulty.folder);
+    let theirs = Arc::clone(&folder);
+    faulty
+        .store
+        .before_put(COMMIT_1, move || other_commit(&theirs, 1, ahead_ms));
+    let outcome = try_append(&table, 7, None).await;
+    assert_eq!(committed(&outcome), Some(2), "{outcome:?}");
+    let history = table.history(Some(2)).await.expect("history");
+    let times: Vec<i64> = history.iter().map(|entry| entry.timestamp_ms).collect();
+    assert_eq!(times, [ahead_ms + 1, ahead_ms]);
+    drop(folder);
+}
+
+/// Makes the table anew in the old one's place, as another process would.
+fn make_anew(folder: &Folder) {
+    let path = folder.root().join("t");
+    std::fs::remove_dir_all(&path).expect("removed");
+    std::fs::create_dir_all(path.join("_delta_log")).expect("folder");
+    let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});
+    let fields = json!([{"name": "other", "type": "long", "nullable": true, "metadata": {}}]);
+    let metadata = metadata("anew", &fields, &[], json!({}));
+    std::fs::write(
+        path.join("_delta_log/00000000000000000000.json"),
+        format!("{protocol}\n{metadata}"),
+    )
+    .expect("commit file");
+}
+
+/// Lists the log of the table, sorted.
+fn log_names(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.root().join("t/_delta_log")).expect("log");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn commit_that_paused_does_not_go_into_the_log_of_a_table_made_anew() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    append(&table, &[1]).await;
+    let commit_2 = "_delta_log/00000000000000000002.json";
+    let folder = Arc::new(faulty.folder);
+    let theirs = Arc::clone(&folder);
+    faulty.store.before_put(commit_2, move || {
+        make_anew(&theirs);
+        other_commit(&theirs, 1, 1);
+    });
+    // The first put fails, and meanwhile there is another table.
+    faulty.store.fail(Call::Put, commit_2, Fault::Before, 1);
+    let outcome = try_append(&table, 7, None).await.expect("no failure");
+    assert!(
+        matches!(
+            outcome,
+            CommitOutcome::Conflicted(ConflictReason::LogReplaced { version: 1 })
+        ),
+        "{outcome:?}"
+    );
+    let expected = ["00000000000000000000.json", "00000000000000000001.json"];
+    assert_eq!(log_names(&folder), expected);
+}
+
+#[tokio::test]
+async fn checkpoint_does_not_stay_in_the_log_of_a_table_made_anew() {
+    let faulty = Faulty::new();
+    let table = faulty.create().await;
+    append(&table, &[1]).await;
+    let folder = Arc::new(faulty.folder);
+    let theirs = Arc::clone(&folder);
+    faulty
+        .store
+        .before_put(".checkpoint.parquet", move || make_anew(&theirs));
+    let error = table.checkpoint().await.expect_err("another table's log");
+    assert!(matches!(error, Error::LogReplaced { version: 1, .. }), "{error}");
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(log_names(&folder), ["00000000000000000000.json"]);
+    let snapshot = table.snapshot().await.expect("the new table");
+    assert_eq!(snapshot.metadata().id, "anew");
+}
+
+#[tokio::test]
+async fn leftovers_of_a_deleted_table_do_not_spoil_the_next() {
+    let folder = Folder::new();
+    let log = folder.root().join("t/_delta_log");
+    std::fs::create_dir_all(&log).expect("folder");
+    let hint = json!({"version": 10, "size": 3});
+    std::fs::write(log.join("_last_checkpoint"), hint.to_string()).expect("hint");
+    std::fs::write(log.join("00000000000000000000.crc"), "{}").expect("checksum");
+    let table = crate::support::create(&folder, &[]).await;
+    append(&table, &[1]).await;
+    let reopened = tables().open(&folder.location()).await.expect("opens");
+    let snapshot = reopened.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&reopened, &snapshot).await, [1]);
+}
+
+/// Wherever a cleanup is interrupted, the versions that are said to exist can be read, and it can be repeated.
+#[tokio::test]
+async fn interrupted_cleanup_leaves_no_version_that_cannot_be_read() {
+    const COMMITS: i64 = 20;
+    let mut interrupted = 0;
+    for deletes in 0.. {
+        let faulty = Faulty::new();
+        let location = faulty.folder.location();
+        let mut table = spec(schema(), &[]);
+        let properties = [
+            ("delta.checkpointInterval", "6"),
+            ("delta.logRetentionDuration", "interval 0 seconds"),
+        ];
+        table.properties = properties
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let registry = faulty.registry(TablesOptions::default());
+        let table = registry.create(&location, table).await.expect("created");
+        for id in 1..=COMMITS {
+            append(&table, &[id]).await;
+        }
+        faulty.store.limit_deletes(deletes);
+        let cleaned = table.cleanup_expired_logs().await;
+        faulty.store.heal();
+        interrupted += usize::from(cleaned.is_err());
+
+        let reopened = tables().open(&location).await.expect("opens");
+        let missing = reopened.snapshot_at(TimeTravel::Version(-1)).await;
+        let Err(Error::VersionNotFound { earliest, latest, .. }) = missing else {
+            panic!("{missing:?}");
+        };
+        assert_eq!(latest, COMMITS);
+        for version in earliest..=latest {
+            let snapshot = reopened.snapshot_at(TimeTravel::Version(version)).await;
+            let snapshot = snapshot.unwrap_or_else(|error| {
+                panic!(
+                    "after {deletes} deletions version {version} is said to exist: {}",
+                    chain(&error)
+                )
+            });
+            let rows = snapshot.files().await.expect("files").len();
+            assert_eq!(rows as i64, version, "after {deletes} deletions");
+        }
+        reopened.history(None).await.expect("history");
+        table.cleanup_expired_logs().await.expect("repeated");
+        let reopened = tables().open(&location).await.expect("opens");
+        let snapshot = reopened.snapshot().await.expect("snapshot");
+        assert_eq!(snapshot.files().await.expect("files").len() as i64, COMMITS);
+        if cleaned.is_ok() {
+            break;
+        }
+    }
+    assert!(interrupted > 10, "{interrupted}");
+}
+
+/// The real local store, in a process whose files cannot grow: an append of any size is whole or not there.
+#[tokio::test]
+async fn local_store_that_cannot_write_loses_no_commit_and_leaves_no_half_of_one() {
+    const CHILD: &str = "INGOT_TEST_SMALL_FILES";
+    const TEST: &str = "faults::local_store_that_cannot_write_loses_no_commit_and_leaves_no_half_of_one";
+    if let Ok(folder) = std::env::var(CHILD) {
+        let location = Url::from_directory_path(folder).expect("absolute path");
+        let table = tables().open(&location).await.expect("opens");
+        let snapshot = table.snapshot().await.expect("snapshot");
+        let noise: Vec<String> = (0..64_000_u64)
+            .map(|id| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect();
+        let batch: Vec<_> = (0..).zip(noise.iter().map(|text| Some(text.as_str()))).collect();
+        let mut writer =
+            FileWriter::new(Arc::clone(&table), &snapshot, WriterOptions::default()).expect("writer");
+        writer.write(&rows(&batch)).await.expect("held in memory");
+        let error = writer.close().await.expect_err("the file does not fit");
+        assert!(chain(&error).contains("File too large"), "{}", chain(&error));
+        assert_eq!(error.kind(), Kind::Unavailable, "{}", chain(&error));
+        // A commit of a small file fits, and so does its commit file.
+        assert_eq!(append(&table, &[2]).await, 2);
+        // One whose commit file does not fit is not there.
+        let mut transaction =
+            table.transaction(table.snapshot().await.expect("snapshot"), Operation::new("WRITE"));
+        transaction.set_user_metadata("x".repeat(200_000));
+        let error = transaction.commit().await.expect_err("the commit does not fit");
+        assert!(chain(&error).contains("File too large"), "{}", chain(&error));
+        assert_eq!(append(&table, &[3]).await, 3);
+        return;
+    }
+    let folder = Folder::new();
+    let table = crate::support::create(&folder, &[]).await;
+    append(&table, &[1]).await;
+    // Blocks of 512 or 1,024 bytes, as the shell has them. Without the trap the limit kills.
+    let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" --exact \"$1\" --nocapture";
+    let child = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().expect("this program"))
+        .arg(TEST)
+        .env(CHILD, folder.root().join("t"))
+        .output()
+        .expect("sh runs");
+    assert!(
+        child.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&child.stdout),
+        String::from_utf8_lossy(&child.stderr)
+    );
+    let reopened = tables().open(&folder.location()).await.expect("opens");
+    let snapshot = reopened.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&reopened, &snapshot).await, [1, 2, 3]);
+    assert_eq!(snapshot.version(), 3);
+    let data_files = std::fs::read_dir(folder.root().join("t")).expect("table");
+    let data_files = data_files.filter(|entry| {
+        let path = entry.as_ref().expect("entry").path();
+        path.extension().is_some_and(|extension| extension != "json") && path.is_file()
+    });
+    assert_eq!(data_files.count(), 3, "nothing of the failed file is left");
+}
+
+#[tokio::test]
+async fn a_file_in_the_place_of_the_log_fails_a_commit() {
+    let folder = Folder::new();
+    let table = crate::support::create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let log = folder.root().join("t/_delta_log");
+    let aside = folder.root().join("aside");
+    std::fs::rename(&log, &aside).expect("moved");
+    std::fs::write(&log, "no folder").expect("file");
+    let stale = table.transaction(snapshot, Operation::new("WRITE"));
+    let error = stale.commit().await;
+    assert!(!matches!(error, Ok(CommitOutcome::Committed { .. })), "{error:?}");
+    std::fs::remove_file(&log).expect("file");
+    std::fs::rename(&aside, &log).expect("moved back");
+    assert_eq!(append(&table, &[1]).await, 1);
 }
 
 #[tokio::test]

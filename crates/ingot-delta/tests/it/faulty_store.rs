@@ -1,4 +1,5 @@
-//! A store that fails on command: before or after it did what was asked, or when its disk is full.
+//! A store that fails on command: before or after it did what was asked, or when its disk is full. It also lets a test
+//! act at the very moment before a file is put, as another process might.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,6 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -53,9 +55,26 @@ struct Dice {
     gets: u32,
 }
 
+/// What another process does right before a file is put.
+struct Hook {
+    suffix: String,
+    act: Box<dyn FnOnce() + Send>,
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hook")
+            .field("suffix", &self.suffix)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Plan {
     rules: Vec<Rule>,
+    hooks: Vec<Hook>,
+    /// Deletions that work before all others fail.
+    deletes_left: Option<usize>,
     dice: Option<Dice>,
     bytes_left: Option<usize>,
 }
@@ -83,6 +102,22 @@ impl Plan {
             let faults = [Fault::Before, Fault::After, Fault::AfterAsExists];
             fails.then(|| faults[dice.random.random_range(0..3)])
         })
+    }
+
+    fn take_hooks(&mut self, path: &Path) -> Vec<Hook> {
+        let meant = |hook: &mut Hook| path.as_ref().ends_with(&hook.suffix);
+        self.hooks.extract_if(.., meant).collect()
+    }
+
+    fn take_delete(&mut self) -> Result<()> {
+        match &mut self.deletes_left {
+            Some(0) => Err(unavailable()),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn take_space(&mut self, bytes: usize) -> Result<()> {
@@ -124,6 +159,19 @@ impl FaultyStore {
             times,
             put_since: HashSet::new(),
         });
+    }
+
+    /// Does `act` once, right before a file whose path ends with `suffix` is put.
+    pub fn before_put(&self, suffix: &str, act: impl FnOnce() + Send + 'static) {
+        self.plan().hooks.push(Hook {
+            suffix: suffix.to_owned(),
+            act: Box::new(act),
+        });
+    }
+
+    /// Makes all deletions fail after so many.
+    pub fn limit_deletes(&self, deletes: usize) {
+        self.plan().deletes_left = Some(deletes);
     }
 
     /// Makes one in `puts` puts and one in `gets` gets fail, by dice that `seed` determines.
@@ -171,6 +219,8 @@ fn unavailable() -> Error {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let hooks = self.plan().take_hooks(location);
+        hooks.into_iter().for_each(|hook| (hook.act)());
         let fault = self.plan().fault(Call::Put, location);
         if fault == Some(Fault::Before) {
             return Err(unavailable());
@@ -205,7 +255,12 @@ impl ObjectStore for FaultyStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let plan = Arc::clone(&self.plan);
+        let allowed = locations.map(move |location| {
+            plan.lock().expect("no holder panics").take_delete()?;
+            location
+        });
+        self.inner.delete_stream(allowed.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -357,6 +357,56 @@ async fn time_travel_by_modification_time(timestamp_ms: i64, expected: Option<i6
     }
 }
 
+/// The clock steps back at the newest commit, which therefore counts as one millisecond after the one before.
+#[test_case(2_000, Some(2); "the one before it")]
+#[test_case(1_500, Some(1); "when its file says that it was made")]
+#[test_case(1_700, Some(1); "after what its file says")]
+#[test_case(2_001, Some(3); "when it counts as made")]
+#[test_case(2_002, None; "after all of them")]
+#[tokio::test]
+async fn time_travel_beside_a_newest_commit_from_the_past(timestamp_ms: i64, expected: Option<i64>) {
+    let foreign = ForeignTable::partitioned();
+    for version in 1..=3 {
+        foreign.commit(version, &[add(&format!("f{version}"), None, version)]);
+    }
+    for (version, modified_ms) in [(0, 0), (1, 1_000), (2, 2_000), (3, 1_500)] {
+        foreign.set_modified(version, modified_ms);
+    }
+    let found = foreign
+        .open()
+        .await
+        .snapshot_at(TimeTravel::Timestamp(timestamp_ms))
+        .await;
+    match expected {
+        Some(version) => assert_eq!(found.expect("found").version(), version),
+        None => assert!(
+            matches!(
+                found,
+                Err(Error::TimestampNotFound {
+                    earliest_ms: 0,
+                    latest_ms: 2_001,
+                    ..
+                })
+            ),
+            "{found:?}"
+        ),
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_commit_is_told_and_the_handle_goes_on_once_it_is_mended() {
+    let foreign = ForeignTable::partitioned();
+    let table = foreign.open().await;
+    let path = foreign.log_file("00000000000000000001.json");
+    std::fs::write(&path, "{\"add\":{\"path\":\"a\"}}").expect("commit file");
+    let error = table.snapshot().await.expect_err("malformed");
+    assert!(matches!(error, Error::CorruptLog { .. }), "{error}");
+    assert_eq!(error.kind(), Kind::DataLoss);
+    assert!(error.to_string().contains("commit 1"), "{error}");
+    foreign.commit(1, &[add("a", None, 1)]);
+    assert_eq!(paths(&table.snapshot().await.expect("mended")).await, ["a"]);
+}
+
 #[tokio::test]
 async fn in_commit_timestamps_win_over_the_file_system() {
     let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);

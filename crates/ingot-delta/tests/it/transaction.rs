@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ingot_common::{Classify, Kind};
 use ingot_delta::{
     CommitOutcome, ConflictReason, DeltaTable, Error, FileWriter, Operation, OperationMetrics, ReadSet,
     Transaction, WriterOptions,
@@ -9,7 +10,7 @@ use ingot_delta::{
 use serde_json::json;
 use test_case::test_case;
 
-use crate::foreign::{ForeignTable, metadata};
+use crate::foreign::{ForeignTable, features, metadata, protocol};
 use crate::support::{Folder, append, create, ids, rows, schema, spec, tables, write};
 
 /// Makes a table with properties.
@@ -294,6 +295,7 @@ async fn append_only_table_takes_appends_and_compaction_only() {
 #[test_case("checkConstraints", ("delta.constraints.positive", "id > 0"))]
 #[test_case("changeDataFeed", ("delta.enableChangeDataFeed", "true"))]
 #[test_case("rowTracking", ("delta.enableRowTracking", "true"))]
+#[test_case("rowTracking", ("delta.enableRowTracking", "false"); "row ids are due once the feature is listed")]
 #[tokio::test]
 async fn table_with_rules_that_cannot_be_kept_is_not_written(feature: &str, property: (&str, &str)) {
     let fields = json!([{"name": "id", "type": "long", "nullable": false, "metadata": {}}]);
@@ -316,6 +318,102 @@ async fn table_with_rules_that_cannot_be_kept_is_not_written(feature: &str, prop
         .await
         .expect_err("cannot be committed to");
     assert!(matches!(&error, Error::UnsupportedFeature { .. }), "{error}");
+}
+
+#[test_case("delta.checkpointInterval", "often", "expected a number of commits above 0")]
+#[test_case(
+    "delta.logRetentionDuration",
+    "1 month",
+    "expected an interval of fixed length"
+)]
+#[test_case(
+    "delta.checkpointIntervall",
+    "5",
+    "the nearest known is `delta.checkpointInterval`"
+)]
+#[test_case("delta.appendOnly", "true", "needs feature `appendOnly`")]
+#[tokio::test]
+async fn staged_properties_are_checked(key: &str, value: &str, message: &str) {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    metadata.configuration.insert(key.to_owned(), value.to_owned());
+    let mut change = table.transaction(snapshot, Operation::new("SET TBLPROPERTIES"));
+    change.set_metadata(metadata);
+    let error = change.commit().await.expect_err("refused");
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    let text = error.to_string();
+    assert!(text.contains(key) && text.contains(message), "{text}");
+    assert_eq!(table.snapshot().await.expect("snapshot").version(), 0);
+}
+
+#[tokio::test]
+async fn properties_of_other_writers_survive_a_change_beside_them() {
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let properties = json!({"delta.columnMapping.mode": "none", "delta.tuneFileSizesForRewrites": "maybe"});
+    let foreign = ForeignTable::new(&[protocol(1, 2), metadata("t", &fields, &[], properties)]);
+    let table = foreign.open().await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    metadata.description = Some("changed".to_owned());
+    let mut change = table.transaction(snapshot, Operation::new("SET TBLPROPERTIES"));
+    change.set_metadata(metadata);
+    let outcome = change.commit().await.expect("no failure");
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn staged_columns_are_named_as_delta_allows() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    metadata.schema_string = metadata.schema_string.replace("\"p\"", "\"p (old)\"");
+    let mut change = table.transaction(snapshot, Operation::new("RENAME COLUMN"));
+    change.set_metadata(metadata);
+    let error = change.commit().await.expect_err("refused");
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    assert!(error.to_string().contains("`p (old)`"), "{error}");
+}
+
+/// A table whose newest commit says it was made at the end of time.
+#[tokio::test]
+async fn commit_after_the_end_of_time_is_refused() {
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let properties = json!({"delta.enableInCommitTimestamps": "true"});
+    let foreign = ForeignTable::new(&[
+        json!({"commitInfo": {"inCommitTimestamp": i64::MAX}}),
+        features(&[], &["inCommitTimestamp"]),
+        metadata("t", &fields, &[], properties),
+    ]);
+    let table = foreign.open().await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.timestamp_ms(), i64::MAX);
+    let transaction = table.transaction(snapshot, Operation::new("WRITE"));
+    let error = transaction.commit().await.expect_err("no time is left");
+    assert!(matches!(error, Error::CorruptLog { .. }), "{error}");
+}
+
+/// A clock that is ahead of ours wrote the commit that ours is based on.
+#[tokio::test]
+async fn commit_is_later_than_one_by_a_clock_that_is_ahead() {
+    let ahead_ms = ingot_common::clock::now_ms() + 3_600_000;
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let properties = json!({"delta.enableInCommitTimestamps": "true"});
+    let foreign = ForeignTable::new(&[
+        json!({"commitInfo": {"inCommitTimestamp": ahead_ms}}),
+        features(&[], &["inCommitTimestamp"]),
+        metadata("t", &fields, &[], properties),
+    ]);
+    let table = foreign.open().await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let transaction = table.transaction(snapshot, Operation::new("WRITE"));
+    let outcome = transaction.commit().await.expect("commit");
+    let CommitOutcome::Committed { snapshot, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(snapshot.timestamp_ms(), ahead_ms + 1);
 }
 
 #[tokio::test]
