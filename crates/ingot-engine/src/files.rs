@@ -13,6 +13,7 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value};
+use futures::TryStreamExt;
 use ingot_common::Kind;
 use url::Url;
 
@@ -117,46 +118,117 @@ impl FilesOptions {
     }
 }
 
-/// Makes a relation of files (or folders, or globs). Their columns are found out now unless `options` has them.
+/// A file as its store lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    pub url: Url,
+    /// Milliseconds since the epoch.
+    pub modified_ms: i64,
+}
+
+/// Lists the files at `path`: a file, all below a folder, or those that match a glob, in which only `**` stands for
+/// more than one folder. Files and folders whose name begins with `_` or `.` are left out, as Spark leaves them out.
+///
+/// # Errors
+/// `Unavailable` when the store does not answer. A path where nothing is gives no files.
+pub async fn list_files(session: &Session, path: &Url) -> Result<Vec<ListedFile>> {
+    let mut state = session.datafusion().state();
+    let execution = &mut state.config_mut().options_mut().execution;
+    execution.listing_table_ignore_subdirectory = false;
+    let listing = ListingTableUrl::parse(percent_decoded(path))?;
+    let store = state.runtime_env().object_store(listing.object_store())?;
+    let mut found = listing.list_all_files(&state, store.as_ref(), "").await?;
+    let mut files = Vec::new();
+    while let Some(file) = found.try_next().await? {
+        let below: Vec<&str> = match listing.strip_prefix(&file.location) {
+            Some(names) => names.collect(),
+            None => continue,
+        };
+        let hidden = below.iter().any(|name| name.starts_with(['_', '.']));
+        let pattern = listing.get_glob().as_ref().map(|glob| glob.as_str());
+        if hidden || !pattern.is_none_or(|pattern| as_deep(pattern, below.len())) {
+            continue;
+        }
+        let mut url = listing.get_url().clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            let names: Vec<_> = file.location.parts().collect();
+            segments.clear().extend(names.iter().map(AsRef::as_ref));
+        }
+        files.push(ListedFile {
+            url,
+            modified_ms: file.last_modified.timestamp_millis(),
+        });
+    }
+    Ok(files)
+}
+
+/// Says if a pattern means files at this depth: DataFusion's `*` matches across folders.
+fn as_deep(pattern: &str, depth: usize) -> bool {
+    pattern.contains("**") || pattern.split('/').count() == depth
+}
+
+/// Makes a relation of the files at `path`, which are those that [`list_files`] gives now. Their columns are found
+/// out now unless `options` has them.
 ///
 /// # Errors
 /// `NotFound` when there is no file.
 pub async fn files_provider(
     session: &Session,
-    paths: &[Url],
+    path: &Url,
     options: &FilesOptions,
 ) -> Result<Arc<dyn TableProvider>> {
-    let state = session.datafusion().state();
-    let (format, extension): (Arc<dyn FileFormat>, _) = match &options.format {
-        FilesFormat::Csv(csv) => (Arc::new(csv_format(csv)), ""),
-        FilesFormat::Json => (Arc::new(JsonFormat::default()), ""),
-        FilesFormat::Parquet => (
-            Arc::new(ParquetFormat::default().with_force_view_types(false)),
-            "",
-        ),
+    let listed = list_files(session, path).await?;
+    let urls: Vec<Url> = listed.into_iter().map(|file| file.url).collect();
+    provider(session, &urls, path.as_str(), options).await
+}
+
+/// Makes a relation of `files`, whose names are taken as they are. Their columns are found out now unless `options`
+/// has them.
+///
+/// # Errors
+/// `NotFound` when there are none.
+pub async fn listed_files_provider(
+    session: &Session,
+    files: &[Url],
+    options: &FilesOptions,
+) -> Result<Arc<dyn TableProvider>> {
+    let named = files.first().map_or("", Url::as_str);
+    provider(session, files, named, options).await
+}
+
+async fn provider(
+    session: &Session,
+    files: &[Url],
+    named: &str,
+    options: &FilesOptions,
+) -> Result<Arc<dyn TableProvider>> {
+    let not_found = || Error::Condition {
+        kind: Kind::NotFound,
+        condition: "PATH_NOT_FOUND",
+        sqlstate: "42K03",
+        message: format!("path `{named}` does not exist or holds no rows"),
     };
-    let listing = ListingOptions::new(format).with_file_extension(extension);
-    let urls = paths
+    if files.is_empty() {
+        return Err(not_found());
+    }
+    let listings = files
         .iter()
-        .map(|path| ListingTableUrl::parse(percent_decoded(path)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let named = paths.first().map(Url::to_string).unwrap_or_default();
-    let mut config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(listing);
+        .map(|file| ListingTableUrl::try_new(file.clone(), None));
+    let listings = listings.collect::<Result<_, _>>()?;
+    let format: Arc<dyn FileFormat> = match &options.format {
+        FilesFormat::Csv(csv) => Arc::new(csv_format(csv)),
+        FilesFormat::Json => Arc::new(JsonFormat::default()),
+        FilesFormat::Parquet => Arc::new(ParquetFormat::default().with_force_view_types(false)),
+    };
+    let listing_options = ListingOptions::new(format).with_file_extension("");
+    let mut config = ListingTableConfig::new_with_multi_paths(listings).with_listing_options(listing_options);
     config = match &options.schema {
         Some(schema) => config.with_schema(Arc::clone(schema)),
-        None => config.infer_schema(&state).await?,
+        None => config.infer_schema(&session.datafusion().state()).await?,
     };
-    if config
-        .file_schema
-        .as_ref()
-        .is_none_or(|schema| schema.fields().is_empty())
-    {
-        return Err(Error::Condition {
-            kind: Kind::NotFound,
-            condition: "PATH_NOT_FOUND",
-            sqlstate: "42K03",
-            message: format!("path `{named}` does not exist or holds no rows"),
-        });
+    let schema = config.file_schema.as_ref();
+    if schema.is_none_or(|schema| schema.fields().is_empty()) {
+        return Err(not_found());
     }
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
@@ -226,7 +298,7 @@ impl FilesRequest {
     }
 
     pub async fn provider(&self, session: &Session) -> Result<Arc<dyn TableProvider>> {
-        files_provider(session, std::slice::from_ref(&self.path), &self.options).await
+        files_provider(session, &self.path, &self.options).await
     }
 }
 

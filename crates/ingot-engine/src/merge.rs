@@ -57,6 +57,8 @@ pub struct Merge {
     pub clauses: Vec<MergeClause>,
     /// Makes the merge idempotent: committed as `txn(app_id, version)`.
     pub app_transactions: Vec<(String, i64)>,
+    /// The commit's `userMetadata`.
+    pub user_metadata: Option<String>,
 }
 
 /// A WHEN clause.
@@ -251,6 +253,9 @@ impl Attempt<'_> {
         transaction.add_files(files.iter().cloned());
         transaction.set_metrics(operation_metrics);
         transaction.set_user_name(self.session.context().principal.as_str());
+        if let Some(text) = &self.merge.user_metadata {
+            transaction.set_user_metadata(text.clone());
+        }
         for (app_id, version) in &self.merge.app_transactions {
             transaction.set_app_transaction(app_id.clone(), *version);
         }

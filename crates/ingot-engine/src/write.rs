@@ -27,7 +27,8 @@ use crate::provider::DeltaTableProvider;
 use crate::{Error, Result};
 
 use assign::Assignment;
-pub(crate) use assign::{assignable, type_text};
+pub(crate) use assign::assignable;
+pub use assign::type_text;
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub use create::{TableSpec, create_table};
 pub use stage::{discard, stage_files};

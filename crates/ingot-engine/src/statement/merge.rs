@@ -50,6 +50,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             on,
             clauses,
             app_transactions: Vec::new(),
+            user_metadata: None,
         };
         let (_, metrics) = merge_with_retry(session, &table, &merge).await?;
         counts(&[

@@ -217,7 +217,7 @@ fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
 }
 
 /// Returns Spark's spelling of a type, in lower case: `bigint`, `decimal(10,2)`, `struct<a:int>`.
-pub(crate) fn type_text(data_type: &DataType) -> String {
+pub fn type_text(data_type: &DataType) -> String {
     use DataType::*;
     match data_type {
         Null => "void".to_owned(),

@@ -84,6 +84,7 @@ fn merge(session: &Session, source: RecordBatch, clauses: Vec<MergeClause>) -> M
         on: "T.ID = s.id".to_owned(),
         clauses,
         app_transactions: Vec::new(),
+        user_metadata: None,
     }
 }
 
