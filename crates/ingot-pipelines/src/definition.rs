@@ -61,6 +61,7 @@ pub struct Query {
     pub relations: Vec<Reference>,
     /// Whether it reads files, whose changes nobody announces.
     pub reads_files: bool,
+    pub place: Place,
 }
 
 /// A `STREAM …` in a query.
@@ -77,6 +78,11 @@ pub enum StreamOrigin {
     Table(Reference),
     /// `read_kafka(…)`: options in Spark's names.
     Kafka(BTreeMap<String, String>),
+    /// `read_files(path, …)`: options in Databricks' names.
+    Files {
+        path: String,
+        options: BTreeMap<String, String>,
+    },
 }
 
 /// A table's name where it is used.
@@ -156,7 +162,7 @@ impl Dataset {
         let streams = self.query.iter().flat_map(|query| &query.sources);
         let tables = streams.filter_map(|source| match &source.origin {
             StreamOrigin::Table(reference) => Some(reference),
-            StreamOrigin::Kafka(_) => None,
+            StreamOrigin::Kafka(_) | StreamOrigin::Files { .. } => None,
         });
         tables.chain(self.query.iter().flat_map(|query| &query.relations))
     }

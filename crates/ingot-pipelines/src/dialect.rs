@@ -7,5 +7,7 @@
 mod cursor;
 mod query;
 mod statement;
+mod tables;
 
-pub use statement::parse;
+pub(crate) use statement::parse;
+pub(crate) use tables::tables_read;

@@ -13,6 +13,14 @@ pub enum Error {
     /// A mistake in the project, with its place.
     #[error("{place}: {message}")]
     Definition { place: Place, message: String },
+    /// A dataset's query does not go with what it reads.
+    #[error("{place}: query of dataset `{dataset}` cannot be planned")]
+    Planning {
+        place: Place,
+        dataset: String,
+        #[source]
+        source: Box<ingot_engine::Error>,
+    },
     #[error("pipeline project failed to {action} path=`{path}`")]
     Project {
         action: &'static str,
@@ -26,8 +34,8 @@ pub enum Error {
         expectation: String,
         rows: u64,
     },
-    /// The dataset's query gives other columns than its table has.
-    #[error("columns of dataset `{dataset}` changed: {message}; drop the table to build it anew")]
+    /// The dataset's definition does not go with the table that is there.
+    #[error("definition of dataset `{dataset}` changed: {message}; drop the table to build it anew")]
     SchemaChanged { dataset: String, message: String },
     #[error(transparent)]
     Engine(#[from] ingot_engine::Error),
@@ -57,6 +65,7 @@ impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Definition { .. } => Kind::InvalidArgument,
+            Self::Planning { source, .. } => source.kind(),
             Self::Project { .. } => Kind::NotFound,
             Self::ExpectationViolated { .. } | Self::SchemaChanged { .. } => Kind::FailedPrecondition,
             Self::Engine(error) => error.kind(),
@@ -68,6 +77,7 @@ impl Classify for Error {
 
     fn condition(&self) -> Option<&str> {
         match self {
+            Self::Planning { source, .. } => source.condition(),
             Self::Engine(error) => error.condition(),
             Self::Streaming(error) => error.condition(),
             Self::Delta(error) => error.condition(),

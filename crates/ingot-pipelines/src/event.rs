@@ -1,18 +1,22 @@
 //! What happens in an update: for whoever follows it, and for the event log, a Delta table.
+//!
+//! ```text
+//! batch ─► commit of its rows: txn(query, N), userMetadata = counts ─► event ─► log: txn(query, N)
+//!                                        └─────── at the next start: batches that the log lacks ──┘
+//! ```
+//! Always true: the counts of a batch are in the commit of its rows, and in the log once, whatever was killed between.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod log;
+mod recorded;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use ingot_catalog::TableKind;
-use ingot_common::{SchemaName, TableName, clock};
-use ingot_delta::{DeltaTable, Operation};
-use ingot_engine::Session;
-use ingot_engine::write::{TableSpec, commit_append, create_table, stage_files};
+use ingot_common::{SchemaName, TableName};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
 use crate::Result;
+
+pub(crate) use log::{EventLog, FollowedDataset, Which, open_event_log};
 
 /// What happened, for progress bars and the event log.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,72 +52,47 @@ impl UpdateHandle {
     }
 }
 
-/// Collects the events of one update. Cheap to clone; clones share the events.
-#[derive(Debug, Clone)]
-pub(crate) struct EventLog {
-    handle: UpdateHandle,
-    update_id: Uuid,
-    unwritten: Arc<Mutex<Vec<(i64, PipelineEvent)>>>,
+/// A batch of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchKey {
+    /// The `appId` of the batch's commit: the dataset's table id.
+    pub query_id: Uuid,
+    pub batch_id: i64,
 }
 
-impl EventLog {
-    /// Begins the log of an update.
-    pub fn new(handle: UpdateHandle) -> Self {
-        Self {
-            handle,
-            update_id: Uuid::now_v7(),
-            unwritten: Arc::default(),
+/// Counts of a batch, as the commit of its rows and the log hold them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct BatchCounts {
+    pub rows_in: u64,
+    pub rows_out: u64,
+    pub expectations: Vec<ExpectationCounts>,
+}
+
+/// Counts of an expectation. Source: Databricks, event log, `flow_progress.data_quality.expectations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExpectationCounts {
+    pub name: String,
+    pub passed_records: u64,
+    pub failed_records: u64,
+}
+
+impl BatchCounts {
+    /// Returns the text for the commit's `userMetadata`.
+    pub fn remark(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// Makes the event of a batch of `dataset`.
+    pub fn event(self, dataset: &str) -> PipelineEvent {
+        let expectations = self.expectations.into_iter();
+        PipelineEvent::FlowProgress {
+            dataset: dataset.to_owned(),
+            rows_in: self.rows_in,
+            rows_out: self.rows_out,
+            expectations: expectations
+                .map(|counts| (counts.name, counts.passed_records, counts.failed_records))
+                .collect(),
         }
-    }
-
-    /// Notes an event.
-    pub fn note(&self, event: PipelineEvent) {
-        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        unwritten.push((clock::now_ms(), event.clone()));
-        // Nobody may be listening.
-        let _ = self.handle.events.send(event);
-    }
-
-    /// Appends what was noted since the last call to the table.
-    pub async fn write(&self, session: &Session, table: &Arc<DeltaTable>) -> Result<()> {
-        let events = {
-            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *unwritten)
-        };
-        if events.is_empty() {
-            return Ok(());
-        }
-        let rows = session
-            .datafusion()
-            .read_batch(self.rows(&events)?)
-            .map_err(ingot_engine::Error::from)?;
-        let snapshot = table.snapshot().await?;
-        let staged = stage_files(session, table, &snapshot, rows).await?;
-        let operation = Operation::new("WRITE")
-            .with("mode", "Append")
-            .with("partitionBy", "[]");
-        commit_append(session, table, &snapshot, staged, operation).await?;
-        Ok(())
-    }
-
-    fn rows(&self, events: &[(i64, PipelineEvent)]) -> Result<RecordBatch> {
-        let texts = |text: &dyn Fn(&PipelineEvent) -> String| -> ArrayRef {
-            let texts = events.iter().map(|(_, event)| Some(text(event)));
-            Arc::new(texts.collect::<StringArray>())
-        };
-        let times = events.iter().map(|(at_ms, _)| at_ms * 1000);
-        let columns: Vec<ArrayRef> = vec![
-            texts(&|_| Uuid::now_v7().to_string()),
-            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-            texts(&|_| self.update_id.to_string()),
-            texts(&|event| event.dataset().to_owned()),
-            texts(&|event| event.event_type().to_owned()),
-            texts(&|event| event.level().to_owned()),
-            texts(&|event| event.details().to_string()),
-        ];
-        RecordBatch::try_new(event_schema(), columns).map_err(|error| {
-            ingot_engine::Error::from(datafusion::error::DataFusionError::from(error)).into()
-        })
     }
 }
 
@@ -142,7 +121,8 @@ impl PipelineEvent {
         }
     }
 
-    fn details(&self) -> serde_json::Value {
+    /// `progress` is the batch's `StreamingQueryProgress`; null where there is none.
+    fn details(&self, batch: Option<BatchKey>, progress: &serde_json::Value) -> serde_json::Value {
         match self {
             Self::FlowProgress {
                 rows_in,
@@ -152,11 +132,19 @@ impl PipelineEvent {
             } => {
                 let expectations: Vec<_> = expectations
                     .iter()
-                    .map(|(name, passed, failed)| {
-                        serde_json::json!({"name": name, "passed_records": passed, "failed_records": failed})
+                    .map(|(name, passed, failed)| ExpectationCounts {
+                        name: name.clone(),
+                        passed_records: *passed,
+                        failed_records: *failed,
                     })
                     .collect();
-                serde_json::json!({"rows_in": rows_in, "rows_out": rows_out, "expectations": expectations})
+                serde_json::json!({
+                    "rows_in": rows_in,
+                    "rows_out": rows_out,
+                    "expectations": expectations,
+                    "batch_id": batch.map(|batch| batch.batch_id),
+                    "progress": progress,
+                })
             }
             Self::FlowCompleted { .. } => serde_json::json!({}),
             Self::FlowFailed { message, .. } => serde_json::json!({ "error": message }),
@@ -173,34 +161,4 @@ pub(crate) fn event_log_name(namespace: &SchemaName, pipeline: &str) -> Result<T
         namespace.schema.clone(),
         table,
     ))
-}
-
-/// Opens the event log, creating it at the first update.
-pub(crate) async fn open_event_log(session: &Session, name: TableName) -> Result<Arc<DeltaTable>> {
-    let spec = TableSpec {
-        name,
-        kind: TableKind::Managed,
-        schema: event_schema(),
-        partition_columns: Vec::new(),
-        location: None,
-        definition: None,
-        comment: Some("Events of a pipeline's updates".to_owned()),
-        properties: std::collections::BTreeMap::new(),
-    };
-    let (_, table) = create_table(session, spec, true).await?;
-    Ok(table)
-}
-
-fn event_schema() -> SchemaRef {
-    let text = |name| Field::new(name, DataType::Utf8, true);
-    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
-        text("id"),
-        Field::new("timestamp", instant, true),
-        text("update_id"),
-        text("dataset"),
-        text("event_type"),
-        text("level"),
-        text("details"),
-    ]))
 }

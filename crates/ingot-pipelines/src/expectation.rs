@@ -26,6 +26,7 @@ use futures::StreamExt;
 use ingot_engine::Session;
 
 use crate::definition::{Expectation, OnViolation};
+use crate::event::{BatchCounts, ExpectationCounts};
 use crate::{Error, Result};
 
 /// Rows of one execution, by partition.
@@ -77,18 +78,26 @@ impl Checks {
         Ok(rows.map_err(ingot_engine::Error::from)?)
     }
 
-    /// Returns rows that the query gave, and name, passed and failed of each expectation.
-    pub fn counted(&self) -> (u64, Vec<(String, u64, u64)>) {
+    /// Returns what was counted, of which `rows_out` rows were written.
+    pub fn counted(&self, rows_out: u64) -> BatchCounts {
         let counts = lock(&self.counts);
         let rows = counts.iter().map(|partition| partition.rows).sum();
         let expectations = self.expectations.iter().enumerate().map(|(number, expectation)| {
-            let failed = counts
+            let failed: u64 = counts
                 .iter()
                 .filter_map(|partition| partition.failed.get(number))
                 .sum();
-            (expectation.name.clone(), rows - failed, failed)
+            ExpectationCounts {
+                name: expectation.name.clone(),
+                passed_records: rows - failed,
+                failed_records: failed,
+            }
         });
-        (rows, expectations.collect())
+        BatchCounts {
+            rows_in: rows,
+            rows_out,
+            expectations: expectations.collect(),
+        }
     }
 
     /// Returns the error of a violated FAIL UPDATE, if that is why the rows ended.

@@ -29,8 +29,7 @@ impl Node {
 ///
 /// # Errors
 /// `InvalidArgument`, with the place: a name defined twice, a flow into something that takes none, a table that
-/// nothing or two things fill, a cycle, and a name that is unknown in a schema of which the project defines
-/// tables.
+/// nothing or two things fill, and a cycle. Names that the project does not define are the catalog's to know.
 pub fn order(datasets: Vec<Dataset>, flows: Vec<CdcFlow>) -> Result<Vec<Node>> {
     let mut nodes: BTreeMap<TableName, (usize, Node)> = BTreeMap::new();
     for (number, dataset) in datasets.into_iter().enumerate() {
@@ -48,9 +47,6 @@ pub fn order(datasets: Vec<Dataset>, flows: Vec<CdcFlow>) -> Result<Vec<Node>> {
         if dataset.query.is_none() && node.cdc.is_none() {
             let message = format!("nothing fills streaming table `{}`", dataset.name);
             return Err(mistake(&dataset.place, message));
-        }
-        for reference in node.inputs() {
-            check_known(&nodes, reference)?;
         }
     }
     let mut in_definition_order: Vec<_> = nodes.values().map(|(number, node)| (*number, node)).collect();
@@ -92,25 +88,6 @@ fn add_flow(nodes: &mut BTreeMap<TableName, (usize, Node)>, flow: CdcFlow) -> Re
     }
     node.cdc = Some(flow);
     Ok(())
-}
-
-fn check_known(nodes: &BTreeMap<TableName, (usize, Node)>, reference: &Reference) -> Result<()> {
-    let schema = reference.name.schema_name();
-    let ours = nodes.keys().any(|name| name.schema_name() == schema);
-    if nodes.contains_key(&reference.name) || !ours {
-        return Ok(());
-    }
-    let defined: Vec<_> = nodes
-        .keys()
-        .filter(|name| name.schema_name() == schema)
-        .map(TableName::to_string)
-        .collect();
-    let message = format!(
-        "`{}` is unknown; of its schema the project defines {}",
-        reference.name,
-        defined.join(", ")
-    );
-    Err(mistake(&reference.place, message))
 }
 
 struct Walk<'a> {
@@ -158,12 +135,14 @@ mod tests {
     use super::*;
     use crate::definition::Definition;
     use crate::dialect;
+    use crate::text::FilledText;
 
     fn ordered(text: &str) -> Result<Vec<String>> {
         let part = |text| Identifier::new(text).expect("name");
         let namespace = SchemaName::new(part("main"), part("default"));
         let (mut datasets, mut flows) = (Vec::new(), Vec::new());
-        for definition in dialect::parse("a.sql", text, &namespace).expect("parses") {
+        let text = FilledText::new("a.sql", text, &BTreeMap::new()).expect("filled");
+        for definition in dialect::parse(&text, &namespace).expect("parses") {
             match definition {
                 Definition::Dataset(dataset) => datasets.push(dataset),
                 Definition::Cdc(flow) => flows.push(flow),
@@ -190,7 +169,6 @@ mod tests {
 
     #[test_case("V a AS SELECT * FROM b; V b AS SELECT * FROM a", "in a circle: `main.default.a` → `main.default.b` → `main.default.a`"; "circle")]
     #[test_case("V a AS SELECT * FROM a", "in a circle"; "itself")]
-    #[test_case("V a AS SELECT * FROM default.bb; V b AS SELECT 1", "`main.default.bb` is unknown; of its schema the project defines main.default.a, main.default.b"; "unknown name")]
     #[test_case("V a AS SELECT 1; V A AS SELECT 2", "defined twice"; "twice")]
     #[test_case("CREATE OR REFRESH STREAMING TABLE d", "nothing fills"; "not filled")]
     #[test_case("CREATE FLOW f AS AUTO CDC INTO d FROM STREAM x.b KEYS (x) SEQUENCE BY x", "does not define"; "flow into nothing")]

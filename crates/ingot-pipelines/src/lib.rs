@@ -20,6 +20,7 @@ mod expectation;
 mod flow;
 mod graph;
 pub mod project;
+mod text;
 pub mod update;
 
 pub use error::{Error, Result};

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use ingot_common::{Identifier, SchemaName};
 use serde::Deserialize;
 
-use crate::definition::{Definition, Place};
+use crate::definition::Definition;
 use crate::graph::{Node, order};
+use crate::text::{FilledText, place_of};
 use crate::{Error, Result, dialect};
 
 const SETTINGS_FILE: &str = "pipeline.toml";
@@ -63,8 +64,8 @@ impl Project {
         for file in sql_files(&root)? {
             let text = std::fs::read_to_string(&file).map_err(Error::project("read", &file))?;
             let shown = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
-            let text = substitute(&shown, &text, &values)?;
-            for definition in dialect::parse(&shown, &text, &namespace)? {
+            let text = FilledText::new(&shown, &text, &values)?;
+            for definition in dialect::parse(&text, &namespace)? {
                 match definition {
                     Definition::Dataset(dataset) => datasets.push(dataset),
                     Definition::Cdc(flow) => flows.push(flow),
@@ -138,45 +139,6 @@ fn sql_files(root: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// Replaces each `${key}`.
-fn substitute(file: &str, text: &str, values: &BTreeMap<String, String>) -> Result<String> {
-    let mut replaced = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let wrong = |message| Error::Definition {
-            place: place_of(file, text, text.len() - rest.len() + start),
-            message,
-        };
-        let Some(length) = rest[start..].find('}') else {
-            return Err(wrong("`${` without `}`".to_owned()));
-        };
-        let key = &rest[start + 2..start + length];
-        let Some(value) = values.get(key) else {
-            let known: Vec<_> = values.keys().map(String::as_str).collect();
-            return Err(wrong(format!(
-                "`${{{key}}}` is not configured; known are {}",
-                known.join(", ")
-            )));
-        };
-        replaced.push_str(&rest[..start]);
-        replaced.push_str(value);
-        rest = &rest[start + length + 1..];
-    }
-    replaced.push_str(rest);
-    Ok(replaced)
-}
-
-fn place_of(file: &str, text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |place| place + 1);
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    Place {
-        file: file.to_owned(),
-        line: count(before.matches('\n').count() + 1),
-        column: count(before[line_start..].chars().count() + 1),
-    }
 }
 
 #[cfg(test)]

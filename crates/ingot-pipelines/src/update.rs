@@ -8,25 +8,28 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::datasource::empty::EmptyTable;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use ingot_catalog::{TableInfo, TableKind};
+use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, Principal, RequestContext, TableName};
-use ingot_delta::DeltaTable;
-use ingot_engine::write::{TableSpec, create_table};
+use ingot_delta::{DeltaTable, Snapshot};
+use ingot_engine::write::{TableSpec, create_table, type_text};
 use ingot_engine::{Engine, Session};
 use ingot_streaming::{
-    BatchSink, DeltaSource, KafkaSource, QueryHandle, QueryOptions, Source, SourceRelation, StreamingQuery,
-    Trigger,
+    BatchSink, DeltaSource, FileSource, KafkaSource, QueryHandle, QueryOptions, Source, SourceRelation,
+    StreamingQuery, Trigger, source_folder,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::definition::{CdcFlow, Dataset, DatasetKind, Query, StreamOrigin};
-use crate::event::{EventLog, PipelineEvent, UpdateHandle, event_log_name, open_event_log};
+use crate::definition::{CdcFlow, Dataset, DatasetKind, Query, Reference, StreamOrigin};
+use crate::event::{
+    BatchKey, EventLog, FollowedDataset, PipelineEvent, UpdateHandle, Which, event_log_name, open_event_log,
+};
 use crate::flow::cdc::{self, CHANGES, CdcSink};
 use crate::flow::streaming::StreamingTableSink;
 use crate::flow::view::{Files, MaterializedView};
@@ -37,6 +40,17 @@ use crate::{Error, Project, Result};
 const BATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// Pause between two looks at the inputs of materialized views in a continuous update.
 const VIEW_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a stream that failed runs again. Source: Databricks, `pipelines.numUpdateRetryAttempts`.
+const FLOW_RETRIES: RetryPolicy = RetryPolicy {
+    retries_max: 8,
+    pause_first: Duration::from_secs(1),
+    pause_max: Duration::from_secs(60),
+};
+/// A stream that ran for so long before it failed has all its retries again.
+const FLOW_HEALTHY: Duration = Duration::from_secs(600);
+/// Pause between two tries of a view that fails again and again.
+const VIEW_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// How an update ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +64,11 @@ pub enum Mode {
 /// Runs an update. State (checkpoints) is kept below `state`, so that the next update goes on from there; one
 /// update at a time may use it. Ends well, at a safe point, when `token` is cancelled.
 ///
+/// A dataset of a continuous update that fails is tried again a few times, while the others go on.
+///
 /// # Errors
-/// The first dataset's that fails, after the others were stopped; what they committed stays.
+/// The first dataset's that fails for good; what was committed stays. A triggered update ends with it, a continuous
+/// one when it is stopped, or when no stream is left.
 pub async fn run_update(
     engine: &Engine,
     project: &Project,
@@ -65,14 +82,23 @@ pub async fn run_update(
     let log_name = event_log_name(project.namespace(), project.name())?;
     let prepared = update.prepare(&session).await?;
     let log = open_event_log(&session, log_name).await?;
+    for dataset in &prepared {
+        update.events.follow(FollowedDataset {
+            query_id: dataset.info.id.0,
+            name: dataset.node.dataset.name.to_string(),
+            table: Arc::clone(&dataset.table),
+        });
+    }
+    update.catch_up(&log).await;
     let outcome = match mode {
         Mode::Triggered => update.triggered(&prepared, &log).await,
         Mode::Continuous => update.continuous(&prepared, &log).await,
     };
     // The events of the end, also of one that failed, and also when the token is cancelled.
     let last = engine.session(&RequestContext::new(update.principal.clone()))?;
-    let logged = update.events.write(&last, &log).await;
-    outcome.and(logged)
+    update.catch_up(&log).await;
+    update.log_events(&last, &log, Which::All).await;
+    outcome
 }
 
 /// A dataset with its table.
@@ -134,28 +160,48 @@ impl<'a> Update<'a> {
             }
         }
         session.use_namespace(self.project.namespace()).await?;
-        let mut prepared = Vec::with_capacity(nodes.len());
+        // Before anything is made: a name that is wrong leaves nothing behind.
         for node in nodes {
             for reference in node.inputs() {
-                self.check_exists(reference).await?;
+                if nodes.iter().all(|other| other.dataset.name != reference.name) {
+                    self.check_exists(reference).await?;
+                }
             }
+        }
+        let mut prepared = Vec::with_capacity(nodes.len());
+        for node in nodes {
             let (info, table) = self.open_or_create(session, node).await?;
             prepared.push(Prepared { node, info, table });
         }
         Ok(prepared)
     }
 
-    async fn check_exists(&self, reference: &crate::definition::Reference) -> Result<()> {
+    async fn check_exists(&self, reference: &Reference) -> Result<()> {
         match self.engine.metastore().table(&reference.name).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == Kind::NotFound => Err(Error::Definition {
                 place: reference.place.clone(),
                 message: format!(
-                    "`{}` is neither defined by the project nor in the catalog",
-                    reference.name
+                    "`{}` is neither defined by the project nor in the catalog{}",
+                    reference.name,
+                    self.defined_beside(reference)
                 ),
             }),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Names what the project defines in the schema of `reference`: what its author may have meant.
+    fn defined_beside(&self, reference: &Reference) -> String {
+        let schema = reference.name.schema_name();
+        let names = self.project.nodes().iter().map(|node| &node.dataset.name);
+        let beside: Vec<_> = names
+            .filter(|name| name.schema_name() == schema)
+            .map(ToString::to_string)
+            .collect();
+        match beside.is_empty() {
+            true => String::new(),
+            false => format!("; of its schema the project defines {}", beside.join(", ")),
         }
     }
 
@@ -178,44 +224,90 @@ impl<'a> Update<'a> {
         let kind = spec.kind;
         let (info, table) = create_table(session, spec, true).await?;
         let snapshot = table.snapshot().await?;
-        check_columns(dataset, kind, &info, &schema, snapshot.schema())?;
+        check_table(dataset, kind, &info, &schema, &snapshot)?;
         Ok((info, table))
     }
 
     /// Returns the columns that a dataset has by its definition.
-    async fn dataset_schema(&self, session: &Session, node: &Node) -> Result<arrow::datatypes::SchemaRef> {
+    async fn dataset_schema(&self, session: &Session, node: &Node) -> Result<SchemaRef> {
         if let Some(flow) = &node.cdc {
             let (_, source) = session.open_table(&flow.source.name).await?;
             return cdc::target_schema(flow, source.snapshot().await?.schema());
         }
         let Some(query) = &node.dataset.query else {
-            return Ok(Arc::new(arrow::datatypes::Schema::empty()));
+            return Ok(Arc::new(Schema::empty()));
         };
         let planning = self.session()?;
         planning.use_namespace(self.project.namespace()).await?;
         for source in &query.sources {
-            let schema = self.source(session, &source.origin).await?.schema();
+            // Only the columns are asked for, so nothing is written to this checkpoint.
+            let checkpoint = self.state.join("checkpoints");
+            let schema = self
+                .source(session, &source.origin, &checkpoint, 0)
+                .await?
+                .schema();
             planning.register_relation(&source.relation, Arc::new(EmptyTable::new(schema)))?;
         }
-        let rows = planning.query(&query.text).await?;
+        let rows = planning
+            .query(&query.text)
+            .await
+            .map_err(|source| Error::Planning {
+                place: query.place.clone(),
+                dataset: node.dataset.name.to_string(),
+                source: Box::new(source),
+            })?;
         let nullable = rows.schema().fields().iter().map(|field| {
             let mut field = field.as_ref().clone();
             field.set_nullable(true);
             field
         });
-        Ok(Arc::new(arrow::datatypes::Schema::new(
-            nullable.collect::<Vec<_>>(),
-        )))
+        Ok(Arc::new(Schema::new(nullable.collect::<Vec<_>>())))
     }
 
-    async fn source(&self, session: &Session, origin: &StreamOrigin) -> Result<Arc<dyn Source>> {
+    /// Makes source number `number` of the query whose checkpoint is at `checkpoint`.
+    async fn source(
+        &self,
+        session: &Session,
+        origin: &StreamOrigin,
+        checkpoint: &Path,
+        number: usize,
+    ) -> Result<Arc<dyn Source>> {
         Ok(match origin {
             StreamOrigin::Kafka(options) => Arc::new(KafkaSource::new(options)?),
+            StreamOrigin::Files { path, options } => {
+                let log = source_folder(checkpoint, number);
+                Arc::new(FileSource::new(self.session()?, path, options, log).await?)
+            }
             StreamOrigin::Table(reference) => {
                 let (_, table) = session.open_table(&reference.name).await?;
                 Arc::new(DeltaSource::new(table, &std::collections::BTreeMap::new()).await?)
             }
         })
+    }
+
+    /// Notes for the log what datasets have committed and it lacks.
+    async fn catch_up(&self, log: &Arc<DeltaTable>) {
+        if let Err(error) = self.events.catch_up(log).await {
+            let error = ingot_common::error::chain(&error);
+            tracing::warn!(
+                pipeline = self.project.name(),
+                error,
+                "event log lacks batches for now"
+            );
+        }
+    }
+
+    /// Writes events. One that cannot be written now is written later, by the next update at the latest: batches are
+    /// told by their own commits.
+    async fn log_events(&self, session: &Session, log: &Arc<DeltaTable>, which: Which) {
+        if let Err(error) = self.events.write(session, log, which).await {
+            let error = ingot_common::error::chain(&error);
+            tracing::warn!(
+                pipeline = self.project.name(),
+                error,
+                "event log cannot be written for now"
+            );
+        }
     }
 
     async fn triggered(&self, prepared: &[Prepared<'a>], log: &Arc<DeltaTable>) -> Result<()> {
@@ -235,42 +327,90 @@ impl<'a> Update<'a> {
             if !self.token.is_cancelled() {
                 let dataset = dataset.node.dataset.name.to_string();
                 self.events.note(PipelineEvent::FlowCompleted { dataset });
-                self.events.write(&self.session()?, log).await?;
+                self.log_events(&self.session()?, log, Which::Complete).await;
             }
         }
         Ok(())
     }
 
     async fn continuous(&self, prepared: &[Prepared<'a>], log: &Arc<DeltaTable>) -> Result<()> {
-        let mut flows: Vec<Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>> = Vec::new();
-        for dataset in prepared {
-            if dataset.node.dataset.kind == DatasetKind::StreamingTable {
-                let trigger = Trigger::ProcessingTime(BATCH_INTERVAL);
-                flows.push(Box::pin(
-                    self.noted(dataset, self.stream(dataset, prepared, trigger)),
-                ));
+        let streams = prepared
+            .iter()
+            .filter(|dataset| dataset.node.dataset.kind == DatasetKind::StreamingTable);
+        let streams: Vec<_> = streams
+            .map(|dataset| self.keep_running(dataset, prepared))
+            .collect();
+        let views_stop = self.token.child_token();
+        let all_streams = async {
+            let some = !streams.is_empty();
+            let ended = join_all(streams).await;
+            // Nothing new can come when no stream is left.
+            if some {
+                views_stop.cancel();
             }
-        }
-        flows.push(Box::pin(self.refresh_at_intervals(prepared, log)));
-        // Dropping a query is safe at any point, so the first failure simply ends the others.
-        try_join_all(flows).await.map(drop)
+            ended
+        };
+        let (ended, views) = tokio::join!(all_streams, self.refresh_at_intervals(prepared, log, &views_stop));
+        ended.into_iter().collect::<Result<()>>().and(views)
     }
 
-    async fn refresh_at_intervals(&self, prepared: &[Prepared<'a>], log: &Arc<DeltaTable>) -> Result<()> {
-        let mut files = Files::Changed;
-        while !self.token.is_cancelled() {
-            for dataset in prepared {
-                if dataset.node.dataset.kind == DatasetKind::MaterializedView && !self.token.is_cancelled() {
-                    self.noted(dataset, self.refresh(dataset, files)).await?;
+    /// Runs a stream until it is stopped; after a failure again, a few times in a row.
+    async fn keep_running(&self, dataset: &Prepared<'a>, all: &[Prepared<'a>]) -> Result<()> {
+        let mut retries = FLOW_RETRIES.attempts();
+        loop {
+            let begun = Instant::now();
+            let stream = self.stream(dataset, all, Trigger::ProcessingTime(BATCH_INTERVAL));
+            let Err(error) = self.noted(dataset, stream).await else {
+                return Ok(());
+            };
+            if begun.elapsed() > FLOW_HEALTHY {
+                retries = FLOW_RETRIES.attempts();
+            }
+            let name = dataset.node.dataset.name.to_string();
+            tracing::error!(dataset = name, error = %ingot_common::error::chain(&error), "stream of a pipeline failed");
+            let again = tokio::select! {
+                again = retries.pause() => again,
+                () = self.token.cancelled() => return Ok(()),
+            };
+            if !again {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Looks after the views, and after the event log. A view that fails is tried again less and less often.
+    async fn refresh_at_intervals(
+        &self,
+        prepared: &[Prepared<'a>],
+        log: &Arc<DeltaTable>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let mut views: Vec<_> = prepared
+            .iter()
+            .filter(|dataset| dataset.node.dataset.kind == DatasetKind::MaterializedView)
+            .map(|dataset| (dataset, Files::Changed, Patience::default()))
+            .collect();
+        while !stop.is_cancelled() {
+            for (dataset, files, patience) in &mut views {
+                if stop.is_cancelled() || patience.asks_to_wait() {
+                    continue;
+                }
+                match self.noted(dataset, self.refresh(dataset, *files)).await {
+                    Ok(()) => (*files, *patience) = (Files::Unchanged, Patience::default()),
+                    Err(error) => {
+                        patience.note_failure();
+                        let name = dataset.node.dataset.name.to_string();
+                        let error = ingot_common::error::chain(&error);
+                        tracing::error!(dataset = name, error, "view of a pipeline failed");
+                    }
                 }
             }
-            files = Files::Unchanged;
-            if !self.token.is_cancelled() {
-                self.events.write(&self.session()?, log).await?;
+            if !stop.is_cancelled() {
+                self.log_events(&self.session()?, log, Which::Complete).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(VIEW_INTERVAL) => {}
-                () = self.token.cancelled() => {}
+                () = stop.cancelled() => {}
             }
         }
         Ok(())
@@ -304,6 +444,7 @@ impl<'a> Update<'a> {
             dataset,
             query,
             namespace: self.project.namespace(),
+            table_id: prepared.info.id.0,
             table: Arc::clone(&prepared.table),
             mark: self
                 .state
@@ -326,10 +467,11 @@ impl<'a> Update<'a> {
     async fn append(&self, prepared: &Prepared<'a>, query: &Query, trigger: Trigger) -> Result<()> {
         let session = self.session()?;
         let mut sources = Vec::with_capacity(query.sources.len());
-        for source in &query.sources {
+        let checkpoint = self.checkpoint(prepared);
+        for (number, source) in query.sources.iter().enumerate() {
             sources.push(SourceRelation {
                 relation: source.relation.clone(),
-                source: self.source(&session, &source.origin).await?,
+                source: self.source(&session, &source.origin, &checkpoint, number).await?,
             });
         }
         let namespace = self.project.namespace();
@@ -372,6 +514,11 @@ impl<'a> Update<'a> {
         self.run_query(prepared, sources, Arc::new(sink), trigger).await
     }
 
+    /// Named by the table's id: a table that was dropped starts over.
+    fn checkpoint(&self, prepared: &Prepared<'a>) -> PathBuf {
+        self.state.join("checkpoints").join(prepared.info.id.to_string())
+    }
+
     async fn run_query(
         &self,
         prepared: &Prepared<'a>,
@@ -382,55 +529,97 @@ impl<'a> Update<'a> {
         let query = StreamingQuery {
             options: QueryOptions {
                 name: Some(prepared.node.dataset.name.to_string()),
-                // Named by the table's id: a table that was dropped starts over.
-                checkpoint: self.state.join("checkpoints").join(prepared.info.id.to_string()),
+                checkpoint: self.checkpoint(prepared),
+                query_id: Some(prepared.info.id.0),
                 trigger,
                 principal: self.principal.clone(),
             },
             sources,
             sink,
         };
-        query
-            .run(self.engine, &QueryHandle::new(), self.token.clone())
-            .await?;
+        let events = self.events.clone();
+        let handle = QueryHandle::with_listener(Arc::new(move |progress| {
+            let batch = BatchKey {
+                query_id: progress.id,
+                batch_id: progress.batch_id,
+            };
+            events.attach_progress(batch, serde_json::json!(progress));
+        }));
+        query.run(self.engine, &handle, self.token.clone()).await?;
         Ok(())
     }
 }
 
-/// A table that was there must be the dataset's, with its columns.
-fn check_columns(
+/// When a view that failed is looked at again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Patience {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    fn asks_to_wait(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note_failure(&mut self) {
+        let pause = VIEW_INTERVAL.saturating_mul(1 << self.failures.min(10));
+        self.failures += 1;
+        self.until = Some(Instant::now() + pause.min(VIEW_PAUSE_MAX));
+    }
+}
+
+/// A table that was there must be the dataset's, with its columns and partitions.
+fn check_table(
     dataset: &Dataset,
     kind: TableKind,
     info: &TableInfo,
-    defined: &arrow::datatypes::Schema,
-    stored: &arrow::datatypes::Schema,
+    defined: &Schema,
+    stored: &Snapshot,
 ) -> Result<()> {
-    let changed = |message: String| Error::SchemaChanged {
-        dataset: dataset.name.to_string(),
-        message,
+    let changed = |message: String| {
+        Err(Error::SchemaChanged {
+            dataset: dataset.name.to_string(),
+            message,
+        })
     };
     if info.kind != kind {
-        return Err(changed(format!(
-            "it is a {}, not a {}",
-            info.kind.as_str(),
-            kind.as_str()
-        )));
+        let (is, should_be) = (info.kind.as_str(), kind.as_str());
+        return changed(format!("it is a {is}, not a {should_be}"));
     }
-    let names = |schema: &arrow::datatypes::Schema| -> Vec<String> {
-        schema
-            .fields()
-            .iter()
-            .map(|field| field.name().to_lowercase())
-            .collect()
+    let names = |schema: &Schema| -> Vec<String> {
+        let fields = schema.fields().iter();
+        fields.map(|field| field.name().to_lowercase()).collect()
     };
-    let (defined, stored) = (names(defined), names(stored));
-    if defined != stored {
-        let message = format!(
+    let (defined_names, stored_names) = (names(defined), names(stored.schema()));
+    if defined_names != stored_names {
+        return changed(format!(
             "the query gives {}, the table has {}",
+            defined_names.join(", "),
+            stored_names.join(", ")
+        ));
+    }
+    for (defined, stored) in defined.fields().iter().zip(stored.schema().fields()) {
+        let (given, has) = (type_text(defined.data_type()), type_text(stored.data_type()));
+        if given != has {
+            let column = stored.name();
+            return changed(format!(
+                "column `{column}` is {given} in the query and {has} in the table"
+            ));
+        }
+    }
+    let lower =
+        |columns: &[String]| -> Vec<String> { columns.iter().map(|column| column.to_lowercase()).collect() };
+    let (defined, stored) = (
+        lower(&dataset.partition_columns),
+        lower(stored.partition_columns()),
+    );
+    if defined != stored {
+        return changed(format!(
+            "it is partitioned by ({}), the table by ({})",
             defined.join(", "),
             stored.join(", ")
-        );
-        return Err(changed(message));
+        ));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! metadata      {"id":"…"}                      the query's id, stable over restarts
-//! sources/I/0   v1 \n initial offset            where source I began
+//! sources/I/0   v1 \n initial offset            where source I began; a source may keep a log of its own beside it
 //! offsets/N     v1 \n {"batchWatermarkMs":0,…} \n one offset per source     before batch N runs
 //! commits/N     v1 \n {"nextBatchWatermarkMs":0}                            after batch N is in the sink
 //! ```
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::{Error, Offset, Result};
 
 /// The log format that we write and read.
-const VERSION_LINE: &str = "v1";
+pub(crate) const VERSION_LINE: &str = "v1";
 
 /// Finished batches whose files are kept. Source: `spark.sql.streaming.minBatchesToRetain`.
 const BATCHES_KEPT: i64 = 100;
@@ -58,14 +58,14 @@ struct CommitMetadata {
 }
 
 impl Checkpoint {
-    /// Opens or creates the directory at `path`. Blocks on the disk.
+    /// Opens or creates the directory at `path`. A new one gets `query_id`, or an id of its own when there is none
+    /// given. Blocks on the disk.
     ///
     /// # Errors
-    /// `FailedPrecondition` when another run holds it, or it is no checkpoint.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// `FailedPrecondition` when another run holds it, it is no checkpoint, or it is another query's.
+    pub fn open(path: &Path, query_id: Option<Uuid>) -> Result<Self> {
         for folder in ["offsets", "commits", "sources"] {
-            let folder = path.join(folder);
-            fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+            create_folder(&path.join(folder))?;
         }
         let lock_path = path.join(".lock");
         let lock = File::options()
@@ -84,17 +84,21 @@ impl Checkpoint {
             Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &lock_path)(error)),
         }
         let metadata_path = path.join("metadata");
-        let query_id = match read(&metadata_path)? {
+        let id = match read(&metadata_path)? {
             Some(text) => parse::<QueryMetadata>(&metadata_path, &text)?.id,
             None => {
-                let metadata = QueryMetadata { id: Uuid::new_v4() };
-                write_new(&metadata_path, &json(&metadata)?)?;
-                metadata.id
+                let id = query_id.unwrap_or_else(Uuid::new_v4);
+                write_new(&metadata_path, &json(&QueryMetadata { id })?)?;
+                id
             }
         };
+        if let Some(wanted) = query_id.filter(|wanted| *wanted != id) {
+            let message = format!("it is the checkpoint of query {id}, not of {wanted}");
+            return Err(mismatch(path, message));
+        }
         Ok(Self {
             path: path.to_owned(),
-            query_id,
+            query_id: id,
             _lock: lock,
         })
     }
@@ -135,8 +139,7 @@ impl Checkpoint {
     pub fn write_initial_offset(&self, source: usize, offset: &Offset) -> Result<()> {
         let path = self.source_path(source);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed("create", folder))?;
-            sync_folder(&self.path.join("sources"))?;
+            create_folder(folder)?;
         }
         write_new(&path, &format!("{VERSION_LINE}\n{}", json(offset)?))
     }
@@ -208,8 +211,13 @@ impl Checkpoint {
     }
 
     fn source_path(&self, source: usize) -> PathBuf {
-        self.path.join("sources").join(source.to_string()).join("0")
+        source_folder(&self.path, source).join("0")
     }
+}
+
+/// Returns the folder of source number `source` in the checkpoint at `path`.
+pub fn source_folder(path: &Path, source: usize) -> PathBuf {
+    path.join("sources").join(source.to_string())
 }
 
 /// Returns the batches that have a file in `folder`; other files are staged ones that a crash left.
@@ -224,7 +232,7 @@ fn batches(folder: &Path) -> Result<Vec<i64>> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -233,7 +241,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Returns the lines after the version line.
-fn lines<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>> {
+pub(crate) fn lines<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>> {
     let mut lines = text.lines();
     match lines.next() {
         Some(VERSION_LINE) => Ok(lines.collect()),
@@ -243,7 +251,7 @@ fn lines<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>> {
 }
 
 /// Writes a file that must not exist, so that it is on disk, whole, when this returns.
-fn write_new(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
     let staged = path.with_extension(format!("{:x}.tmp", clock::random_below(u64::MAX)));
     let written = (|| {
         let mut file = File::create_new(&staged)?;
@@ -264,30 +272,48 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
+/// Creates a folder and those above it that are missing, so that they are on disk when this returns.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed("create", path)(error));
+        }
+        _ => {}
+    }
+    parent.map_or(Ok(()), sync_folder)
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed("sync", folder))
 }
 
-fn json(value: &impl Serialize) -> Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Internal {
         message: format!("checkpoint entry cannot be written as JSON: {error}"),
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Result<T> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| mismatch(path, error.to_string()))
 }
 
-fn mismatch(path: &Path, message: impl Into<String>) -> Error {
+pub(crate) fn mismatch(path: &Path, message: impl Into<String>) -> Error {
     Error::CheckpointMismatch {
         path: path.display().to_string(),
         message: message.into(),
     }
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.display().to_string();
     move |source| Error::Checkpoint { action, path, source }
 }
@@ -305,7 +331,7 @@ mod tests {
     #[test]
     fn a_reopened_checkpoint_has_the_same_query_and_batches() {
         let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open");
         let query_id = checkpoint.query_id();
         assert_eq!(checkpoint.latest_offsets().expect("offsets"), None);
         checkpoint.write_initial_offset(0, &offset(3)).expect("initial");
@@ -314,7 +340,7 @@ mod tests {
         checkpoint.write_offsets(1, &[offset(9)]).expect("offsets");
         drop(checkpoint);
 
-        let checkpoint = Checkpoint::open(folder.path()).expect("open again");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open again");
         assert_eq!(checkpoint.query_id(), query_id);
         assert_eq!(checkpoint.initial_offset(0).expect("initial"), Some(offset(3)));
         assert_eq!(checkpoint.latest_offsets().expect("offsets"), Some(1));
@@ -325,7 +351,7 @@ mod tests {
     #[test]
     fn files_are_as_spark_writes_them() {
         let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open");
         checkpoint.write_offsets(0, &[offset(7)]).expect("offsets");
         checkpoint.write_commit(0).expect("commit");
         let text = |name: &str| fs::read_to_string(folder.path().join(name)).expect("file");
@@ -346,17 +372,30 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_belongs_to_the_query_that_it_was_made_for() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("states/checkpoint");
+        let (ours, theirs) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let query_id = |wanted| Checkpoint::open(&path, wanted).map(|checkpoint| checkpoint.query_id());
+        assert_eq!(query_id(Some(ours)).expect("new"), ours);
+        assert_eq!(query_id(Some(ours)).expect("again"), ours);
+        assert_eq!(query_id(None).expect("whoever's"), ours);
+        let error = query_id(Some(theirs)).expect_err("another query's");
+        assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
+    }
+
+    #[test]
     fn a_second_run_on_a_checkpoint_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
-        let _first = Checkpoint::open(folder.path()).expect("open");
-        let error = Checkpoint::open(folder.path()).expect_err("held");
+        let _first = Checkpoint::open(folder.path(), None).expect("open");
+        let error = Checkpoint::open(folder.path(), None).expect_err("held");
         assert!(matches!(error, Error::CheckpointInUse { .. }), "{error}");
     }
 
     #[test]
     fn a_recorded_batch_is_never_changed() {
         let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open");
         checkpoint.write_offsets(0, &[offset(7)]).expect("offsets");
         let error = checkpoint.write_offsets(0, &[offset(8)]).expect_err("recorded");
         assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
@@ -368,7 +407,7 @@ mod tests {
     #[test]
     fn another_count_of_sources_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open");
         checkpoint.write_offsets(0, &[offset(7)]).expect("offsets");
         let error = checkpoint.offsets(0, 2).expect_err("two sources");
         assert!(error.to_string().contains("for 1 sources"), "{error}");
@@ -377,7 +416,7 @@ mod tests {
     #[test]
     fn batches_long_past_are_forgotten() {
         let folder = tempfile::tempdir().expect("folder");
-        let checkpoint = Checkpoint::open(folder.path()).expect("open");
+        let checkpoint = Checkpoint::open(folder.path(), None).expect("open");
         for batch_id in 0..BATCHES_KEPT + 5 {
             checkpoint
                 .write_offsets(batch_id, &[offset(batch_id)])

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use ingot_common::{Classify, Kind};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,7 +21,7 @@ pub enum Error {
     Kafka {
         action: &'static str,
         #[source]
-        source: rdkafka::error::KafkaError,
+        source: KafkaError,
     },
     #[error("topic `{topic}` does not exist or has no partitions")]
     TopicMissing { topic: String },
@@ -32,11 +33,17 @@ pub enum Error {
         partition: i32,
         offset: i64,
         waited_ms: u128,
+        /// What the consumer complained of meanwhile.
+        source: Option<KafkaError>,
     },
     #[error("data of {origin} was lost: {message}; set failOnDataLoss=false to go on without it")]
     DataLoss { origin: String, message: String },
     #[error("source {origin} cannot go on: {message}")]
     SourceChanged { origin: String, message: String },
+    #[error(
+        "path `{path}` holds no file to find out columns from; put one there or give them with schema => '…'"
+    )]
+    NoFiles { path: String },
     #[error("offset of source {origin} cannot be read: {message}")]
     InvalidOffset { origin: &'static str, message: String },
     #[error("checkpoint failed to {action} path=`{path}`")]
@@ -83,10 +90,11 @@ impl Classify for Error {
     fn kind(&self) -> Kind {
         match self.root() {
             Self::InvalidOption { .. } => Kind::InvalidArgument,
-            Self::Kafka { .. }
-            | Self::KafkaSilent { .. }
-            | Self::TopicMissing { .. }
-            | Self::Checkpoint { .. } => Kind::Unavailable,
+            Self::NoFiles { .. } => Kind::NotFound,
+            Self::Kafka { source, .. } => kafka_kind(source),
+            Self::KafkaSilent { .. } | Self::TopicMissing { .. } | Self::Checkpoint { .. } => {
+                Kind::Unavailable
+            }
             Self::DataLoss { .. } | Self::InvalidOffset { .. } => Kind::DataLoss,
             Self::SourceChanged { .. } | Self::CheckpointMismatch { .. } | Self::CheckpointInUse { .. } => {
                 Kind::FailedPrecondition
@@ -97,6 +105,34 @@ impl Classify for Error {
             Self::Internal { .. } => Kind::Internal,
             Self::Sink(error) => error.kind,
         }
+    }
+}
+
+/// Says what can be done about an error of the Kafka client. One that time may heal is `Unavailable`.
+fn kafka_kind(error: &KafkaError) -> Kind {
+    if matches!(
+        error,
+        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Nul(_)
+    ) {
+        return Kind::InvalidArgument;
+    }
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed,
+        ) => Kind::PermissionDenied,
+        Some(
+            RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize,
+        ) => Kind::DataLoss,
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Kind::FailedPrecondition,
+        Some(RDKafkaErrorCode::NotImplemented) => Kind::Unsupported,
+        _ => Kind::Unavailable,
     }
 }
 

@@ -14,11 +14,13 @@ pub mod query;
 pub mod sink;
 pub mod source;
 
+pub use checkpoint::source_folder;
 pub use error::{Error, Result};
 pub use progress::StreamingQueryProgress;
-pub use query::{QueryHandle, QueryOptions, StreamingQuery, Trigger};
-pub use sink::delta::{DeltaSink, OutputMode, write_batch};
+pub use query::{ProgressListener, QueryHandle, QueryOptions, StreamingQuery, Trigger};
+pub use sink::delta::{BatchOutcome, BatchWrite, DeltaSink, OutputMode, write_batch};
 pub use sink::{BatchInfo, BatchOutput, BatchSink};
 pub use source::delta::DeltaSource;
+pub use source::files::FileSource;
 pub use source::kafka::KafkaSource;
 pub use source::{Offset, ReadLimit, RowCount, Source, SourceBatch, SourceRelation};

@@ -20,9 +20,13 @@ pub struct StreamingQueryProgress {
     /// Since the trigger before this one began; 0 for the first.
     pub input_rows_per_second: f64,
     pub processed_rows_per_second: f64,
-    /// Milliseconds by phase: `latestOffset`, `walCommit`, `getBatch`, `addBatch`, `commitOffsets`,
+    /// Milliseconds by phase: `latestOffset`, `walCommit`, `getBatch`, `queryPlanning`, `addBatch`, `commitOffsets`,
     /// `triggerExecution`.
     pub duration_ms: BTreeMap<String, i64>,
+    /// Event times and the watermark; empty for a query without a watermark.
+    pub event_time: BTreeMap<String, String>,
+    /// Empty: no operator keeps state.
+    pub state_operators: Vec<serde_json::Value>,
     pub sources: Vec<SourceProgress>,
     pub sink: SinkProgress,
 }
@@ -34,6 +38,8 @@ pub struct SourceProgress {
     pub description: String,
     pub start_offset: serde_json::Value,
     pub end_offset: serde_json::Value,
+    /// The newest position that the source knows of; null when it knows none.
+    pub latest_offset: serde_json::Value,
     pub num_input_rows: i64,
     pub input_rows_per_second: f64,
     pub processed_rows_per_second: f64,

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{BatchInfo, BatchOutput, BatchSink, Result, SourceBatch, SourceRelation};
 
 use batches::{BatchRunner, MicroBatches};
-pub use handle::QueryHandle;
+pub use handle::{ProgressListener, QueryHandle};
 
 /// When batches run. Source: Spark, `Trigger`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct QueryOptions {
     pub name: Option<String>,
     /// Folder of the checkpoint; created if missing. One run at a time holds it.
     pub checkpoint: PathBuf,
+    /// The query's id, the `appId` of its transactions. Give it where it can be told without the checkpoint: a
+    /// checkpoint that was lost is then noticed, because the sink knows the query. A new checkpoint gets an id of its
+    /// own when `None`.
+    pub query_id: Option<Uuid>,
     pub trigger: Trigger,
     /// On whose behalf batches read and write.
     pub principal: Principal,

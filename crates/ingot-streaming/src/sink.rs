@@ -2,11 +2,13 @@
 
 pub mod delta;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ingot_engine::Session;
 use uuid::Uuid;
 
-use crate::{Offset, Result};
+use crate::{Offset, Result, RowCount};
 
 /// The batch at hand.
 #[derive(Debug, Clone)]
@@ -17,14 +19,23 @@ pub struct BatchInfo {
     pub batch_id: i64,
     /// End offset of each source, by relation.
     pub end_offsets: Vec<(String, Offset)>,
+    /// Rows of each source, counted while they are read.
+    pub rows: Vec<RowCount>,
+}
+
+impl BatchInfo {
+    /// Returns the rows read so far of all sources; all of the batch's once its rows were written.
+    pub fn rows_in(&self) -> u64 {
+        self.rows.iter().map(RowCount::total).sum()
+    }
 }
 
 /// What a sink did with a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchOutput {
-    /// Rows read from all sources; `None` leaves the counting to the sources.
-    pub rows_in: Option<u64>,
     pub rows_out: u64,
+    /// How long the query was planned.
+    pub planning: Duration,
 }
 
 /// Takes the rows of a batch.

@@ -1,6 +1,7 @@
 //! Where rows come from.
 
 pub mod delta;
+pub mod files;
 pub mod kafka;
 mod options;
 
@@ -54,6 +55,10 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// Learns that everything up to `end` is processed for good.
     async fn commit(&self, end: &Offset) -> Result<()>;
+
+    /// Returns the newest position that the source knows of without asking anew, for
+    /// `progress.sources[].latestOffset`.
+    async fn latest_offset(&self) -> Option<Offset>;
 
     /// Returns how far `end` is behind the newest data, for `progress.sources[].metrics`.
     async fn metrics(&self, end: &Offset) -> Vec<(String, String)>;

@@ -85,9 +85,10 @@ KEYS (time_hour, carrier, flight, origin)
 SEQUENCE BY sent_at
 STORED AS SCD TYPE 1;
 
--- DISTINCT sees one micro-batch, so a sighting may be here more than once; the history does not mind.
+-- One row for each record that names an aircraft, however records are cut into micro-batches; the history does not
+-- mind that a sighting is here more than once.
 CREATE OR REFRESH STREAMING TABLE silver.aircraft_sightings
 COMMENT 'Which aircraft flew for which carrier, and in which hour'
-AS SELECT DISTINCT tailnum, carrier, time_hour
+AS SELECT tailnum, carrier, time_hour
 FROM STREAM silver.flights_parsed
 WHERE tailnum IS NOT NULL;

@@ -5,13 +5,13 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer, Tokenize
 use ingot_common::{Identifier, SchemaName, TableName};
 
 use crate::definition::{Place, Reference};
+use crate::text::{FilledText, offset_of};
 use crate::{Error, Result};
 
 /// A file of the project.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceFile<'a> {
-    pub name: &'a str,
-    pub text: &'a str,
+    pub text: &'a FilledText,
     /// Completes names of fewer than three parts.
     pub namespace: &'a SchemaName,
 }
@@ -23,8 +23,6 @@ pub struct Lexeme {
     /// Bytes of the text.
     pub start: usize,
     pub end: usize,
-    line: u64,
-    column: u64,
 }
 
 impl Lexeme {
@@ -36,14 +34,15 @@ impl Lexeme {
 
 /// Cuts a file into tokens.
 pub fn lex(file: &SourceFile<'_>) -> Result<Vec<Lexeme>> {
-    let tokens = Tokenizer::new(&DatabricksDialect {}, file.text)
+    let text = file.text.as_str();
+    let tokens = Tokenizer::new(&DatabricksDialect {}, text)
         .tokenize_with_location()
         .map_err(|TokenizerError { message, location }| Error::Definition {
-            place: place(file, location.line, location.column),
+            place: file.text.place(offset_of(text, location.line, location.column)),
             message,
         })?;
-    let lines = line_starts(file.text);
-    let offset = |location: Location| byte_offset(file.text, &lines, location);
+    let lines = line_starts(text);
+    let offset = |location: Location| byte_offset(text, &lines, location);
     let mut lexemes: Vec<Lexeme> = Vec::with_capacity(tokens.len());
     for (number, token) in tokens.iter().enumerate() {
         if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
@@ -52,16 +51,14 @@ pub fn lex(file: &SourceFile<'_>) -> Result<Vec<Lexeme>> {
         // Tokens follow each other without gaps, white space being one of them.
         let end = tokens
             .get(number + 1)
-            .map_or(file.text.len(), |next| match next.token {
-                Token::EOF => file.text.len(),
+            .map_or(text.len(), |next| match next.token {
+                Token::EOF => text.len(),
                 _ => offset(next.span.start),
             });
         lexemes.push(Lexeme {
             token: token.token.clone(),
             start: offset(token.span.start),
             end,
-            line: token.span.start.line,
-            column: token.span.start.column,
         });
     }
     Ok(lexemes)
@@ -84,14 +81,6 @@ fn byte_offset(text: &str, lines: &[usize], location: Location) -> usize {
         .char_indices()
         .nth(column)
         .map_or(text.len(), |(offset, _)| start + offset)
-}
-
-fn place(file: &SourceFile<'_>, line: u64, column: u64) -> Place {
-    Place {
-        file: file.name.to_owned(),
-        line,
-        column,
-    }
 }
 
 /// A position in a statement.
@@ -120,6 +109,11 @@ impl<'a> Cursor<'a> {
         Some(lexeme)
     }
 
+    /// Returns the file's text.
+    pub fn text(&self) -> &'a str {
+        self.file.text.as_str()
+    }
+
     /// Returns the tokens that are left.
     pub fn rest(&self) -> &'a [Lexeme] {
         &self.lexemes[self.at.min(self.lexemes.len())..]
@@ -128,8 +122,8 @@ impl<'a> Cursor<'a> {
     /// Returns where the next token stands, or the end of the last.
     pub fn place(&self) -> Place {
         match self.peek().or(self.lexemes.last()) {
-            Some(lexeme) => place(&self.file, lexeme.line, lexeme.column),
-            None => place(&self.file, 1, 1),
+            Some(lexeme) => self.file.text.place(lexeme.start),
+            None => self.file.text.place(0),
         }
     }
 
@@ -198,7 +192,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a text in quotes.
-    pub fn text(&mut self) -> Result<String> {
+    pub fn quoted_text(&mut self) -> Result<String> {
         match self.peek().map(|lexeme| &lexeme.token) {
             Some(Token::SingleQuotedString(text) | Token::DoubleQuotedString(text)) => {
                 self.at += 1;
@@ -259,7 +253,7 @@ impl<'a> Cursor<'a> {
                 _ => {}
             }
             if depth == 0 {
-                return Ok(self.file.text[start..lexeme.start].trim());
+                return Ok(self.text()[start..lexeme.start].trim());
             }
         }
         Err(self.expected("`)`"))
@@ -267,7 +261,7 @@ impl<'a> Cursor<'a> {
 
     /// Returns the text up to one of `words` at this depth of parentheses, or to the end.
     pub fn text_until(&mut self, words: &[&str]) -> &'a str {
-        let start = self.peek().map_or(self.file.text.len(), |lexeme| lexeme.start);
+        let start = self.peek().map_or(self.text().len(), |lexeme| lexeme.start);
         let mut end = start;
         let mut depth = 0;
         while let Some(lexeme) = self.peek() {
@@ -282,6 +276,6 @@ impl<'a> Cursor<'a> {
             end = lexeme.end;
             self.at += 1;
         }
-        self.file.text[start..end].trim()
+        self.text()[start..end].trim()
     }
 }

@@ -1,27 +1,21 @@
 //! Queries within statements: `STREAM …` becomes a relation, the other tables are found.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
 
-use datafusion::sql::sqlparser::ast::{
-    ObjectName, ObjectNamePart, Query as SqlQuery, TableFactor, Visit, Visitor,
-};
-use datafusion::sql::sqlparser::dialect::DatabricksDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_common::{Identifier, SchemaName, TableName};
 
 use super::cursor::Cursor;
-use crate::definition::{Place, Query, Reference, StreamOrigin, StreamSource};
+use super::tables::tables_read;
+use crate::definition::{Query, Reference, StreamOrigin, StreamSource};
+use crate::text::Pieces;
 use crate::{Error, Result};
 
 /// Reads the query that is the rest of a statement.
 pub fn parse(cursor: &mut Cursor<'_>) -> Result<Query> {
     let place = cursor.place();
-    let start = cursor
-        .peek()
-        .map_or(cursor.file.text.len(), |lexeme| lexeme.start);
+    let start = cursor.peek().map_or(cursor.text().len(), |lexeme| lexeme.start);
     let mut text = String::new();
+    let mut pieces = Pieces::default();
     let mut copied = start;
     let mut end = start;
     let mut sources = Vec::new();
@@ -31,7 +25,9 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Query> {
             cursor.next();
             continue;
         }
-        text.push_str(&cursor.file.text[copied..lexeme.start]);
+        pieces.copied(text.len(), copied);
+        text.push_str(&cursor.text()[copied..lexeme.start]);
+        pieces.replaced(text.len(), lexeme.start);
         let relation = format!("__stream_{}", sources.len());
         let (origin, alias) = stream(cursor)?;
         text.push_str(&relation);
@@ -40,18 +36,29 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Query> {
             text.push_str(&format!(" AS {alias}"));
         }
         text.push(' ');
-        copied = cursor.peek().map_or(cursor.file.text.len(), |next| next.start);
+        copied = cursor.peek().map_or(cursor.text().len(), |next| next.start);
         end = copied;
         sources.push(StreamSource { relation, origin });
     }
-    text.push_str(&cursor.file.text[copied..end.max(copied)]);
-    let text = text.trim().to_owned();
-    let (relations, reads_files) = relations(&text, &place, cursor.file.namespace)?;
+    pieces.copied(text.len(), copied);
+    text.push_str(&cursor.text()[copied..end.max(copied)]);
+    // It begins with a token, so only its end changes.
+    text.truncate(text.trim_end().len());
+    let placed = |offset: usize| cursor.file.text.place(pieces.origin(offset));
+    let read = tables_read(&text, cursor.file.namespace).map_err(|mistake| Error::Definition {
+        place: placed(mistake.offset),
+        message: mistake.message,
+    })?;
+    let relations = read.tables.into_iter().map(|(name, offset)| Reference {
+        name,
+        place: placed(offset),
+    });
     Ok(Query {
+        relations: relations.collect(),
         text,
         sources,
-        relations,
-        reads_files,
+        reads_files: read.files,
+        place,
     })
 }
 
@@ -78,7 +85,19 @@ fn stream(cursor: &mut Cursor<'_>) -> Result<(StreamOrigin, Option<String>)> {
     cursor.expect("STREAM")?;
     let parenthesis = cursor.accept_token(&Token::LParen);
     let read = if cursor.accept("read_kafka") {
+        cursor.expect_token(&Token::LParen)?;
         (StreamOrigin::Kafka(kafka_options(cursor)?), None)
+    } else if cursor.accept("read_files") {
+        cursor.expect_token(&Token::LParen)?;
+        let path = cursor.quoted_text()?;
+        let options = match cursor.accept_token(&Token::Comma) {
+            true => options(cursor)?,
+            false => {
+                cursor.expect_token(&Token::RParen)?;
+                BTreeMap::new()
+            }
+        };
+        (StreamOrigin::Files { path, options }, None)
     } else {
         let mut name = cursor.clone();
         let reference = cursor.table_name()?;
@@ -86,9 +105,7 @@ fn stream(cursor: &mut Cursor<'_>) -> Result<(StreamOrigin, Option<String>)> {
             let function = name.word("a name")?;
             return Err(Error::Definition {
                 place: reference.place,
-                message: format!(
-                    "`{function}` cannot be streamed, read_kafka and tables can; read files in a materialized view"
-                ),
+                message: format!("`{function}` cannot be streamed; read_kafka, read_files and tables can"),
             });
         }
         let alias = reference.name.table.to_string();
@@ -111,22 +128,31 @@ fn alias_follows(cursor: &Cursor<'_>) -> bool {
     })
 }
 
-/// Reads `(name => value, …)`, with Databricks' names turned into Spark's.
+/// Reads `name => value, …)`, with Databricks' names turned into Spark's.
 fn kafka_options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
-    cursor.expect_token(&Token::LParen)?;
+    let mut options = options(cursor)?;
+    let servers = options
+        .keys()
+        .find(|name| name.eq_ignore_ascii_case("bootstrapServers"))
+        .cloned();
+    if let Some(value) = servers.and_then(|name| options.remove(&name)) {
+        options.insert("kafka.bootstrap.servers".to_owned(), value);
+    }
+    Ok(options)
+}
+
+/// Reads `name => value, …)`.
+fn options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
     let mut options = BTreeMap::new();
     loop {
         let mut name = match cursor.peek().map(|lexeme| &lexeme.token) {
-            Some(Token::SingleQuotedString(_)) => cursor.text()?,
+            Some(Token::SingleQuotedString(_)) => cursor.quoted_text()?,
             _ => cursor.word("an option")?,
         };
         while cursor.accept_token(&Token::Period) {
             name = format!("{name}.{}", cursor.word("an option")?);
         }
         cursor.expect_token(&Token::RArrow)?;
-        if name.eq_ignore_ascii_case("bootstrapServers") {
-            "kafka.bootstrap.servers".clone_into(&mut name);
-        }
         options.insert(name, option_value(cursor)?);
         if !cursor.accept_token(&Token::Comma) {
             break;
@@ -146,88 +172,6 @@ fn option_value(cursor: &mut Cursor<'_>) -> Result<String> {
             cursor.next();
             Ok(word.value.to_lowercase())
         }
-        _ => cursor.text(),
+        _ => cursor.quoted_text(),
     }
-}
-
-/// Finds the tables that a query reads, and whether it reads files.
-fn relations(text: &str, place: &Place, namespace: &SchemaName) -> Result<(Vec<Reference>, bool)> {
-    let wrong = |message: String| Error::Definition {
-        place: place.clone(),
-        message,
-    };
-    let statements = Parser::parse_sql(&DatabricksDialect {}, text)
-        .map_err(|error| wrong(format!("in this query: {error}")))?;
-    let mut found = Relations::default();
-    for statement in &statements {
-        let ControlFlow::Continue(()) = statement.visit(&mut found) else {
-            continue;
-        };
-    }
-    let mut references: Vec<Reference> = Vec::new();
-    for parts in found.names {
-        let own = parts.len() == 1 && (found.local.contains(&parts[0]) || parts[0].starts_with("__stream_"));
-        if own {
-            continue;
-        }
-        let name = complete(&parts, namespace)
-            .ok_or_else(|| wrong(format!("`{}` is no table's name", parts.join("."))))?;
-        if references.iter().all(|reference| reference.name != name) {
-            references.push(Reference {
-                name,
-                place: place.clone(),
-            });
-        }
-    }
-    Ok((references, found.reads_files))
-}
-
-fn complete(parts: &[String], namespace: &SchemaName) -> Option<TableName> {
-    let part = |text: &String| Identifier::new(text).ok();
-    let SchemaName { catalog, schema } = namespace.clone();
-    match parts {
-        [table] => Some(TableName::new(catalog, schema, part(table)?)),
-        [schema, table] => Some(TableName::new(catalog, part(schema)?, part(table)?)),
-        [catalog, schema, table] => Some(TableName::new(part(catalog)?, part(schema)?, part(table)?)),
-        _ => None,
-    }
-}
-
-/// Collects the names of relations.
-#[derive(Debug, Default)]
-struct Relations {
-    names: Vec<Vec<String>>,
-    /// Names of WITH clauses.
-    local: HashSet<String>,
-    reads_files: bool,
-}
-
-impl Visitor for Relations {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &SqlQuery) -> ControlFlow<()> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.local
-            .extend(tables.map(|table| table.alias.name.value.to_lowercase()));
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        match factor {
-            TableFactor::Table { name, args: None, .. } => self.names.push(lower_case(name)),
-            TableFactor::Table { args: Some(_), .. } | TableFactor::Function { .. } => {
-                self.reads_files = true
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn lower_case(name: &ObjectName) -> Vec<String> {
-    let part = |part: &ObjectNamePart| match part {
-        ObjectNamePart::Identifier(identifier) => identifier.value.to_lowercase(),
-        other => other.to_string(),
-    };
-    name.0.iter().map(part).collect()
 }

@@ -10,17 +10,14 @@ use crate::Result;
 use crate::definition::{
     CdcFlow, Columns, Dataset, DatasetKind, Definition, Expectation, OnViolation, Reference, ScdType,
 };
+use crate::text::FilledText;
 
 /// Reads all statements of a file.
 ///
 /// # Errors
 /// `InvalidArgument`, with the place.
-pub fn parse(name: &str, text: &str, namespace: &ingot_common::SchemaName) -> Result<Vec<Definition>> {
-    let file = SourceFile {
-        name,
-        text,
-        namespace,
-    };
+pub(crate) fn parse(text: &FilledText, namespace: &ingot_common::SchemaName) -> Result<Vec<Definition>> {
+    let file = SourceFile { text, namespace };
     let lexemes = lex(&file)?;
     lexemes
         .split(|lexeme| lexeme.token == Token::SemiColon)
@@ -72,7 +69,7 @@ fn dataset(cursor: &mut Cursor<'_>, kind: DatasetKind) -> Result<Dataset> {
         if cursor.accept("PARTITIONED BY") {
             dataset.partition_columns = cursor.columns()?;
         } else if cursor.accept("COMMENT") {
-            dataset.comment = Some(cursor.text()?);
+            dataset.comment = Some(cursor.quoted_text()?);
         } else if cursor.accept("TBLPROPERTIES") {
             dataset.properties = properties(cursor)?;
         } else {
@@ -136,9 +133,9 @@ fn properties(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
     cursor.expect_token(&Token::LParen)?;
     let mut properties = BTreeMap::new();
     loop {
-        let key = cursor.text()?;
+        let key = cursor.quoted_text()?;
         cursor.expect_token(&Token::Eq)?;
-        properties.insert(key, cursor.text()?);
+        properties.insert(key, cursor.quoted_text()?);
         if !cursor.accept_token(&Token::Comma) {
             break;
         }
@@ -223,7 +220,8 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<Definition>> {
         let part = |text| Identifier::new(text).expect("name");
-        parse("a.sql", text, &SchemaName::new(part("main"), part("default")))
+        let text = FilledText::new("a.sql", text, &BTreeMap::new()).expect("filled");
+        parse(&text, &SchemaName::new(part("main"), part("default")))
     }
 
     fn only_dataset(text: &str) -> Dataset {
@@ -293,6 +291,24 @@ mod tests {
     }
 
     #[test]
+    fn files_are_streamed_with_their_options() {
+        let query = query_of(
+            "CREATE OR REFRESH STREAMING TABLE f AS SELECT * FROM STREAM read_files(\n\
+             '/landing', format => 'csv', header => true, maxFilesPerTrigger => 5) WHERE a > 1",
+        );
+        let StreamOrigin::Files { path, options } = &query.sources[0].origin else {
+            panic!("not files");
+        };
+        assert_eq!(path, "/landing");
+        let options: Vec<_> = options
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(options, ["format=csv", "header=true", "maxFilesPerTrigger=5"]);
+        assert_eq!(query.text, "SELECT * FROM __stream_0 WHERE a > 1");
+    }
+
+    #[test]
     fn expectations_and_clauses_are_read() {
         let dataset = only_dataset(
             "CREATE OR REFRESH STREAMING TABLE f (\n\
@@ -340,8 +356,10 @@ mod tests {
     #[test_case("CREATE OR REFRESH TABLE t AS SELECT 1", "a.sql:1:19: expected STREAMING TABLE"; "another kind")]
     #[test_case("CREATE OR REFRESH STREAMING TABLE t AS SELECT 1", "reads at least one STREAM"; "no stream")]
     #[test_case("CREATE OR REFRESH MATERIALIZED VIEW t AS SELECT * FROM STREAM s", "reads no STREAM"; "stream in a view")]
-    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files('x')", "cannot be streamed"; "files")]
-    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS\nSELECT * FROM STREAM s WHERE (", "a.sql:2:1: in this query"; "broken query")]
+    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM range(5)", "cannot be streamed"; "another function")]
+    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS SELECT * FROM STREAM read_files(x)", "a.sql:1:72: expected a text in quotes"; "files without a path")]
+    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS\nSELECT * FROM STREAM s WHERE (", "a.sql:2:31: in this query"; "broken query")]
+    #[test_case("CREATE OR REFRESH STREAMING TABLE t AS\nSELECT *\nFROM STREAM(s) JOIN a.b.c.d", "a.sql:3:21: `a.b.c.d` is no table's name"; "long name in a query")]
     #[test_case("CREATE OR REFRESH STREAMING TABLE a.b.c.d AS SELECT 1", "has 4 parts"; "long name")]
     fn mistakes_are_placed(text: &str, message: &str) {
         let error = parsed(text).expect_err("a mistake").to_string();

@@ -1,13 +1,21 @@
 //! AUTO CDC: a stream of changes becomes the rows that are, or were, valid.
 //!
-//! SCD type 1 keeps the newest row of each key: a change counts when its sequence is greater than that of the row
-//! that is there, so changes may come in any order and more than once. A deletion is not remembered: an older
-//! change that comes after it makes the row anew.
+//! SCD type 1 keeps the newest change of each key: the one with the greatest sequence. The table is so a function of
+//! the changes alone: it does not matter in which order they came, how they were cut into batches, or how often one
+//! was sent. In detail:
 //!
-//! SCD type 2 is made by [`super::history`]. In both, a batch is one MERGE that carries the query's transaction.
+//! - of changes with equal sequences a deletion counts first, then the one with the greatest values, column by column;
+//! - a change without a sequence has no place in the order, and one with a null in its key names no row: both are left
+//!   out;
+//! - without deletions the row that is there is the newest change so far, and a batch is compared with it. A deletion
+//!   leaves no row to compare with, so a flow with `APPLY AS DELETE WHEN` takes the newest change of the batch's keys
+//!   from the source table, at the price of a scan of it for each batch.
+//!
+//! SCD type 2 is made by [`super::history`], by the same rules. In both, a batch is one MERGE that carries the query's
+//! transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -19,10 +27,10 @@ use ingot_engine::merge::{Merge, MergeAction, MergeClause, MergeMatching, MergeM
 use ingot_streaming::{BatchInfo, BatchOutput, BatchSink};
 use uuid::Uuid;
 
-use super::history;
+use super::history::{self, qualified};
 use super::streaming::into_streaming;
 use crate::definition::{CdcFlow, ScdType};
-use crate::event::{EventLog, PipelineEvent};
+use crate::event::{BatchCounts, BatchKey, EventLog};
 use crate::{Error, Result};
 
 /// Relation of the changes of a batch.
@@ -37,11 +45,18 @@ const MERGE_RETRIES: RetryPolicy = RetryPolicy {
     pause_max: Duration::from_secs(1),
 };
 
+/// Columns of the source that the target has, in the target's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptColumns {
+    pub all: Vec<String>,
+    /// Those whose values have an order, by which one of several changes with equal sequences is chosen.
+    pub ordered: Vec<String>,
+}
+
 /// Merges batches of changes into the target.
 pub(crate) struct CdcSink {
     flow: CdcFlow,
-    /// Columns of the source that the target has, in the target's order.
-    columns: Vec<String>,
+    columns: KeptColumns,
     table: Arc<DeltaTable>,
     namespace: SchemaName,
     events: EventLog,
@@ -58,9 +73,12 @@ impl CdcSink {
     ) -> Self {
         Self {
             flow: flow.clone(),
-            columns: kept_columns(flow, source)
-                .map(|field| field.name().clone())
-                .collect(),
+            columns: KeptColumns {
+                all: names(&mut kept_columns(flow, source)),
+                ordered: names(
+                    &mut kept_columns(flow, source).filter(|field| !field.data_type().is_nested()),
+                ),
+            },
             table,
             namespace: namespace.clone(),
             events,
@@ -70,23 +88,37 @@ impl CdcSink {
     async fn add(&self, session: &Session, batch: &BatchInfo) -> Result<BatchOutput> {
         session.use_namespace(&self.namespace).await?;
         let transaction = (batch.query_id.to_string(), batch.batch_id);
+        let key = BatchKey {
+            query_id: batch.query_id,
+            batch_id: batch.batch_id,
+        };
+        let mut counts = BatchCounts {
+            rows_in: batch.rows_in(),
+            ..BatchCounts::default()
+        };
+        let mut planning = Duration::ZERO;
         let mut retries = MERGE_RETRIES.attempts();
         let metrics = loop {
             // Planned anew for each attempt: a history reads the target, too.
             let (source, on, clauses) = match &self.flow.stored_as {
-                ScdType::One => newest(&self.flow, &self.columns),
+                ScdType::One => current(&self.flow, &self.columns),
                 ScdType::Two { track } => history::merge(&self.flow, &self.columns, track),
             };
+            let begun = Instant::now();
+            let source = session.query(&source).await?;
+            planning += begun.elapsed();
             let merge = Merge {
                 target_alias: "t".to_owned(),
                 source_alias: "s".to_owned(),
-                source: session.query(&source).await?,
+                source,
                 on,
                 clauses,
                 app_transactions: vec![transaction.clone()],
+                user_metadata: Some(counts.remark()),
             };
             match run_merge(session, &self.table, &merge).await? {
                 (CommitOutcome::Committed { .. }, metrics) => break metrics,
+                // Its counts come into the log from its commit.
                 (CommitOutcome::AlreadyApplied { .. }, _) => return Ok(BatchOutput::default()),
                 (CommitOutcome::Conflicted(reason), _) => {
                     if !retries.pause().await {
@@ -95,17 +127,14 @@ impl CdcSink {
                 }
             }
         };
-        let rows_out = written(metrics);
-        self.events.note(PipelineEvent::FlowProgress {
-            dataset: self.flow.target.name.to_string(),
-            rows_in: rows_out,
-            rows_out,
-            expectations: Vec::new(),
-        });
-        Ok(BatchOutput {
-            rows_in: None,
-            rows_out,
-        })
+        counts.rows_out = written(metrics);
+        let rows_out = counts.rows_out;
+        self.events.note_batch(key, counts.event(&self.dataset()), true);
+        Ok(BatchOutput { rows_out, planning })
+    }
+
+    fn dataset(&self) -> String {
+        self.flow.target.name.to_string()
     }
 }
 
@@ -189,6 +218,10 @@ fn kept_columns<'a>(flow: &'a CdcFlow, source: &'a Schema) -> impl Iterator<Item
     fields.filter(|field: &&Field| flow.columns.holds(field.name()))
 }
 
+fn names<'a>(fields: &mut dyn Iterator<Item = &'a Field>) -> Vec<String> {
+    fields.map(|field| field.name().clone()).collect()
+}
+
 /// Quotes a column's name.
 pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -206,31 +239,46 @@ pub(crate) fn deleted(flow: &CdcFlow) -> String {
     format!("coalesce({condition}, false)")
 }
 
+/// The order of a key's changes, the one that counts first. `sequence` is the sequence's expression.
+pub(crate) fn newest_first(sequence: &str, ordered: &[String]) -> String {
+    let values = ordered.iter().map(|column| format!("{} DESC", quoted(column)));
+    let order = [format!("{sequence} DESC"), format!("{DELETED} DESC")];
+    order.into_iter().chain(values).collect::<Vec<_>>().join(", ")
+}
+
+/// The condition that a change has a place: a whole key and a sequence.
+pub(crate) fn placed(flow: &CdcFlow, prefix: &str) -> String {
+    let columns = flow.keys.iter().chain([&flow.sequence_by]);
+    let conditions = columns.map(|column| format!("{prefix}{} IS NOT NULL", quoted(column)));
+    conditions.collect::<Vec<_>>().join(" AND ")
+}
+
 /// The merge of a batch for SCD type 1: source query, condition and clauses.
-fn newest(flow: &CdcFlow, columns: &[String]) -> (String, String, Vec<MergeClause>) {
-    let (kept, keys, sequence) = (
-        listed(columns, ""),
-        listed(&flow.keys, ""),
-        quoted(&flow.sequence_by),
-    );
-    // Changes with equal sequences are told apart by their values: the choice is the same each time.
-    let values: Vec<_> = columns
-        .iter()
-        .map(|column| format!("{} DESC", quoted(column)))
-        .collect();
-    let source = format!(
-        "SELECT {kept}, {DELETED} FROM (SELECT {kept}, {} AS {DELETED}, row_number() OVER (PARTITION BY {keys} ORDER \
-         BY {sequence} DESC, {}) AS __newest FROM {CHANGES}) WHERE __newest = 1",
-        deleted(flow),
-        values.join(", ")
-    );
+fn current(flow: &CdcFlow, columns: &KeptColumns) -> (String, String, Vec<MergeClause>) {
     let on: Vec<_> = flow
         .keys
         .iter()
         .map(|key| format!("t.{0} = s.{0}", quoted(key)))
         .collect();
-    let newer = format!("s.{sequence} > t.{sequence}");
-    let values = assignments(columns);
+    let (changes, newer) = match &flow.delete_when {
+        None => (
+            format!(
+                "SELECT *, false AS {DELETED} FROM {CHANGES} c WHERE {}",
+                placed(flow, "c.")
+            ),
+            newer(flow, &columns.ordered),
+        ),
+        // The newest of all changes is never older than the row that is there.
+        Some(_) => (changes_of_keys(flow), differs(&columns.all)),
+    };
+    let kept = listed(&columns.all, "");
+    let source = format!(
+        "SELECT {kept}, {DELETED} FROM (SELECT {kept}, {DELETED}, row_number() OVER (PARTITION BY {keys} ORDER BY \
+         {order}) AS __place FROM ({changes}) __changes) __ordered WHERE __place = 1",
+        keys = listed(&flow.keys, ""),
+        order = newest_first(&quoted(&flow.sequence_by), &columns.ordered),
+    );
+    let values = assignments(&columns.all);
     let clause = |matching, condition: String, action| MergeClause {
         matching,
         condition: Some(condition),
@@ -239,7 +287,7 @@ fn newest(flow: &CdcFlow, columns: &[String]) -> (String, String, Vec<MergeClaus
     let clauses = vec![
         clause(
             MergeMatching::Matched,
-            format!("{newer} AND s.{DELETED}"),
+            format!("s.{DELETED}"),
             MergeAction::Delete,
         ),
         clause(MergeMatching::Matched, newer, MergeAction::Update(values.clone())),
@@ -250,6 +298,47 @@ fn newest(flow: &CdcFlow, columns: &[String]) -> (String, String, Vec<MergeClaus
         ),
     ];
     (source, on.join(" AND "), clauses)
+}
+
+/// All changes that the source table holds of the keys of a batch.
+pub(crate) fn changes_of_keys(flow: &CdcFlow) -> String {
+    let on: Vec<_> = flow
+        .keys
+        .iter()
+        .map(|key| format!("c.{0} = k.{0}", quoted(key)))
+        .collect();
+    format!(
+        "SELECT c.* FROM (SELECT *, {deleted} AS {DELETED} FROM {source}) c JOIN (SELECT DISTINCT {keys} FROM {CHANGES}) \
+         k ON {on} WHERE {placed}",
+        deleted = deleted(flow),
+        source = qualified(&flow.source.name),
+        keys = listed(&flow.keys, ""),
+        on = on.join(" AND "),
+        placed = placed(flow, "c."),
+    )
+}
+
+/// The condition that change `s` counts before the one that made row `t`, by the order of [`newest_first`]: the first
+/// column that differs decides.
+fn newer(flow: &CdcFlow, ordered: &[String]) -> String {
+    let columns = std::iter::once(&flow.sequence_by).chain(ordered);
+    let decisions = columns.map(|column| {
+        // Null is the smallest value.
+        format!(
+            "WHEN (s.{0} IS DISTINCT FROM t.{0}) THEN coalesce(s.{0} > t.{0}, t.{0} IS NULL)",
+            quoted(column)
+        )
+    });
+    format!("CASE {} ELSE false END", decisions.collect::<Vec<_>>().join(" "))
+}
+
+/// The condition that a row differs from the change that counts.
+pub(crate) fn differs(columns: &[String]) -> String {
+    // In parentheses, because the parser takes all that follows DISTINCT FROM as its right side.
+    let differs = columns
+        .iter()
+        .map(|column| format!("(t.{0} IS DISTINCT FROM s.{0})", quoted(column)));
+    differs.collect::<Vec<_>>().join(" OR ")
 }
 
 /// Pairs each column with the source's.

@@ -9,12 +9,14 @@
 //!                                                                [start of the run, start of the next)
 //! rows of the target that the new history lacks ─► deleted
 //! ```
-//! The price is a scan of the source for each batch. Of changes of one key with equal sequences one counts, chosen
-//! by their values; a change without a sequence has no place in the history and is left out.
+//! The price is a scan of the source for each batch. Which of changes with equal sequences counts, and which changes
+//! are left out, is told in [`super::cdc`].
 
 use ingot_engine::merge::{MergeAction, MergeClause, MergeMatching};
 
-use super::cdc::{CHANGES, DELETED, assignments, deleted, listed, quoted};
+use super::cdc::{
+    CHANGES, DELETED, KeptColumns, assignments, changes_of_keys, differs, listed, newest_first, quoted,
+};
 use crate::definition::{CdcFlow, Columns};
 
 /// When a row began to be valid. Source: Databricks, AUTO CDC.
@@ -27,10 +29,10 @@ const GONE: &str = "__gone";
 /// The merge of a batch: source query, condition and clauses.
 pub(crate) fn merge(
     flow: &CdcFlow,
-    columns: &[String],
+    columns: &KeptColumns,
     track: &Columns,
 ) -> (String, String, Vec<MergeClause>) {
-    let mut stored = columns.to_vec();
+    let mut stored = columns.all.clone();
     stored.extend([START_AT.to_owned(), END_AT.to_owned()]);
     let mut on: Vec<_> = flow
         .keys
@@ -38,11 +40,6 @@ pub(crate) fn merge(
         .map(|key| format!("t.{0} = s.{0}", quoted(key)))
         .collect();
     on.push(format!("t.{0} = s.{0}", quoted(START_AT)));
-    // In parentheses, because the parser takes all that follows DISTINCT FROM as its right side.
-    let differs: Vec<_> = stored
-        .iter()
-        .map(|column| format!("(t.{0} IS DISTINCT FROM s.{0})", quoted(column)))
-        .collect();
     let clause = |matching, condition: String, action| MergeClause {
         matching,
         condition: Some(condition),
@@ -53,7 +50,7 @@ pub(crate) fn merge(
         clause(MergeMatching::Matched, format!("s.{GONE}"), MergeAction::Delete),
         clause(
             MergeMatching::Matched,
-            differs.join(" OR "),
+            differs(&stored),
             MergeAction::Update(values.clone()),
         ),
         clause(
@@ -65,7 +62,8 @@ pub(crate) fn merge(
     (source(flow, columns, track), on.join(" AND "), clauses)
 }
 
-fn source(flow: &CdcFlow, columns: &[String], track: &Columns) -> String {
+fn source(flow: &CdcFlow, kept_columns: &KeptColumns, track: &Columns) -> String {
+    let columns = kept_columns.all.as_slice();
     let keys = listed(&flow.keys, "");
     let on_keys = |left: &str, right: &str| {
         let pairs = flow
@@ -84,18 +82,13 @@ fn source(flow: &CdcFlow, columns: &[String], track: &Columns) -> String {
         .chain(tracked.map(|column| quoted(column)))
         .map(|column| format!("(lag({column}) OVER ({by_key}) IS DISTINCT FROM {column})"))
         .collect();
-    let descending: Vec<_> = columns
-        .iter()
-        .map(|column| format!("{} DESC", quoted(column)))
-        .collect();
     let kept = listed(columns, "");
     format!(
         "WITH __keys AS (SELECT DISTINCT {keys} FROM {CHANGES}),
          __changes AS (SELECT {source_columns}, c.{sequence} AS __sequence, c.{DELETED} AS {DELETED}
-           FROM (SELECT *, {deleted} AS {DELETED} FROM {source_table}) c JOIN __keys k ON {join}
-           WHERE c.{sequence} IS NOT NULL),
+           FROM ({changes}) c),
          __ordered AS (SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}, __sequence
-           ORDER BY {descending}) AS __place FROM __changes) WHERE __place = 1),
+           ORDER BY {order}) AS __place FROM __changes) WHERE __place = 1),
          __marked AS (SELECT *, CASE WHEN row_number() OVER ({by_key}) = 1 OR {changed} THEN 1 ELSE 0 END AS __begins
            FROM __ordered),
          __runs AS (SELECT *, sum(__begins) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __run
@@ -113,10 +106,8 @@ fn source(flow: &CdcFlow, columns: &[String], track: &Columns) -> String {
            LEFT JOIN __history h ON {history_join} AND p.__start = h.__start WHERE h.__start IS NULL",
         source_columns = listed(columns, "c."),
         sequence = quoted(&flow.sequence_by),
-        deleted = deleted(flow),
-        source_table = qualified(&flow.source.name),
-        join = on_keys("c", "k"),
-        descending = descending.join(", "),
+        changes = changes_of_keys(flow),
+        order = newest_first("__sequence", &kept_columns.ordered),
         changed = changed.join(" OR "),
         target_columns = listed(columns, "t."),
         start = quoted(START_AT),
@@ -128,7 +119,8 @@ fn source(flow: &CdcFlow, columns: &[String], track: &Columns) -> String {
     )
 }
 
-fn qualified(name: &ingot_common::TableName) -> String {
+/// Quotes a table's full name.
+pub(crate) fn qualified(name: &ingot_common::TableName) -> String {
     format!(
         "{}.{}.{}",
         quoted(name.catalog.as_str()),

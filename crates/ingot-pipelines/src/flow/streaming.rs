@@ -1,16 +1,17 @@
 //! Streaming tables with a query: each micro-batch is appended.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use ingot_common::SchemaName;
 use ingot_delta::DeltaTable;
 use ingot_engine::Session;
-use ingot_streaming::{BatchInfo, BatchOutput, BatchSink, OutputMode, write_batch};
+use ingot_streaming::{BatchInfo, BatchOutcome, BatchOutput, BatchSink, BatchWrite, OutputMode, write_batch};
 use uuid::Uuid;
 
 use crate::definition::{Dataset, Expectation};
-use crate::event::{EventLog, PipelineEvent};
+use crate::event::{BatchKey, EventLog};
 use crate::expectation::Checks;
 use crate::{Error, Result};
 
@@ -65,16 +66,30 @@ impl StreamingTableSink {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             *last = Some(Arc::clone(&checks));
         }
+        let begun = Instant::now();
         let rows = checks.plan(session, &self.query).await?;
-        let output = write_batch(session, &self.table, batch, rows, OutputMode::Append).await?;
-        let (rows_in, expectations) = checks.counted();
-        self.events.note(PipelineEvent::FlowProgress {
-            dataset: self.dataset.clone(),
-            rows_in,
-            rows_out: output.rows_out,
-            expectations,
-        });
-        Ok(output)
+        let planning = begun.elapsed();
+        let remark = |rows_out| checks.counted(rows_out).remark();
+        let write = BatchWrite {
+            rows,
+            mode: OutputMode::Append,
+            operation: None,
+            remark: Some(&remark),
+        };
+        let key = BatchKey {
+            query_id: batch.query_id,
+            batch_id: batch.batch_id,
+        };
+        let rows_out = match write_batch(session, &self.table, batch, write).await? {
+            BatchOutcome::Added { rows } => {
+                let event = checks.counted(rows).event(&self.dataset);
+                self.events.note_batch(key, event, true);
+                rows
+            }
+            // Its counts come into the log from its commit.
+            BatchOutcome::AlreadyThere => 0,
+        };
+        Ok(BatchOutput { rows_out, planning })
     }
 }
 

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use ingot_common::error::chain;
 use ingot_common::retry::{Backoff, RetryPolicy};
-use ingot_common::{Classify, Kind, clock};
+use ingot_common::{Classify, clock};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -100,6 +100,14 @@ impl Durations {
         *self.phases.entry(phase.to_owned()).or_default() += millis(begun.elapsed());
         result
     }
+
+    /// Counts `took` for `phase` instead of for `whole`, of which it was a part.
+    fn set_apart(&mut self, phase: &str, whole: &str, took: Duration) {
+        *self.phases.entry(phase.to_owned()).or_default() += millis(took);
+        if let Some(rest) = self.phases.get_mut(whole) {
+            *rest = (*rest - millis(took)).max(0);
+        }
+    }
 }
 
 impl<'a, R: BatchRunner> MicroBatches<'a, R> {
@@ -111,8 +119,8 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
         handle: &'a QueryHandle,
         token: CancellationToken,
     ) -> Result<Self> {
-        let path = options.checkpoint.clone();
-        let checkpoint = blocking(move || Checkpoint::open(&path)).await?;
+        let (path, query_id) = (options.checkpoint.clone(), options.query_id);
+        let checkpoint = blocking(move || Checkpoint::open(&path, query_id)).await?;
         Ok(Self {
             options,
             sources,
@@ -315,7 +323,9 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
         durations: &mut Durations,
     ) -> Result<(Vec<(String, SourceBatch)>, BatchOutput)> {
         let relations = durations.time("getBatch", self.relations(batch)).await?;
+        let rows = relations.iter().map(|(_, batch)| batch.rows.clone());
         let info = BatchInfo {
+            rows: rows.collect(),
             query_id: self.checkpoint.query_id(),
             run_id: self.run_id,
             batch_id: batch.id,
@@ -328,6 +338,7 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
         };
         let added = self.runner.add_batch(&info, &relations);
         let output = durations.time("addBatch", self.unless_stopped(added)).await?;
+        durations.set_apart("queryPlanning", "addBatch", output.planning);
         Ok((relations, output))
     }
 
@@ -366,7 +377,7 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
 
     /// Waits after a failure that may pass; returns any other, and one after the last retry.
     async fn pause_after(&self, retries: &mut Backoff, error: Error) -> Result<()> {
-        if !matches!(error.kind(), Kind::Unavailable | Kind::Conflict) {
+        if !error.kind().retryable() {
             return Err(error);
         }
         tracing::warn!(
@@ -405,15 +416,16 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
             .triggered_before
             .replace(durations.begun)
             .map_or(Duration::ZERO, |before| durations.begun - before);
-        let counted: u64 = relations.iter().map(|(_, rows)| rows.rows.total()).sum();
-        let rows_in = output.rows_in.unwrap_or(counted);
+        let rows_in: u64 = relations.iter().map(|(_, rows)| rows.rows.total()).sum();
         let mut sources = Vec::with_capacity(self.sources.len());
         for (number, relation) in self.sources.iter().enumerate() {
             let rows = relations.get(number).map_or(0, |(_, rows)| rows.rows.total());
+            let latest = relation.source.latest_offset().await;
             sources.push(SourceProgress {
                 description: relation.source.description(),
                 start_offset: batch.starts[number].0.clone(),
                 end_offset: batch.ends[number].0.clone(),
+                latest_offset: latest.map_or(serde_json::Value::Null, |latest| latest.0),
                 num_input_rows: count(rows),
                 input_rows_per_second: rate(rows, since_last),
                 processed_rows_per_second: rate(rows, took),
@@ -436,6 +448,8 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
             input_rows_per_second: rate(rows_in, since_last),
             processed_rows_per_second: rate(rows_in, took),
             duration_ms: durations.phases,
+            event_time: BTreeMap::new(),
+            state_operators: Vec::new(),
             sources,
             sink: SinkProgress {
                 description: self.runner.description(),

@@ -24,7 +24,8 @@ pub enum Recovery {
 pub enum Mismatch {
     #[error(
         "the sink holds batch {sink} of the query, and the checkpoint records none after {recorded:?}: the \
-         checkpoint is older than the sink"
+         checkpoint was lost or is older than the sink, and going on would double rows; bring the checkpoint back, or \
+         start over: drop the sink's table and delete the checkpoint"
     )]
     SinkAhead { sink: i64, recorded: Option<i64> },
     #[error(

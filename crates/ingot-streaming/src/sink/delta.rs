@@ -6,7 +6,7 @@
 //! Source: Delta, `DeltaSink`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datafusion::dataframe::DataFrame;
@@ -77,13 +77,44 @@ impl BatchSink for DeltaSink {
     }
 
     async fn add_batch(&self, session: &Session, batch: &BatchInfo) -> Result<BatchOutput> {
+        let begun = Instant::now();
         let rows = session.query(&self.query).await?;
-        write_batch(session, &self.table, batch, rows, self.mode).await
+        let planning = begun.elapsed();
+        let write = BatchWrite {
+            rows,
+            mode: self.mode,
+            operation: None,
+            remark: None,
+        };
+        let rows_out = match write_batch(session, &self.table, batch, write).await? {
+            BatchOutcome::Added { rows } => rows,
+            BatchOutcome::AlreadyThere => 0,
+        };
+        Ok(BatchOutput { rows_out, planning })
     }
 }
 
-/// Writes `rows` as batch `batch` of its query, once: a table that has the batch is left as it is. Columns
-/// are matched by name.
+/// What to write of a batch.
+pub struct BatchWrite<'a> {
+    /// Columns are matched to the table's by name.
+    pub rows: DataFrame,
+    pub mode: OutputMode,
+    /// How the history tells the commit; `STREAMING UPDATE` when `None`.
+    pub operation: Option<Operation>,
+    /// Makes the commit's `userMetadata` from the count of rows written, once they are.
+    pub remark: Option<&'a (dyn Fn(u64) -> String + Send + Sync)>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchOutcome {
+    /// This call added it.
+    Added { rows: u64 },
+    /// The table had it; nothing was written.
+    AlreadyThere,
+}
+
+/// Writes batch `batch` of its query, once: a table that has it is left as it is.
 ///
 /// # Errors
 /// `Conflict` when other commits made the batch wrong again and again; nothing was committed then.
@@ -91,9 +122,8 @@ pub async fn write_batch(
     session: &Session,
     table: &Arc<DeltaTable>,
     batch: &BatchInfo,
-    rows: DataFrame,
-    mode: OutputMode,
-) -> Result<BatchOutput> {
+    write: BatchWrite<'_>,
+) -> Result<BatchOutcome> {
     let app_id = batch.query_id.to_string();
     let mut retries = CONFLICT_RETRIES.attempts();
     loop {
@@ -101,21 +131,17 @@ pub async fn write_batch(
         let applied = snapshot.app_transaction(&app_id).await?;
         if applied.is_some_and(|newest| newest >= batch.batch_id) {
             tracing::info!(query = %app_id, batch = batch.batch_id, "batch is in the table already");
-            return Ok(BatchOutput::default());
+            return Ok(BatchOutcome::AlreadyThere);
         }
-        let aligned = align_by_name(rows.clone(), &snapshot)?;
+        let aligned = align_by_name(write.rows.clone(), &snapshot)?;
         let staged = stage_files(session, table, &snapshot, aligned).await?;
-        let rows_out = u64::try_from(staged.metrics.get("numOutputRows")).unwrap_or_default();
-        match commit(session, table, &snapshot, batch, &staged, mode).await? {
-            CommitOutcome::Committed { .. } => {
-                return Ok(BatchOutput {
-                    rows_in: None,
-                    rows_out,
-                });
-            }
+        let rows = u64::try_from(staged.metrics.get("numOutputRows")).unwrap_or_default();
+        let remark = write.remark.map(|remark| remark(rows));
+        match commit(session, table, &snapshot, batch, &staged, &write, remark).await? {
+            CommitOutcome::Committed { .. } => return Ok(BatchOutcome::Added { rows }),
             CommitOutcome::AlreadyApplied { .. } => {
                 discard(table, &staged.files).await;
-                return Ok(BatchOutput::default());
+                return Ok(BatchOutcome::AlreadyThere);
             }
             CommitOutcome::Conflicted(reason) => {
                 discard(table, &staged.files).await;
@@ -134,12 +160,16 @@ async fn commit(
     snapshot: &Arc<Snapshot>,
     batch: &BatchInfo,
     staged: &StagedFiles,
-    mode: OutputMode,
+    write: &BatchWrite<'_>,
+    remark: Option<String>,
 ) -> Result<CommitOutcome> {
-    let operation = Operation::new("STREAMING UPDATE")
-        .with("outputMode", mode.as_str())
-        .with("queryId", batch.query_id.to_string())
-        .with("epochId", batch.batch_id.to_string());
+    let mode = write.mode;
+    let operation = write.operation.clone().unwrap_or_else(|| {
+        Operation::new("STREAMING UPDATE")
+            .with("outputMode", mode.as_str())
+            .with("queryId", batch.query_id.to_string())
+            .with("epochId", batch.batch_id.to_string())
+    });
     let mut transaction = table.transaction(Arc::clone(snapshot), operation);
     transaction.set_app_transaction(batch.query_id.to_string(), batch.batch_id);
     transaction.set_user_name(session.context().principal.as_str());
@@ -155,6 +185,9 @@ async fn commit(
         transaction.set_read_set(ReadSet::WholeTable);
     }
     transaction.set_metrics(metrics);
+    if let Some(remark) = remark {
+        transaction.set_user_metadata(remark);
+    }
     transaction.add_files(staged.files.iter().cloned());
     Ok(transaction.commit().await?)
 }

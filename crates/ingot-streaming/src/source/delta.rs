@@ -14,6 +14,7 @@
 
 mod offset;
 mod options;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,10 @@ use super::{Offset, ReadLimit, RowCount, Source, SourceBatch};
 use crate::{Error, Result};
 use offset::{BASE_INDEX, Position};
 use options::{DeltaSourceOptions, StartingPoint};
+
+/// Versions without anything to read after which a batch records that they were passed. A stream whose table is only
+/// compacted would otherwise have to find those commits again after a restart, when they may have been cleaned up.
+const EMPTY_VERSIONS_MAX: i64 = 100;
 
 /// Reads what is added to one table.
 #[derive(Debug)]
@@ -127,13 +132,7 @@ impl DeltaSource {
             match action {
                 Action::Add(add) if add.data_change => adds.push(Arc::new(add)),
                 Action::Remove(remove) => removes |= remove.data_change,
-                Action::Metadata(metadata)
-                    if metadata.schema_string != self.snapshot.metadata().schema_string =>
-                {
-                    return Err(self.changed(format!(
-                        "commit {version} changed the table's schema; start the query again to read with it"
-                    )));
-                }
+                Action::Metadata(metadata) => self.check_schema(version, &metadata.schema_string)?,
                 _ => {}
             }
         }
@@ -149,6 +148,27 @@ impl DeltaSource {
             ))),
             (false, _) => Err(self.changed(format!(
                 "commit {version} changed rows; set skipChangeCommits=true to pass over such commits"
+            ))),
+        }
+    }
+
+    /// Checks that rows are read with the schema that commit `version` gives the table, or a later one that holds it.
+    fn check_schema(&self, version: i64, schema: &str) -> Result<()> {
+        let ours = &self.snapshot.metadata().schema_string;
+        if schema == ours {
+            return Ok(());
+        }
+        if version > self.snapshot.version() {
+            return Err(self.changed(format!(
+                "commit {version} changed the table's schema; start the query again to read with it"
+            )));
+        }
+        match schema::unreadable_column(schema, ours) {
+            None => Ok(()),
+            Some(column) => Err(self.changed(format!(
+                "rows of commit {version} have a column `{column}` that the table's schema of version {} lacks or gives \
+                 another type; start over with a new checkpoint",
+                self.snapshot.version()
             ))),
         }
     }
@@ -265,14 +285,18 @@ impl Source for DeltaSource {
         }
         if files == 0 {
             self.note_nothing(&start_position, &end);
-            return Ok(start.clone());
+            let passed = end.reservoir_version - start_position.reservoir_version;
+            return match passed < EMPTY_VERSIONS_MAX {
+                true => Ok(start.clone()),
+                false => end.to_offset(),
+            };
         }
         end.to_offset()
     }
 
     async fn batch(&self, start: &Offset, end: &Offset) -> Result<SourceBatch> {
         let end = self.position(end)?;
-        let mut position = self.position(start)?;
+        let mut position = self.skip_nothing(&self.position(start)?);
         let mut adds = Vec::new();
         while position.is_before(&end) {
             let Some((found, next)) = self.files_after(&position, i64::MAX).await? else {
@@ -292,6 +316,13 @@ impl Source for DeltaSource {
 
     async fn commit(&self, _end: &Offset) -> Result<()> {
         Ok(())
+    }
+
+    async fn latest_offset(&self) -> Option<Offset> {
+        let newest = self.table.snapshot().await.ok()?;
+        Position::new(self.table_id(), newest.version() + 1, false)
+            .to_offset()
+            .ok()
     }
 
     async fn metrics(&self, end: &Offset) -> Vec<(String, String)> {

@@ -12,6 +12,7 @@
 //! Source: Spark, "Structured Streaming + Kafka Integration Guide"; consumers are cached as Spark's are.
 
 mod client;
+mod headers;
 mod offsets;
 mod options;
 mod reader;
@@ -42,17 +43,18 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Makes a source; connects when it is first asked for offsets. `options` are Spark's: `subscribe` or
+    /// Makes a source and its client, which connects in the background. `options` are Spark's: `subscribe` or
     /// `assign`, `kafka.bootstrap.servers` (or `bootstrapServers`), `startingOffsets`, `startingTimestamp`,
     /// `startingOffsetsByTimestampStrategy`, `maxOffsetsPerTrigger`, `failOnDataLoss`, `includeHeaders`,
     /// `groupIdPrefix`, `kafkaConsumer.pollTimeoutMs`, and `kafka.*` for the consumers.
     ///
     /// # Errors
-    /// `InvalidArgument` for an unknown option or a wrong value.
+    /// `InvalidArgument` for an unknown option or a wrong value, also of a `kafka.*` setting: the
+    /// client is built without TLS, so `kafka.security.protocol` cannot be `SSL` or `SASL_SSL`.
     pub fn new(options: &BTreeMap<String, String>) -> Result<Self> {
         let options = Arc::new(KafkaSourceOptions::parse(options)?);
         Ok(Self {
-            client: Arc::new(Client::new(Arc::clone(&options))),
+            client: Arc::new(Client::new(Arc::clone(&options))?),
             consumers: Arc::new(Consumers::new(Arc::clone(&options))),
             schema: rows::schema(options.include_headers),
             options,
@@ -81,22 +83,16 @@ impl KafkaSource {
     }
 
     /// Returns what to read of each partition. A partition that `start` does not know is read from its
-    /// beginning.
+    /// beginning, which is offset 0 unless records were lost.
     async fn ranges(&self, start: &PartitionOffsets, end: &PartitionOffsets) -> Result<Vec<Range>> {
         let unknown = end.0.keys().any(|partition| !start.0.contains_key(partition));
         let lows = match unknown {
             true => self.watermarks().await?,
             false => Watermarks::default(),
         };
-        let ranges = end.0.iter().map(|(partition, until)| {
-            let low = || lows.0.get(partition).map_or(0, |watermark| watermark.low);
-            Range {
-                partition: partition.clone(),
-                from: start.0.get(partition).copied().unwrap_or_else(low),
-                until: *until,
-            }
-        });
-        Ok(ranges.filter(|range| range.from < range.until).collect())
+        let (ranges, losses) = offsets::ranges(start, end, &lows);
+        self.report(&losses)?;
+        Ok(ranges)
     }
 }
 
@@ -170,6 +166,10 @@ impl Source for KafkaSource {
 
     async fn commit(&self, _end: &Offset) -> Result<()> {
         Ok(())
+    }
+
+    async fn latest_offset(&self) -> Option<Offset> {
+        self.client.last_watermarks().highs().to_offset().ok()
     }
 
     async fn metrics(&self, end: &Offset) -> Vec<(String, String)> {

@@ -67,6 +67,11 @@ impl Options {
         taken
     }
 
+    /// Returns the options that nobody took, as they were given.
+    pub fn rest(self) -> BTreeMap<String, String> {
+        self.given.into_values().collect()
+    }
+
     /// Makes the error of a wrong option.
     pub fn invalid(&self, option: &str, message: impl Into<String>) -> Error {
         Error::InvalidOption {

@@ -1,6 +1,5 @@
 //! The Delta source against tables that change.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
@@ -21,14 +20,7 @@ fn schema() -> SchemaRef {
 
 async fn create(folder: &tempfile::TempDir) -> Arc<DeltaTable> {
     let location = Url::from_directory_path(folder.path().join("t")).expect("absolute path");
-    let table = CreateTable {
-        schema: schema(),
-        partition_columns: Vec::new(),
-        name: None,
-        description: None,
-        properties: BTreeMap::new(),
-        operation: Operation::new("CREATE TABLE"),
-    };
+    let table = CreateTable::new(schema(), Operation::new("CREATE TABLE"));
     DeltaTables::new(TablesOptions::default())
         .create(&location, table)
         .await
@@ -207,6 +199,92 @@ async fn a_stream_may_begin_later(version: &str, expected: &[i64]) {
     let mut start = source.initial_offset().await.expect("initial");
     commit(&table, &[&[3]], false, true).await;
     assert_eq!(drain(&source, &mut start).await, [expected]);
+}
+
+/// Deletes the files of commits 0 to `until`, as the cleanup of an old log does.
+fn clean_up(folder: &tempfile::TempDir, until: i64) {
+    let log = folder.path().join("t/_delta_log");
+    for version in 0..=until {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).expect("the commit is there");
+    }
+}
+
+#[tokio::test]
+async fn commits_without_rows_may_be_cleaned_up_behind_an_idle_stream() {
+    let folder = tempfile::tempdir().expect("folder");
+    let table = create(&folder).await;
+    commit(&table, &[&[1]], false, true).await;
+    let source = source(&table, &[]).await;
+    let mut start = source.initial_offset().await.expect("initial");
+    assert_eq!(drain(&source, &mut start).await, [[1]]);
+    // Compactions: enough for a checkpoint, from which the table can be read without the commits before it.
+    for _ in 0..25 {
+        commit(&table, &[&[1]], true, false).await;
+    }
+    assert_eq!(next(&source, &start).await, start, "nothing is new");
+    clean_up(&folder, 15);
+    commit(&table, &[&[2]], false, true).await;
+    assert_eq!(drain(&source, &mut start).await, [[2]], "nothing was lost");
+}
+
+#[tokio::test]
+async fn many_commits_without_rows_are_recorded_as_passed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let table = create(&folder).await;
+    commit(&table, &[&[1]], false, true).await;
+    let before = source(&table, &[]).await;
+    let mut start = before.initial_offset().await.expect("initial");
+    assert_eq!(drain(&before, &mut start).await, [[1]]);
+    for _ in 0..100 {
+        commit(&table, &[&[1]], true, false).await;
+    }
+    let passed = next(&before, &start).await;
+    assert_ne!(passed, start);
+    assert_eq!(ids(&before, &start, &passed).await, Vec::<i64>::new());
+    // A source made anew knows only what was recorded.
+    clean_up(&folder, 90);
+    let after = source(&table, &[]).await;
+    commit(&table, &[&[2]], false, true).await;
+    let end = next(&after, &passed).await;
+    assert_eq!(ids(&after, &passed, &end).await, [2]);
+}
+
+/// Gives the table a further column.
+async fn widen(table: &Arc<DeltaTable>, column: &str) {
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    let mut schema: serde_json::Value = serde_json::from_str(&metadata.schema_string).expect("schema");
+    let field = serde_json::json!({"name": column, "type": "long", "nullable": true, "metadata": {}});
+    schema["fields"].as_array_mut().expect("fields").push(field);
+    metadata.schema_string = schema.to_string();
+    let mut transaction = table.transaction(snapshot, Operation::new("ADD COLUMNS"));
+    transaction.set_metadata(metadata);
+    let outcome = transaction.commit().await.expect("commit");
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_behind_several_new_columns_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let table = create(&folder).await;
+    commit(&table, &[&[1]], false, true).await;
+    let before = source(&table, &[]).await;
+    let mut start = before.initial_offset().await.expect("initial");
+    assert_eq!(drain(&before, &mut start).await, [[1]]);
+    commit(&table, &[&[2]], false, true).await;
+    widen(&table, "a").await;
+    widen(&table, "b").await;
+    let error = before
+        .next_offset(&start, ReadLimit::All, None)
+        .await
+        .expect_err("the schema is another");
+    assert!(error.to_string().contains("start the query again"), "{error}");
+    let after = source(&table, &[]).await;
+    let end = next(&after, &start).await;
+    let batches = rows(&after, &start, &end).await.expect("rows");
+    assert_eq!(batches[0].num_columns(), 3);
+    assert_eq!(batches[0]["b"].null_count(), batches[0].num_rows());
+    assert_eq!(ids(&after, &start, &end).await, [2]);
 }
 
 #[tokio::test]

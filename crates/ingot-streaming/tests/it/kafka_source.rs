@@ -1,74 +1,27 @@
 //! The Kafka source against a broker.
 
-use std::time::Duration;
-
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use ingot_common::{Classify, Kind};
 use ingot_streaming::{KafkaSource, Offset, ReadLimit, Source};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminOptions, NewPartitions};
+use rdkafka::bindings::{
+    rd_kafka_header_add, rd_kafka_headers_new, rd_kafka_producev, rd_kafka_vtype_t as Part,
+};
+use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::json;
 
-use crate::support::{options, rows};
+use crate::support::{Broker, TIMEOUT, options, rows, send_one};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-struct Broker {
-    servers: String,
-}
-
-impl Broker {
-    async fn with_topic(partitions: i32) -> Self {
-        let address = noida::kafka::spawn("127.0.0.1:0").expect("broker");
-        let broker = Self {
-            servers: address.to_string(),
-        };
-        let topic = NewTopic::new("t", partitions, TopicReplication::Fixed(1));
-        let created = broker.admin().create_topics([&topic], &AdminOptions::new()).await;
-        created.expect("answer")[0].as_ref().expect("created");
-        broker
-    }
-
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.servers);
-        config
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.config().create().expect("admin")
-    }
-
-    /// Writes `values` to a partition and waits until they are there.
-    fn send(&self, partition: i32, values: std::ops::Range<i64>) {
-        let producer: BaseProducer = self.config().create().expect("producer");
-        for value in values {
-            send_one(&producer, partition, value);
-        }
-        producer.flush(TIMEOUT).expect("flush");
-    }
-
-    fn source(&self, given: &[(&str, &str)]) -> KafkaSource {
-        let mut options = options(given);
-        options.insert("kafka.bootstrap.servers".to_owned(), self.servers.clone());
-        options.entry("subscribe".to_owned()).or_insert("t".to_owned());
-        options
-            .entry("startingOffsets".to_owned())
-            .or_insert("earliest".to_owned());
-        KafkaSource::new(&options).expect("source")
-    }
-}
-
-fn send_one(producer: &BaseProducer, partition: i32, value: i64) {
-    let payload = value.to_string();
-    let record = BaseRecord::<str, str>::to("t")
-        .partition(partition)
-        .payload(&payload);
-    producer.send(record).map_err(|(error, _)| error).expect("queued");
-    producer.poll(Duration::ZERO);
+fn kafka(broker: &Broker, given: &[(&str, &str)]) -> KafkaSource {
+    let mut options = options(given);
+    options.insert("kafka.bootstrap.servers".to_owned(), broker.servers.clone());
+    options.entry("subscribe".to_owned()).or_insert("t".to_owned());
+    options
+        .entry("startingOffsets".to_owned())
+        .or_insert("earliest".to_owned());
+    KafkaSource::new(&options).expect("source")
 }
 
 /// The values of a batch, sorted.
@@ -99,7 +52,7 @@ async fn next(source: &KafkaSource, start: &Offset) -> Offset {
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_hold_each_record_once_also_after_idle_times() {
     let broker = Broker::with_topic(2).await;
-    let source = broker.source(&[]);
+    let source = kafka(&broker, &[]);
     let mut start = source.initial_offset().await.expect("initial");
     assert_eq!(start.0, json!({"t": {"0": 0, "1": 0}}));
     let mut first = 0;
@@ -123,7 +76,7 @@ async fn batches_hold_each_record_once_also_after_idle_times() {
 async fn rows_have_the_columns_of_spark() {
     let broker = Broker::with_topic(1).await;
     broker.send(0, 7..9);
-    let source = broker.source(&[("includeHeaders", "true")]);
+    let source = kafka(&broker, &[("includeHeaders", "true")]);
     let start = source.initial_offset().await.expect("initial");
     let batches = rows(&source, &start, &next(&source, &start).await)
         .await
@@ -162,7 +115,7 @@ async fn rows_have_the_columns_of_spark() {
 async fn a_batch_takes_no_more_than_the_limit() {
     let broker = Broker::with_topic(1).await;
     broker.send(0, 0..100);
-    let source = broker.source(&[("maxOffsetsPerTrigger", "40")]);
+    let source = kafka(&broker, &[("maxOffsetsPerTrigger", "40")]);
     let start = source.initial_offset().await.expect("initial");
     let end = next(&source, &start).await;
     assert_eq!(end.0, json!({"t": {"0": 40}}));
@@ -186,7 +139,7 @@ async fn a_batch_takes_no_more_than_the_limit() {
 async fn a_partition_that_comes_later_is_read_from_its_beginning() {
     let broker = Broker::with_topic(1).await;
     broker.send(0, 0..3);
-    let source = broker.source(&[("startingOffsets", "latest")]);
+    let source = kafka(&broker, &[("startingOffsets", "latest")]);
     let start = source.initial_offset().await.expect("initial");
     let grown = NewPartitions::new("t", 2);
     let answer = broker
@@ -223,7 +176,7 @@ async fn records_of_aborted_transactions_are_not_read() {
             false => producer.abort_transaction(TIMEOUT).expect("abort"),
         }
     }
-    let source = broker.source(&[]);
+    let source = kafka(&broker, &[]);
     let start = source.initial_offset().await.expect("initial");
     // The range ends with aborted records and marks: nothing arrives for its last offsets.
     let end = next(&source, &start).await;
@@ -236,17 +189,16 @@ async fn lost_records_are_an_error_unless_told_otherwise() {
     let broker = Broker::with_topic(1).await;
     broker.send(0, 0..3);
     let beyond = Offset(json!({"t": {"0": 50}}));
-    let error = broker
-        .source(&[])
+    let error = kafka(&broker, &[])
         .next_offset(&beyond, ReadLimit::Options, None)
         .await
         .expect_err("lost");
     assert_eq!(error.kind(), Kind::DataLoss);
-    let source = broker.source(&[("failOnDataLoss", "false")]);
+    let source = kafka(&broker, &[("failOnDataLoss", "false")]);
     assert_eq!(next(&source, &beyond).await.0, json!({"t": {"0": 3}}));
 
     let start = Offset(json!({"t": {"0": 0}}));
-    let error = rows(&broker.source(&[]), &start, &beyond)
+    let error = rows(&kafka(&broker, &[]), &start, &beyond)
         .await
         .expect_err("never written");
     assert_eq!(
@@ -260,7 +212,165 @@ async fn lost_records_are_an_error_unless_told_otherwise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_missing_may_come_later() {
     let broker = Broker::with_topic(1).await;
-    let source = broker.source(&[("subscribe", "elsewhere")]);
+    let source = kafka(&broker, &[("subscribe", "elsewhere")]);
     let error = source.initial_offset().await.expect_err("missing");
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+/// Writes a record with a header whose key is `key`, which no safe call would take.
+#[expect(
+    unsafe_code,
+    reason = "a header's key that is no text can be written no other way"
+)]
+fn send_with_header(broker: &Broker, key: &[u8], header_value: &[u8]) {
+    let producer: BaseProducer = broker.config().create().expect("producer");
+    // SAFETY: the pointers are valid for the call, which copies what they point to, and the arguments are the pairs
+    // that `rd_kafka_producev` reads up to its end mark. It takes the headers over.
+    unsafe {
+        let headers = rd_kafka_headers_new(1);
+        rd_kafka_header_add(
+            headers,
+            key.as_ptr().cast(),
+            key.len() as isize,
+            header_value.as_ptr().cast(),
+            header_value.len() as isize,
+        );
+        rd_kafka_producev(
+            producer.client().native_ptr(),
+            Part::RD_KAFKA_VTYPE_TOPIC,
+            c"t".as_ptr(),
+            Part::RD_KAFKA_VTYPE_PARTITION,
+            0_i32,
+            Part::RD_KAFKA_VTYPE_MSGFLAGS,
+            2_i32,
+            Part::RD_KAFKA_VTYPE_VALUE,
+            b"7".as_ptr(),
+            1_usize,
+            Part::RD_KAFKA_VTYPE_HEADERS,
+            headers,
+            Part::RD_KAFKA_VTYPE_END,
+        );
+    }
+    producer.flush(TIMEOUT).expect("flush");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_no_text_does_not_stop_the_stream() {
+    let broker = Broker::with_topic(1).await;
+    broker.send(0, 0..3);
+    send_with_header(&broker, b"a\xff\xfeb", &[0xff]);
+    send_with_header(&broker, b"empty", b"");
+    broker.send(0, 3..5);
+    let source = kafka(&broker, &[("includeHeaders", "true")]);
+    let start = source.initial_offset().await.expect("initial");
+    let end = next(&source, &start).await;
+    let batches = rows(&source, &start, &end).await.expect("rows");
+    assert_eq!(values(&batches), [0, 1, 2, 3, 4, 7, 7]);
+    let headers = batches[0]["headers"].as_list::<i32>();
+    assert_eq!(headers.null_count(), 5);
+    let entries = headers.values().as_struct();
+    let keys: Vec<_> = entries.column(0).as_string::<i32>().iter().flatten().collect();
+    assert_eq!(keys, ["a\u{fffd}\u{fffd}b", "empty"]);
+    let header_values: Vec<_> = entries.column(1).as_binary::<i32>().iter().flatten().collect();
+    assert_eq!(header_values, [b"\xff".as_slice(), b""]);
+}
+
+/// Deletes the records of a partition before an offset, as retention does.
+async fn delete_before(broker: &Broker, partition: i32, offset: i64) {
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset("t", partition, rdkafka::Offset::Offset(offset))
+        .expect("offset");
+    let deleted = broker
+        .admin()
+        .delete_records(&offsets, &AdminOptions::new())
+        .await;
+    deleted.expect("deleted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_partition_that_lost_its_beginning_is_told() {
+    let broker = Broker::with_topic(2).await;
+    broker.send(1, 10..15);
+    let before = Offset(json!({"t": {"0": 0}}));
+    let end = next(&kafka(&broker, &[]), &before).await;
+    assert_eq!(end.0, json!({"t": {"0": 0, "1": 5}}));
+    // Between the plan of the batch and its second run, retention takes what the partition began with.
+    delete_before(&broker, 1, 2).await;
+    let strict = kafka(&broker, &[]);
+    let error = strict.batch(&before, &end).await.expect_err("rerun");
+    assert_eq!(error.kind(), Kind::DataLoss, "{error}");
+    let error = strict
+        .next_offset(&before, ReadLimit::Options, None)
+        .await
+        .expect_err("discovery");
+    assert_eq!(error.kind(), Kind::DataLoss, "{error}");
+    let lenient = kafka(&broker, &[("failOnDataLoss", "false")]);
+    let batches = rows(&lenient, &before, &end).await.expect("rows");
+    assert_eq!(values(&batches), [12, 13, 14]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_deleted_are_passed_over_in_one_step_when_told_so() {
+    let broker = Broker::with_topic(1).await;
+    broker.send(0, 0..40);
+    delete_before(&broker, 0, 30).await;
+    let start = Offset(json!({"t": {"0": 5}}));
+    let lenient = kafka(&broker, &[("failOnDataLoss", "false")]);
+    let end = Offset(json!({"t": {"0": 40}}));
+    let batches = rows(&lenient, &start, &end).await.expect("rows");
+    assert_eq!(values(&batches), (30..40).collect::<Vec<_>>());
+    // A topic made anew ends before the range begins.
+    let beyond = (
+        Offset(json!({"t": {"0": 1_000}})),
+        Offset(json!({"t": {"0": 1_000_000}})),
+    );
+    let read = rows(&lenient, &beyond.0, &beyond.1);
+    let batches = tokio::time::timeout(TIMEOUT, read)
+        .await
+        .expect("one step, not a million")
+        .expect("rows");
+    assert_eq!(values(&batches), Vec::<i64>::new());
+    let error = rows(&kafka(&broker, &[]), &start, &end)
+        .await
+        .expect_err("strict");
+    assert_eq!(error.kind(), Kind::DataLoss, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_deleted_under_a_recorded_batch_is_lost() {
+    let broker = Broker::with_topic(1).await;
+    broker.send(0, 0..3);
+    let given = [("kafkaConsumer.pollTimeoutMs", "300")];
+    let source = kafka(&broker, &given);
+    let start = source.initial_offset().await.expect("initial");
+    let end = next(&source, &start).await;
+    let deleted = broker.admin().delete_topics(&["t"], &AdminOptions::new()).await;
+    deleted.expect("answer")[0].as_ref().expect("deleted");
+    let error = rows(&source, &start, &end).await.expect_err("gone");
+    assert_eq!(
+        error.kind(),
+        Kind::DataLoss,
+        "{}",
+        ingot_common::error::chain(&error)
+    );
+}
+
+#[test]
+fn a_setting_that_the_client_refuses_is_told_at_once() {
+    for (name, value) in [
+        ("kafka.security.protocol", "SSL"),
+        ("kafka.fetch.wait.max.ms", "soon"),
+        ("kafka.no.such.setting", "1"),
+    ] {
+        let given = [
+            ("subscribe", "t"),
+            ("kafka.bootstrap.servers", "127.0.0.1:1"),
+            (name, value),
+        ];
+        let error = KafkaSource::new(&options(&given)).expect_err(name);
+        let text = ingot_common::error::chain(&error);
+        assert_eq!(error.kind(), Kind::InvalidArgument, "{text}");
+        assert!(text.contains(name.trim_start_matches("kafka.")), "{text}");
+    }
 }

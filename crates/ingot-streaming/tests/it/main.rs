@@ -1,4 +1,4 @@
-//! Sources against a real broker and real tables.
+//! Sources and queries against a real broker and real tables.
 
 #![allow(
     clippy::expect_used,
@@ -7,5 +7,8 @@
 )]
 
 mod delta_source;
+mod file_source;
+mod full_store;
 mod kafka_source;
+mod query;
 mod support;

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use ingot_common::Principal;
+use ingot_common::{Kind, Principal, ServiceError};
 use serde_json::Value;
+use test_case::test_case;
 
 use super::*;
 use crate::{RowCount, Source};
@@ -43,6 +44,7 @@ fn unavailable() -> Error {
         partition: 0,
         offset: 0,
         waited_ms: 0,
+        source: None,
     }
 }
 
@@ -88,6 +90,10 @@ impl Source for Numbers {
         Ok(())
     }
 
+    async fn latest_offset(&self) -> Option<Offset> {
+        Some(Offset(Value::from(self.available.load(Ordering::SeqCst))))
+    }
+
     async fn metrics(&self, _end: &Offset) -> Vec<(String, String)> {
         Vec::new()
     }
@@ -120,6 +126,10 @@ impl Memory {
                 *crash = None;
                 match kind {
                     Kind::Unavailable => Err(unavailable()),
+                    Kind::ResourceExhausted => {
+                        let full = ServiceError::new(kind, "no memory is left for now");
+                        Err(Error::Sink(Box::new(full)))
+                    }
                     _ => Err(Error::Internal {
                         message: "crash".to_owned(),
                     }),
@@ -151,8 +161,8 @@ impl BatchRunner for Arc<Memory> {
         }
         self.crash(batch.batch_id, Crash::AfterCommit)?;
         Ok(BatchOutput {
-            rows_in: None,
             rows_out,
+            planning: Duration::from_millis(1),
         })
     }
 }
@@ -167,6 +177,7 @@ async fn run(
     let options = QueryOptions {
         name: Some("numbers".to_owned()),
         checkpoint: folder.to_owned(),
+        query_id: None,
         trigger,
         principal: Principal::new("tester"),
     };
@@ -239,12 +250,14 @@ async fn a_query_that_broke_off_goes_on_with_the_recorded_batch() {
     }
 }
 
+#[test_case(Kind::Unavailable)]
+#[test_case(Kind::ResourceExhausted)]
 #[tokio::test]
-async fn a_failure_that_passes_is_waited_out() {
+async fn a_failure_that_passes_is_waited_out(kind: Kind) {
     let folder = tempfile::tempdir().expect("folder");
     let (source, sink) = (Numbers::new(15, 10), Arc::new(Memory::default()));
     source.away.store(2, Ordering::SeqCst);
-    *sink.crash.lock().expect("lock") = Some((1, Crash::BeforeCommit, Kind::Unavailable));
+    *sink.crash.lock().expect("lock") = Some((1, Crash::BeforeCommit, kind));
     run(folder.path(), Trigger::AvailableNow, &source, &sink)
         .await
         .expect("run");
@@ -277,6 +290,7 @@ async fn a_stopped_query_ends_well_and_goes_on_later() {
     let options = QueryOptions {
         name: None,
         checkpoint: folder.path().to_owned(),
+        query_id: None,
         trigger: Trigger::ProcessingTime(Duration::ZERO),
         principal: Principal::new("tester"),
     };
@@ -302,37 +316,92 @@ async fn a_stopped_query_ends_well_and_goes_on_later() {
     assert_eq!(sink.ends().last(), Some(&(2, 16)));
 }
 
-#[test]
-fn progress_has_the_fields_of_spark() {
-    let progress = StreamingQueryProgress {
-        id: Uuid::nil(),
-        run_id: Uuid::nil(),
-        name: None,
-        timestamp: instant(0),
-        batch_id: 1,
-        batch_duration: 2,
-        num_input_rows: 3,
-        input_rows_per_second: 0.0,
-        processed_rows_per_second: 0.0,
-        duration_ms: BTreeMap::new(),
-        sources: Vec::new(),
-        sink: SinkProgress {
-            description: "Memory".to_owned(),
-            num_output_rows: 3,
-        },
-    };
-    let value = serde_json::to_value(&progress).expect("JSON");
-    assert_eq!(value["timestamp"], "1970-01-01T00:00:00.000Z");
-    for field in [
-        "runId",
-        "batchId",
-        "batchDuration",
-        "numInputRows",
-        "inputRowsPerSecond",
-        "durationMs",
-        "sources",
-    ] {
-        assert!(value.get(field).is_some(), "{field}");
+#[tokio::test]
+async fn progress_is_told_as_spark_tells_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (source, sink) = (Numbers::new(25, 10), Arc::default());
+    let progress = run(folder.path(), Trigger::AvailableNow, &source, &sink)
+        .await
+        .expect("run");
+    let mut told = serde_json::to_value(&progress[0]).expect("JSON");
+    let timestamp = told["timestamp"].as_str().expect("text").to_owned();
+    DateTime::parse_from_rfc3339(&timestamp).expect("ISO 8601");
+    assert_eq!(timestamp.len(), "1970-01-01T00:00:00.000Z".len());
+    // What differs from run to run; that it is there and of its kind is what counts.
+    for field in ["id", "runId", "timestamp"] {
+        assert!(told[field].is_string(), "{field}");
+        told[field] = Value::from("?");
     }
-    assert_eq!(value["sink"]["numOutputRows"], 3);
+    for (of, field) in [
+        ("", "batchDuration"),
+        ("", "processedRowsPerSecond"),
+        ("/sources/0", "processedRowsPerSecond"),
+    ] {
+        let value = told.pointer_mut(of).expect("object");
+        assert!(value[field].is_number(), "{of}/{field}");
+        value[field] = Value::from(0);
+    }
+    let phases = told["durationMs"].as_object_mut().expect("phases");
+    phases.values_mut().for_each(|took| {
+        assert!(took.is_i64(), "{took}");
+        *took = Value::from(0);
+    });
+    let expected = serde_json::json!({
+        "id": "?",
+        "runId": "?",
+        "name": "numbers",
+        "timestamp": "?",
+        "batchId": 0,
+        "batchDuration": 0,
+        "numInputRows": 10,
+        "inputRowsPerSecond": 0.0,
+        "processedRowsPerSecond": 0,
+        "durationMs": {
+            "addBatch": 0,
+            "commitOffsets": 0,
+            "getBatch": 0,
+            "latestOffset": 0,
+            "queryPlanning": 0,
+            "triggerExecution": 0,
+            "walCommit": 0,
+        },
+        "eventTime": {},
+        "stateOperators": [],
+        "sources": [{
+            "description": "Numbers",
+            "startOffset": 0,
+            "endOffset": 10,
+            "latestOffset": 25,
+            "numInputRows": 10,
+            "inputRowsPerSecond": 0.0,
+            "processedRowsPerSecond": 0,
+            "metrics": {},
+        }],
+        "sink": {"description": "Memory", "numOutputRows": 10},
+    });
+    assert_eq!(
+        told.to_string(),
+        expected.to_string(),
+        "Spark's clients read this"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_checkpoint_is_refused_when_the_query_has_an_id_of_its_own() {
+    let source = Numbers::new(15, 10);
+    let sink = Arc::<Memory>::default();
+    for attempt in 0..2 {
+        // Another folder: what the first run recorded is lost.
+        let folder = tempfile::tempdir().expect("folder");
+        let ran = run(folder.path(), Trigger::AvailableNow, &source, &sink).await;
+        match (attempt, ran) {
+            (0, Ok(_)) => {}
+            (1, Err(error)) => {
+                assert_eq!(error.kind(), Kind::FailedPrecondition);
+                assert!(error.to_string().contains("checkpoint was lost"), "{error}");
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sink.ends(), [(0, 10), (1, 15)], "nothing was doubled");
 }

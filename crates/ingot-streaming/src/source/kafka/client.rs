@@ -1,6 +1,6 @@
 //! Asks the brokers about partitions and offsets. Calls block.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,28 +17,32 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// A client that is never assigned a partition.
 pub struct Client {
     options: Arc<KafkaSourceOptions>,
-    consumer: OnceLock<BaseConsumer>,
+    consumer: BaseConsumer,
     /// The watermarks seen last.
     last: Mutex<Watermarks>,
 }
 
 impl Client {
-    /// Makes a client; it connects at the first question.
-    pub fn new(options: Arc<KafkaSourceOptions>) -> Self {
-        Self {
+    /// Makes a client; it connects in the background.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a setting that librdkafka refuses.
+    pub fn new(options: Arc<KafkaSourceOptions>) -> Result<Self> {
+        let consumer = options.consumer.create().map_err(failed("make a consumer"))?;
+        Ok(Self {
             options,
-            consumer: OnceLock::new(),
+            consumer,
             last: Mutex::default(),
-        }
+        })
     }
 
     /// Returns the watermarks of the source's partitions. The high one is the last stable offset when only
     /// committed records are read.
     pub fn watermarks(&self) -> Result<Watermarks> {
-        let consumer = self.consumer()?;
         let mut watermarks = Watermarks::default();
-        for partition in self.partitions(consumer)? {
-            let (low, high) = consumer
+        for partition in self.partitions()? {
+            let (low, high) = self
+                .consumer
                 .fetch_watermarks(&partition.topic, partition.number, REQUEST_MAX)
                 .map_err(failed("fetch watermarks"))?;
             watermarks.0.insert(partition, Watermark { low, high });
@@ -63,7 +67,7 @@ impl Client {
                 .map_err(failed("ask for offsets at an instant"))?;
         }
         let answer = self
-            .consumer()?
+            .consumer
             .offsets_for_times(request, REQUEST_MAX)
             .map_err(failed("ask for offsets at an instant"))?;
         let mut offsets = PartitionOffsets::default();
@@ -80,14 +84,15 @@ impl Client {
         Ok(offsets)
     }
 
-    fn partitions(&self, consumer: &BaseConsumer) -> Result<Vec<Partition>> {
+    fn partitions(&self) -> Result<Vec<Partition>> {
         let topics = match &self.options.topics {
             Topics::Assign(partitions) => return Ok(partitions.clone()),
             Topics::Subscribe(topics) => topics,
         };
         let mut partitions = Vec::new();
         for topic in topics {
-            let metadata = consumer
+            let metadata = self
+                .consumer
                 .fetch_metadata(Some(topic), REQUEST_MAX)
                 .map_err(failed("fetch metadata"))?;
             let before = partitions.len();
@@ -102,18 +107,6 @@ impl Client {
             }
         }
         Ok(partitions)
-    }
-
-    fn consumer(&self) -> Result<&BaseConsumer> {
-        if let Some(consumer) = self.consumer.get() {
-            return Ok(consumer);
-        }
-        let consumer = self
-            .options
-            .consumer
-            .create()
-            .map_err(failed("make a consumer"))?;
-        Ok(self.consumer.get_or_init(|| consumer))
     }
 }
 

@@ -196,8 +196,11 @@ pub fn next(start: &PartitionOffsets, available: &Watermarks, rows_max: Option<u
     let mut from = BTreeMap::new();
     for (partition, watermark) in &available.0 {
         let first = match start.0.get(partition) {
-            // A partition that came later is read from its beginning.
-            None => watermark.low,
+            // A partition that came later is read from its beginning, of which nothing may be missing.
+            None => {
+                losses.extend(missing_beginning(partition, watermark.low));
+                watermark.low
+            }
             Some(&read) if read < watermark.low => {
                 losses.push(format!(
                     "partition {partition} begins at offset {}, and {read} was to be read",
@@ -249,6 +252,36 @@ pub fn next(start: &PartitionOffsets, available: &Watermarks, rows_max: Option<u
     }
 }
 
+/// Says what to read of each partition between two offsets. A partition that `start` does not know is read from its
+/// beginning, `lows`; that it begins later than at 0 is a loss, since `start` was all there was.
+pub fn ranges(
+    start: &PartitionOffsets,
+    end: &PartitionOffsets,
+    lows: &Watermarks,
+) -> (Vec<Range>, Vec<String>) {
+    let (mut ranges, mut losses) = (Vec::new(), Vec::new());
+    for (partition, until) in &end.0 {
+        let from = start.0.get(partition).copied().unwrap_or_else(|| {
+            let low = lows.0.get(partition).map_or(0, |watermark| watermark.low);
+            losses.extend(missing_beginning(partition, low));
+            low
+        });
+        if from < *until {
+            ranges.push(Range {
+                partition: partition.clone(),
+                from,
+                until: *until,
+            });
+        }
+    }
+    (ranges, losses)
+}
+
+/// Source: Spark, `KafkaMicroBatchStream.planInputPartitions`, "Added partitions … starts from … instead of 0".
+fn missing_beginning(partition: &Partition, low: i64) -> Option<String> {
+    (low > 0).then(|| format!("partition {partition} was added and begins at offset {low}, not at 0"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -275,7 +308,8 @@ mod tests {
     }
 
     #[test_case(json!({"0": 10, "1": 20}), &[(0, 0, 15), (1, 0, 20)], None, json!({"0": 15, "1": 20}), 0; "all that is new")]
-    #[test_case(json!({"0": 10}), &[(0, 0, 10), (1, 3, 8)], None, json!({"0": 10, "1": 8}), 0; "a new partition")]
+    #[test_case(json!({"0": 10}), &[(0, 0, 10), (1, 0, 8)], None, json!({"0": 10, "1": 8}), 0; "a new partition")]
+    #[test_case(json!({"0": 10}), &[(0, 0, 10), (1, 3, 8)], None, json!({"0": 10, "1": 8}), 1; "a new partition that lost its beginning")]
     #[test_case(json!({"0": 0, "1": 0}), &[(0, 0, 300), (1, 0, 100)], Some(40), json!({"0": 30, "1": 10}), 0; "limited by backlog")]
     #[test_case(json!({"0": 0, "1": 0}), &[(0, 0, 1000), (1, 0, 1)], Some(10), json!({"0": 10, "1": 1}), 0; "limited without starving")]
     #[test_case(json!({"0": 0}), &[(0, 0, 5)], Some(10), json!({"0": 5}), 0; "a limit that does not bind")]
@@ -292,6 +326,22 @@ mod tests {
         let next = next(&offsets(&json!({"t": start})), &watermarks(available), limit);
         assert_eq!(next.end, offsets(&json!({"t": end})));
         assert_eq!(next.losses.len(), losses, "{:?}", next.losses);
+    }
+
+    #[test]
+    fn a_partition_that_came_later_is_compared_again_when_it_is_read() {
+        let (start, end) = (
+            offsets(&json!({"t": {"0": 4}})),
+            offsets(&json!({"t": {"0": 9, "1": 5, "2": 0}})),
+        );
+        let (whole, losses) = ranges(&start, &end, &watermarks(&[(0, 0, 9), (1, 0, 5), (2, 0, 0)]));
+        let read: Vec<_> = whole
+            .iter()
+            .map(|range| (range.partition.number, range.from, range.until))
+            .collect();
+        assert_eq!((read, losses.len()), (vec![(0, 4, 9), (1, 0, 5)], 0));
+        let (_, losses) = ranges(&start, &end, &watermarks(&[(0, 0, 9), (1, 2, 5), (2, 0, 0)]));
+        assert_eq!(losses.len(), 1, "{losses:?}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::client::failed;
 use super::offsets::{Partition, Range};
@@ -32,8 +33,11 @@ const BATCHES_WAITING: usize = 2;
 /// How long one look for a record takes at most: the delay with which a reader notices that nobody reads.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
-/// How long a watermark may take to be told.
+/// How long brokers may take to tell a watermark.
 const WATERMARK_MAX: Duration = Duration::from_secs(10);
+
+/// How long brokers may take to tell which partitions there are.
+const METADATA_MAX: Duration = Duration::from_secs(10);
 
 /// What to read, and into which columns.
 pub struct ReadPlan {
@@ -60,14 +64,7 @@ impl Consumers {
 
     /// Reads what `plan` says, on a blocking thread that ends when the stream is dropped.
     pub fn read(self: Arc<Self>, plan: ReadPlan) -> impl Stream<Item = Result<RecordBatch>> + Send {
-        let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = self.read_ranges(plan, &sender) {
-                // Nobody is left to tell when this fails.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        stream::poll_fn(move |context| receiver.poll_recv(context))
+        read_on_thread(move |sender| self.read_ranges(plan, sender))
     }
 
     /// Pauses all idle consumers.
@@ -82,7 +79,7 @@ impl Consumers {
             let mut consumer = self.take(&range)?;
             let mut rows = Rows::new(Arc::clone(&plan.schema));
             let mut count = 0;
-            while consumer.next_rows(&range, &mut rows, &self.options, sender)? {
+            while !sender.is_closed() && consumer.next_rows(&range, &mut rows, &self.options, sender)? {
                 let batch = rows.take().map_err(|source| Error::Internal {
                     message: format!("records do not fit the source's columns: {source}"),
                 })?;
@@ -137,6 +134,43 @@ impl std::fmt::Debug for Consumers {
     }
 }
 
+/// What a reader that runs on a thread of its own hands over.
+struct Reading {
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    /// Ended when the receiver has nothing more; taken once it was asked how.
+    reader: Option<JoinHandle<()>>,
+}
+
+/// Makes the stream of what `read` sends. It ends only after `read` has returned: a reader that died in between
+/// ends it with an error, so that what it had sent by then does not pass for everything.
+fn read_on_thread(
+    read: impl FnOnce(&mpsc::Sender<Result<RecordBatch>>) -> Result<()> + Send + 'static,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
+    let reader = tokio::task::spawn_blocking(move || {
+        if let Err(error) = read(&sender) {
+            // Nobody is left to tell when this fails.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    let reading = Reading {
+        receiver,
+        reader: Some(reader),
+    };
+    stream::unfold(reading, |mut reading| async move {
+        if let Some(batch) = reading.receiver.recv().await {
+            return Some((batch, reading));
+        }
+        match reading.reader.take()?.await {
+            Ok(()) => None,
+            Err(died) => {
+                let message = format!("the reader of kafka records died: {died}");
+                Some((Err(Error::Internal { message }), reading))
+            }
+        }
+    })
+}
+
 /// A consumer that is assigned one partition.
 struct PartitionConsumer {
     consumer: BaseConsumer,
@@ -145,6 +179,8 @@ struct PartitionConsumer {
     position: Option<i64>,
     paused: bool,
     end: EndOfPartition,
+    /// What the consumer last complained of since it last had a record.
+    complaint: Option<KafkaError>,
 }
 
 /// What is known about the end of the partition.
@@ -179,6 +215,7 @@ impl PartitionConsumer {
             position: None,
             paused: false,
             end: EndOfPartition::Unknown,
+            complaint: None,
         })
     }
 
@@ -259,15 +296,46 @@ impl PartitionConsumer {
             }
             if self.position != before {
                 heard = Instant::now();
+                self.complaint = None;
             } else if heard.elapsed() > options.poll_timeout {
-                return Err(Error::KafkaSilent {
-                    topic: self.partition.topic.clone(),
-                    partition: self.partition.number,
-                    offset: self.position.unwrap_or(range.from),
-                    waited_ms: heard.elapsed().as_millis(),
-                });
+                self.give_up(range, options, heard.elapsed())?;
+                return Ok(true);
             }
         }
+    }
+
+    /// Nothing came for too long: the partition was deleted, or the brokers are away.
+    fn give_up(&mut self, range: &Range, options: &KafkaSourceOptions, waited: Duration) -> Result<()> {
+        let offset = self.position.unwrap_or(range.from);
+        if self.deleted()? {
+            let message = format!(
+                "partition {} is gone, and offsets {offset} to {} were to be read",
+                self.partition, range.until
+            );
+            return self.lost(message, range.until, range, options);
+        }
+        Err(Error::KafkaSilent {
+            topic: self.partition.topic.clone(),
+            partition: self.partition.number,
+            offset,
+            waited_ms: waited.as_millis(),
+            source: self.complaint.take(),
+        })
+    }
+
+    /// Says if the brokers answer that there is no such partition.
+    fn deleted(&self) -> Result<bool> {
+        let topic = self.partition.topic.as_str();
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), METADATA_MAX)
+            .map_err(failed("fetch metadata"))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let exists = found.is_some_and(|found| {
+            let mut partitions = found.partitions().iter();
+            partitions.any(|partition| partition.id() == self.partition.number)
+        });
+        Ok(!exists)
     }
 
     /// Takes records until there is none at hand.
@@ -319,29 +387,27 @@ impl PartitionConsumer {
                 self.end = EndOfPartition::Said;
                 Ok(Polled::Nothing)
             }
-            KafkaError::MessageConsumption(code) => match code {
-                RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset => {
-                    self.out_of_range(range, options)
-                }
-                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed => {
+            KafkaError::MessageConsumption(code) => match meaning(code) {
+                Meaning::OutOfRange => self.out_of_range(range, options),
+                Meaning::Failed => {
                     self.position = None;
                     Err(failed("read records")(error))
                 }
-                _ => {
-                    // Brokers come and go; the consumer goes on by itself. The time without records is bounded.
-                    tracing::debug!(partition = %self.partition, error = %error, "kafka consumer goes on");
-                    Ok(Polled::Nothing)
-                }
+                Meaning::Passing => Ok(self.go_on(error)),
             },
             KafkaError::MessageConsumptionFatal(_) => {
                 self.position = None;
                 Err(failed("read records")(error))
             }
-            _ => {
-                tracing::debug!(partition = %self.partition, error = %error, "kafka consumer goes on");
-                Ok(Polled::Nothing)
-            }
+            _ => Ok(self.go_on(error)),
         }
+    }
+
+    /// Brokers come and go; the consumer goes on by itself. The time without records is bounded.
+    fn go_on(&mut self, error: KafkaError) -> Polled {
+        tracing::debug!(partition = %self.partition, error = %error, "kafka consumer goes on");
+        self.complaint = Some(error);
+        Polled::Nothing
     }
 
     /// No record came for a while. When the consumer said that it is at the end, and the partition reaches as far
@@ -356,26 +422,47 @@ impl PartitionConsumer {
                 "partition {} ends at offset {high}, and {} was to be read",
                 self.partition, range.until
             );
-            return self.lost(message, range.until, options);
+            self.lost(message, range.until, range, options)?;
+            return Ok(Polled::Done);
         }
         self.assign(self.position.unwrap_or(range.from))?;
         self.end = EndOfPartition::AskedAgain;
         Ok(Polled::Nothing)
     }
 
-    /// The offset to read is gone.
+    /// The offset to read is gone, or not there yet.
     fn out_of_range(&mut self, range: &Range, options: &KafkaSourceOptions) -> Result<Polled> {
-        let (low, _) = self.watermarks()?;
+        let (low, high) = self.watermarks()?;
         let position = self.position.unwrap_or(range.from);
-        let message = format!(
-            "partition {} begins at offset {low}, and {position} was to be read",
-            self.partition
-        );
-        self.lost(message, low.max(position + 1), options)
+        let partition = &self.partition;
+        let (message, next) = match place(position, low, high) {
+            Place::BeforeBeginning => (
+                format!("partition {partition} begins at offset {low}, and {position} was to be read"),
+                low,
+            ),
+            Place::AfterEnd => (
+                format!("partition {partition} ends at offset {high}, and {position} was to be read"),
+                range.until,
+            ),
+            Place::Within => {
+                // The answer is an old one, or the partition has just grown.
+                self.assign(position)?;
+                return Ok(Polled::Nothing);
+            }
+        };
+        self.lost(message, next, range, options)?;
+        Ok(Polled::Done)
     }
 
-    /// Goes on at `offset`, or fails, as `failOnDataLoss` says.
-    fn lost(&mut self, message: String, offset: i64, options: &KafkaSourceOptions) -> Result<Polled> {
+    /// Goes on at `offset`, or fails, as `failOnDataLoss` says. At the range's end the consumer stays where it is,
+    /// and is assigned anew for the next one.
+    fn lost(
+        &mut self,
+        message: String,
+        offset: i64,
+        range: &Range,
+        options: &KafkaSourceOptions,
+    ) -> Result<()> {
         self.position = None;
         if options.fail_on_data_loss {
             return Err(Error::DataLoss {
@@ -384,13 +471,127 @@ impl PartitionConsumer {
             });
         }
         tracing::warn!(losses = message, "data was lost; the stream goes on without it");
-        self.go_to(offset)?;
-        Ok(Polled::Done)
+        match offset < range.until {
+            true => self.go_to(offset),
+            false => Ok(()),
+        }
     }
 
     fn watermarks(&self) -> Result<(i64, i64)> {
         self.consumer
             .fetch_watermarks(&self.partition.topic, self.partition.number, WATERMARK_MAX)
             .map_err(failed("fetch watermarks"))
+    }
+}
+
+/// What the code of a consumer's error means for the range at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The offset to read is not among those that the partition has.
+    OutOfRange,
+    /// Records cannot be read. The consumer passes over them by itself, so going on would lose them.
+    Failed,
+    /// The consumer goes on by itself and loses nothing.
+    Passing,
+}
+
+fn meaning(code: RDKafkaErrorCode) -> Meaning {
+    match code {
+        RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset => Meaning::OutOfRange,
+        RDKafkaErrorCode::BadMessage
+        | RDKafkaErrorCode::BadCompression
+        | RDKafkaErrorCode::NotImplemented
+        | RDKafkaErrorCode::InvalidMessage
+        | RDKafkaErrorCode::InvalidMessageSize
+        | RDKafkaErrorCode::MessageSizeTooLarge
+        | RDKafkaErrorCode::Authentication
+        | RDKafkaErrorCode::ClusterAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed
+        | RDKafkaErrorCode::TopicAuthorizationFailed => Meaning::Failed,
+        _ => Meaning::Passing,
+    }
+}
+
+/// Where an offset lies with regard to what a partition has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    BeforeBeginning,
+    Within,
+    AfterEnd,
+}
+
+fn place(position: i64, low: i64, high: i64) -> Place {
+    if position < low {
+        Place::BeforeBeginning
+    } else if position > high {
+        Place::AfterEnd
+    } else {
+        Place::Within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::datatypes::Schema;
+    use futures::StreamExt;
+    use ingot_common::{Classify, Kind};
+    use test_case::test_case;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_dies_is_an_error_not_the_end() {
+        let read = read_on_thread(|sender| {
+            let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            sender.blocking_send(Ok(batch)).expect("somebody reads");
+            panic!("the reader dies");
+        });
+        let outcomes: Vec<bool> = read.map(|batch| batch.is_ok()).collect().await;
+        assert_eq!(outcomes, [true, false]);
+    }
+
+    #[test_case(RDKafkaErrorCode::BadMessage, Kind::DataLoss)]
+    #[test_case(RDKafkaErrorCode::BadCompression, Kind::DataLoss)]
+    #[test_case(RDKafkaErrorCode::NotImplemented, Kind::Unsupported)]
+    #[test_case(RDKafkaErrorCode::MessageSizeTooLarge, Kind::FailedPrecondition)]
+    #[test_case(RDKafkaErrorCode::TopicAuthorizationFailed, Kind::PermissionDenied)]
+    fn records_that_cannot_be_read_are_no_gap(code: RDKafkaErrorCode, kind: Kind) {
+        let options = BTreeMap::from([
+            ("subscribe".to_owned(), "t".to_owned()),
+            ("kafka.bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned()),
+        ]);
+        let options = KafkaSourceOptions::parse(&options).expect("options");
+        let partition = Partition {
+            topic: "t".to_owned(),
+            number: 0,
+        };
+        let mut consumer = PartitionConsumer::new(&options, partition.clone()).expect("consumer");
+        let range = Range {
+            partition,
+            from: 0,
+            until: 10,
+        };
+        let judged = consumer.judge(KafkaError::MessageConsumption(code), &range, &options);
+        assert_eq!(judged.err().map(|error| error.kind()), Some(kind));
+        assert_eq!(consumer.position, None, "what it read ahead is not trusted");
+    }
+
+    #[test]
+    fn a_broker_that_is_away_is_waited_for() {
+        assert_eq!(
+            meaning(RDKafkaErrorCode::BrokerTransportFailure),
+            Meaning::Passing
+        );
+        assert_eq!(meaning(RDKafkaErrorCode::LeaderNotAvailable), Meaning::Passing);
+    }
+
+    #[test_case(4, 5, 9 => Place::BeforeBeginning; "retention overtook")]
+    #[test_case(5, 5, 9 => Place::Within; "at the beginning")]
+    #[test_case(9, 5, 9 => Place::Within; "at the end")]
+    #[test_case(10, 5, 9 => Place::AfterEnd; "made anew")]
+    fn an_offset_is_placed(position: i64, low: i64, high: i64) -> Place {
+        place(position, low, high)
     }
 }

@@ -8,11 +8,14 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
-use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+
+use super::headers::{Header, headers};
 
 /// Rows of a batch at most. JSON decoding downstream is fastest at this size.
 const ROWS_MAX: usize = 4096;
-/// Bytes of keys and values after which a batch ends.
+/// Bytes of keys, values and headers after which a batch ends. With one record more, whatever its size, columns stay
+/// below the 2 GiB that their 32-bit offsets reach.
 const BYTES_MAX: usize = 8 << 20;
 
 /// Returns the columns of the source.
@@ -46,6 +49,7 @@ fn header_fields() -> Fields {
 pub struct Rows {
     schema: SchemaRef,
     columns: Vec<Column>,
+    with_headers: bool,
     rows: usize,
     bytes: usize,
 }
@@ -68,8 +72,10 @@ impl Rows {
             .fields()
             .iter()
             .filter_map(|field| Column::new(field.name()));
+        let columns: Vec<Column> = columns.collect();
         Self {
-            columns: columns.collect(),
+            with_headers: columns.iter().any(|column| matches!(column, Column::Headers(_))),
+            columns,
             schema,
             rows: 0,
             bytes: 0,
@@ -78,11 +84,16 @@ impl Rows {
 
     /// Adds a record.
     pub fn push(&mut self, record: &BorrowedMessage<'_>) {
+        let headers = match self.with_headers {
+            true => headers(record),
+            false => Vec::new(),
+        };
         for column in &mut self.columns {
-            column.push(record);
+            column.push(record, &headers);
         }
         self.rows += 1;
-        self.bytes += record.payload_len() + record.key_len();
+        let size = |header: &Header<'_>| header.key.len() + header.value.map_or(0, <[u8]>::len);
+        self.bytes += record.payload_len() + record.key_len() + headers.iter().map(size).sum::<usize>();
     }
 
     /// Says if the batch should end.
@@ -117,7 +128,7 @@ impl Column {
         })
     }
 
-    fn push(&mut self, record: &BorrowedMessage<'_>) {
+    fn push(&mut self, record: &BorrowedMessage<'_>, headers: &[Header<'_>]) {
         match self {
             Self::Key(column) => column.append_option(record.key()),
             Self::Value(column) => column.append_option(record.payload()),
@@ -133,7 +144,7 @@ impl Column {
                 Timestamp::CreateTime(_) => 0,
                 Timestamp::LogAppendTime(_) => 1,
             }),
-            Self::Headers(column) => push_headers(column, record),
+            Self::Headers(column) => push_headers(column, headers),
         }
     }
 
@@ -150,17 +161,16 @@ impl Column {
 }
 
 /// Adds a record's headers: null when it has none, as in Spark.
-fn push_headers(column: &mut ListBuilder<StructBuilder>, record: &BorrowedMessage<'_>) {
-    let headers = record.headers().filter(|headers| headers.count() > 0);
-    for header in headers.iter().flat_map(|headers| headers.iter()) {
+fn push_headers(column: &mut ListBuilder<StructBuilder>, headers: &[Header<'_>]) {
+    for header in headers {
         let entry = column.values();
         if let Some(keys) = entry.field_builder::<StringBuilder>(0) {
-            keys.append_value(header.key);
+            keys.append_value(&header.key);
         }
         if let Some(values) = entry.field_builder::<BinaryBuilder>(1) {
             values.append_option(header.value);
         }
         entry.append(true);
     }
-    column.append(headers.is_some());
+    column.append(!headers.is_empty());
 }
