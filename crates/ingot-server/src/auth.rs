@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::middleware::Next;
@@ -12,7 +12,15 @@ use sha2::{Digest, Sha256};
 
 use crate::Authentication;
 use crate::error::ApiError;
+use crate::request_id::RequestId;
 use crate::state::AppState;
+
+/// Who asks, and under which id; an extension of every request that was let in.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: Principal,
+    pub request_id: RequestId,
+}
 
 /// Knows who holds which token.
 #[derive(Debug)]
@@ -63,11 +71,20 @@ impl Authenticator {
     }
 }
 
-/// Lets a request through with its principal as an extension, or answers 401 or 403.
-pub async fn require(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+/// Lets a request through with its [`Caller`] as an extension, or answers 401 or 403.
+pub async fn require(
+    State(state): State<AppState>,
+    Extension(request_id): Extension<RequestId>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match state.authenticator.principal(request.headers()) {
         Ok(principal) => {
-            request.extensions_mut().insert(principal);
+            let caller = Caller {
+                principal,
+                request_id,
+            };
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => {

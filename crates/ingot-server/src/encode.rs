@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::csv;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
@@ -22,30 +22,35 @@ pub enum Format {
 }
 
 impl Format {
-    /// Chooses by an `Accept` header: the first media type in it that we have; JSON when it is absent or takes
-    /// anything. Returns `None` when it names nothing we have. Quality values are not weighed.
-    pub fn accepted(accept: Option<&str>) -> Option<Self> {
-        let Some(accept) = accept else {
-            return Some(Self::Json);
-        };
-        accept.split(',').find_map(|range| {
-            let media_type = range.split(';').next().unwrap_or_default().trim();
-            match media_type.to_ascii_lowercase().as_str() {
-                "application/json" | "application/*" | "*/*" | "" => Some(Self::Json),
-                "text/csv" | "text/*" => Some(Self::Csv),
-                "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
-                _ => None,
-            }
-        })
-    }
+    /// All of them, the preferred one first.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Arrow];
 
-    /// Returns the media type of the answer.
-    pub fn content_type(self) -> &'static str {
+    /// Returns the media type, without parameters.
+    pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
-            Self::Csv => "text/csv; charset=utf-8",
+            Self::Csv => "text/csv",
             Self::Arrow => "application/vnd.apache.arrow.stream",
         }
+    }
+
+    /// Returns the value of the answer's `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            other => other.media_type(),
+        }
+    }
+
+    /// Returns the first column that the format has no place for.
+    pub fn refused(self, schema: &Schema) -> Option<&str> {
+        let fits = |data_type: &DataType| match self {
+            Self::Json => keys_are_text(data_type),
+            Self::Csv => !data_type.is_nested(),
+            Self::Arrow => true,
+        };
+        let refused = schema.fields().iter().find(|field| !fits(field.data_type()));
+        refused.map(|field| field.name().as_str())
     }
 }
 
@@ -101,6 +106,27 @@ impl Encoder {
     }
 }
 
+/// JSON's objects have keys of text only.
+fn keys_are_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let text = fields.first().is_some_and(|key| key.data_type().is_string());
+                text && fields.iter().all(|field| keys_are_text(field.data_type()))
+            }
+            _ => false,
+        },
+        DataType::Struct(fields) => fields.iter().all(|field| keys_are_text(field.data_type())),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => keys_are_text(item.data_type()),
+        DataType::Union(_, _) => false,
+        _ => true,
+    }
+}
+
 /// One object a line, with commas between.
 fn json(batch: &RecordBatch, rows: &mut bool) -> Result<Vec<u8>, ArrowError> {
     let mut lines = Vec::new();
@@ -134,7 +160,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Int64Array, StringArray};
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::datatypes::{Field, Fields};
     use test_case::test_case;
 
     use super::*;
@@ -158,13 +184,28 @@ mod tests {
         bytes
     }
 
-    #[test_case(None, Some(Format::Json); "nothing")]
-    #[test_case(Some("*/*"), Some(Format::Json); "anything")]
-    #[test_case(Some("text/csv"), Some(Format::Csv); "csv")]
-    #[test_case(Some("text/html, application/vnd.apache.arrow.stream;q=0.9"), Some(Format::Arrow); "second")]
-    #[test_case(Some("text/html"), None; "what we lack")]
-    fn accept_chooses(accept: Option<&str>, format: Option<Format>) {
-        assert_eq!(Format::accepted(accept), format);
+    fn nested_schema() -> Schema {
+        let list = DataType::new_list(DataType::Int32, true);
+        let map = |key: DataType| {
+            let entries = DataType::Struct(Fields::from(vec![
+                Field::new("key", key, false),
+                Field::new("value", DataType::Int32, true),
+            ]));
+            DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+        };
+        Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("tags", list, true),
+            Field::new("by_name", map(DataType::Utf8), true),
+            Field::new("by_id", map(DataType::Int64), true),
+        ])
+    }
+
+    #[test_case(Format::Json, Some("by_id"))]
+    #[test_case(Format::Csv, Some("tags"))]
+    #[test_case(Format::Arrow, None)]
+    fn a_column_that_does_not_fit_is_named(format: Format, column: Option<&str>) {
+        assert_eq!(format.refused(&nested_schema()), column);
     }
 
     #[test_case(0, 0)]

@@ -1,57 +1,159 @@
 //! Errors as HTTP: the only place that turns a [`Kind`] into a status and a Unity Catalog `error_code`.
 //!
-//! Source: Unity Catalog's error body (`error_code`, `message`, `details`); `condition`, `sqlstate` and
-//! `request_id` are ours.
+//! Source: Unity Catalog's error body (`error_code`, `message`, `details`); `condition` and `sqlstate` are ours. The
+//! request's id stands in the header `x-request-id`.
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ingot_common::{Classify, Kind, ServiceError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::encode::Format;
 
 /// Client Closed Request: nobody reads the answer. Source: nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// An error on its way out.
 #[derive(Debug)]
-pub struct ApiError(ServiceError);
+pub struct ApiError {
+    status: StatusCode,
+    error_code: &'static str,
+    error: ServiceError,
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What kind of error it is, for programs.
+    #[schema(example = "INVALID_ARGUMENT")]
+    error_code: &'static str,
+    /// What was attempted and what was wrong, for people.
+    message: String,
+    /// Spark's error condition, if one fits.
+    #[schema(example = "UNRESOLVED_COLUMN.WITH_SUGGESTION")]
+    condition: Option<String>,
+    /// SQLSTATE of the condition.
+    #[schema(example = "42703")]
+    sqlstate: Option<String>,
+    details: Vec<ErrorInfo>,
+}
+
+/// Unity Catalog's detail of an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorInfo {
+    #[serde(rename = "@type")]
+    #[schema(example = "type.googleapis.com/google.rpc.ErrorInfo")]
+    kind: &'static str,
+    /// The `error_code`.
+    reason: &'static str,
+}
 
 impl ApiError {
     /// Makes an error of a request that is wrong.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self(ServiceError::new(Kind::InvalidArgument, message))
+        ServiceError::new(Kind::InvalidArgument, message).into()
     }
 
     /// Makes an error of a part that does not answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self(ServiceError::new(Kind::Unavailable, message))
+        ServiceError::new(Kind::Unavailable, message).into()
+    }
+
+    /// Makes an error of a defect.
+    pub fn internal(message: impl Into<String>) -> Self {
+        ServiceError::new(Kind::Internal, message).into()
     }
 
     /// Converts a crate's error.
     pub fn from_error(error: &impl Classify) -> Self {
-        Self(ServiceError::from_error(error))
+        ServiceError::from_error(error).into()
+    }
+
+    /// Makes the error of a path that leads nowhere.
+    pub fn no_such_route() -> Self {
+        let message = "there is nothing at this path; /docs lists what there is";
+        Self::http(StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND", message)
+    }
+
+    /// Makes the error of a method that a path does not have.
+    pub fn no_such_method() -> Self {
+        let message = "this path does not have this method; /docs lists what there is";
+        Self::http(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+    }
+
+    /// Makes the error of a client that takes no format of ours.
+    pub fn not_acceptable() -> Self {
+        let known = Format::ALL.map(Format::media_type).join(", ");
+        let message = format!("header `Accept` takes none of {known}");
+        Self::http(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+    }
+
+    /// Makes the error of a body that did not arrive in time.
+    pub fn body_timed_out() -> Self {
+        let message = "the request's body did not arrive in time";
+        Self::http(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message)
+    }
+
+    /// Makes the error of a body that cannot be read as JSON. `bytes_max` is the size that a body may have.
+    pub fn body(rejection: &JsonRejection, bytes_max: usize) -> Self {
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                let message = format!("the request's body is larger than {bytes_max} bytes");
+                Self::http(status, "REQUEST_TOO_LARGE", message)
+            }
+            status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Self::http(status, "UNSUPPORTED_MEDIA_TYPE", rejection.body_text())
+            }
+            _ => Self::invalid(rejection.body_text()),
+        }
+    }
+
+    /// Makes an error of HTTP itself, which has no [`Kind`].
+    fn http(status: StatusCode, error_code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            error_code,
+            error: ServiceError::new(Kind::InvalidArgument, message),
+        }
     }
 }
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
-        Self(error)
+        let (status, error_code) = http(error.kind);
+        Self {
+            status,
+            error_code,
+            error,
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self(error) = self;
-        let (status, error_code) = http(error.kind);
+        let Self {
+            status,
+            error_code,
+            error,
+        } = self;
         if status.is_server_error() {
             tracing::error!(error_code, message = error.message, "request failed");
+        } else {
+            tracing::debug!(error_code, message = error.message, "request refused");
         }
-        let body = serde_json::json!({
-            "error_code": error_code,
-            "message": error.message,
-            "condition": error.condition,
-            "sqlstate": error.sqlstate,
-            "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error_code}],
-        });
+        let body = ErrorBody {
+            error_code,
+            message: error.message,
+            condition: error.condition,
+            sqlstate: error.sqlstate,
+            details: vec![ErrorInfo {
+                kind: "type.googleapis.com/google.rpc.ErrorInfo",
+                reason: error_code,
+            }],
+        };
         (status, Json(body)).into_response()
     }
 }

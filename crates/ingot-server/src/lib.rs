@@ -1,29 +1,33 @@
 //! Every protocol's front door. Links no DataFusion: statements go through the port of `ingot-common`.
 //!
 //! ```text
-//! request ─► limits, panics caught ─► who is it? (auth) ─► route ─► StatementService ─► batches ─► JSON, CSV, Arrow
-//!                                                           └─────► Metastore (Unity Catalog, read-only)
+//! connection ─► request ─► its id ─► panics caught ─► who is it? ─► route ─► StatementService ─► JSON, CSV, Arrow
+//!  (bounded)                                          (auth)         └────► Metastore (Unity Catalog, read-only)
 //! ```
 //! Front doors translate and do not think: no SQL is parsed here and no grant decided. What always holds: without
 //! a known token nothing but health and documentation is answered; an error before the first row is an error
 //! status, one after it breaks the answer off, so that half an answer never looks whole; a client that goes away
 //! cancels its work.
 
+mod accept;
 mod auth;
+mod connection;
 mod encode;
 mod error;
 mod metrics;
+mod request_id;
 mod routes;
 mod state;
 mod statement;
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ingot_catalog::Metastore;
 use ingot_common::port::StatementService;
+use ingot_common::task::Supervisor;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +35,8 @@ pub use routes::openapi::document as openapi_document;
 
 use crate::state::AppState;
 
-/// How long requests in flight may take after a shutdown began; then they are cancelled.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// How long requests may take to end and to tell their clients after they were cancelled at shutdown.
+const ABANDON_MAX: Duration = Duration::from_secs(5);
 
 /// How requests are let in.
 #[derive(Debug, Clone)]
@@ -43,9 +47,40 @@ pub enum Authentication {
     Development { principal: String },
 }
 
+/// Bounds of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that are open at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Statements that run, or whose rows are read, at a time; more wait.
+    pub statements_max: usize,
+    /// How long a statement waits for its turn.
+    pub admission_max: Duration,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// How long a client may take to send the head or the body of a request, and to read some of its answer.
+    pub stall_max: Duration,
+    /// How long requests in flight may take after a shutdown began; then they are cancelled.
+    pub drain_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            statements_max: 64,
+            admission_max: Duration::from_secs(30),
+            body_bytes_max: 16 << 20,
+            stall_max: Duration::from_secs(60),
+            drain_max: Duration::from_secs(20),
+        }
+    }
+}
+
 /// What the server serves.
 #[derive(Clone)]
 pub struct ServerOptions {
+    pub limits: Limits,
     pub statements: Arc<dyn StatementService>,
     pub metastore: Metastore,
     pub authentication: Authentication,
@@ -57,6 +92,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    limits: Limits,
+    metrics: Option<PrometheusHandle>,
     /// Cancels the work of every request.
     abandon: CancellationToken,
 }
@@ -70,11 +107,15 @@ impl Server {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let abandon = CancellationToken::new();
-        let router = routes::router(AppState::new(options, abandon.clone()));
+        let limits = options.limits.clone();
+        let state = AppState::new(options, abandon.clone());
+        let metrics = state.metrics.clone();
         Ok(Self {
             listener,
             address,
-            router,
+            router: routes::router(state),
+            limits,
+            metrics,
             abandon,
         })
     }
@@ -84,25 +125,25 @@ impl Server {
         self.address
     }
 
-    /// Serves until `token` is cancelled, then lets requests in flight end, for 20 s at most.
-    ///
-    /// # Errors
-    /// The system's, when the listener fails.
-    pub async fn serve(self, token: CancellationToken) -> std::io::Result<()> {
-        let serving = axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(token.clone().cancelled_owned())
-            .into_future();
-        let drained = async {
-            token.cancelled().await;
-            tokio::time::sleep(DRAIN_MAX).await;
-        };
+    /// Serves until `token` is cancelled, then lets requests in flight end, for [`Limits::drain_max`] at most. Those
+    /// that have not ended are cancelled and answered 503.
+    pub async fn serve(self, token: CancellationToken) {
+        let connections = Supervisor::new();
         tokio::select! {
-            outcome = serving => outcome,
-            () = drained => {
-                tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight were cancelled at shutdown");
-                self.abandon.cancel();
-                Ok(())
-            }
+            () = connection::accept_all(self.listener, self.router, &self.limits, &connections, &token) => {}
+            () = metrics::keep_up(self.metrics.as_ref()) => {}
+        }
+        connections.shutdown();
+        if connections.join(self.limits.drain_max).await {
+            return;
+        }
+        tracing::warn!(
+            seconds = self.limits.drain_max.as_secs(),
+            "requests in flight are cancelled at shutdown"
+        );
+        self.abandon.cancel();
+        if !connections.join(ABANDON_MAX).await {
+            tracing::warn!("connections were closed before their clients had read all");
         }
     }
 }

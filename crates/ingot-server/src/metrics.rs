@@ -1,15 +1,19 @@
-//! Counters and durations of requests, for Prometheus.
+//! Counters and durations of requests, and what runs now, for Prometheus.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::error::ApiError;
 use crate::state::AppState;
+
+/// Between two times that recorded durations are summed up.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The `metrics` crate has one recorder a process, so its handle is one, too.
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -21,13 +25,24 @@ pub fn install() -> Option<PrometheusHandle> {
         .clone()
 }
 
+/// Sums recorded durations up, again and again; never ends. Without it they pile up until somebody asks for the
+/// metrics, and nobody may.
+pub async fn keep_up(handle: Option<&PrometheusHandle>) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        if let Some(handle) = handle {
+            handle.run_upkeep();
+        }
+    }
+}
+
 /// Counts a request under its route, not its path: the number of series stays bounded.
 pub async fn count(request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().as_str().to_owned();
+    let method = method(request.method());
     let started = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
@@ -36,6 +51,25 @@ pub async fn count(request: Request, next: Next) -> Response {
     metrics::histogram!("ingot_http_request_seconds", "route" => route)
         .record(started.elapsed().as_secs_f64());
     response
+}
+
+/// Counts the statements that have their turn.
+pub fn running_statements() -> metrics::Gauge {
+    metrics::gauge!("ingot_statements_running")
+}
+
+/// Returns a method's name as a label. A client can make names up, and each would be a series that stays.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// `GET /metrics`

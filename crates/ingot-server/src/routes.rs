@@ -7,14 +7,19 @@ mod query;
 mod sql;
 mod unity_catalog;
 
-use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::trace::TraceLayer;
+use std::any::Any;
 
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use ingot_common::task::Panicked;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{auth, metrics};
+use crate::{auth, metrics, request_id};
 
 /// Puts all routes together.
 pub fn router(state: AppState) -> Router {
@@ -30,8 +35,19 @@ pub fn router(state: AppState) -> Router {
         .nest("/api/2.1/unity-catalog", unity_catalog::router())
         .layer(from_fn_with_state(state.clone(), auth::require));
     open.merge(closed)
+        .fallback(async || ApiError::no_such_route())
+        .method_not_allowed_fallback(async || ApiError::no_such_method())
+        .layer(DefaultBodyLimit::max(state.limits.body_bytes_max))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(metrics::count))
-        .layer(TraceLayer::new_for_http())
-        .layer(CatchPanicLayer::new())
+        .layer(from_fn(request_id::identify))
         .with_state(state)
+}
+
+/// Answers a request whose handler panicked.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's interface")]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let panicked = Panicked::from_payload(payload.as_ref());
+    tracing::error!(message = panicked.message, "request panicked");
+    ApiError::internal("a defect ended the request; the log tells more under its id").into_response()
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use ingot_catalog::model::Page;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorBody};
 use crate::state::AppState;
 
 /// Says that the process lives.
@@ -15,7 +15,7 @@ pub async fn live() -> &'static str {
 /// Says whether the metastore answers.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "ready"), (status = 503, description = "the metastore does not answer"))
+    responses((status = 200, description = "ready"), (status = 503, description = "the metastore does not answer", body = ErrorBody))
 )]
 pub async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     let page = Page {

@@ -1,9 +1,17 @@
 //! `/openapi.json`: what the server offers, for programs.
 
-use axum::Json;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use std::collections::BTreeMap;
 
+use axum::Json;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use crate::encode::Format;
+use crate::error::{ErrorBody, ErrorInfo};
 use crate::routes::{health, query, sql, unity_catalog};
 
 #[derive(OpenApi)]
@@ -21,11 +29,60 @@ use crate::routes::{health, query, sql, unity_catalog};
         unity_catalog::list_tables,
         unity_catalog::get_table,
     ),
-    components(schemas(sql::SqlRequest)),
+    components(schemas(sql::SqlRequest, ErrorBody, ErrorInfo)),
     modifiers(&BearerToken),
     security(("token" = [])),
 )]
 struct Document;
+
+/// Rows in the format that was asked for: the answer with status 200.
+pub struct Rows;
+
+impl IntoResponses for Rows {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut response = ResponseBuilder::new().description("the rows");
+        for format in Format::ALL {
+            let schema = match format {
+                Format::Json => RefOr::T(ArrayBuilder::new().items(ObjectBuilder::new()).build().into()),
+                Format::Csv => RefOr::T(ObjectBuilder::new().schema_type(Type::String).build().into()),
+                Format::Arrow => RefOr::T(
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+                        .build()
+                        .into(),
+                ),
+            };
+            let content = ContentBuilder::new()
+                .schema::<RefOr<Schema>>(Some(schema))
+                .build();
+            response = response.content(format.media_type(), content);
+        }
+        BTreeMap::from([("200".to_owned(), RefOr::T(response.build()))])
+    }
+}
+
+/// What every question to the catalog may answer instead.
+pub struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let failure = |(status, description): (&str, &str)| {
+            let body = Ref::from_schema_name("ErrorBody");
+            let content = ContentBuilder::new().schema(Some(body)).build();
+            let response = ResponseBuilder::new()
+                .description(description)
+                .content(Format::Json.media_type(), content);
+            (status.to_owned(), RefOr::T(response.build()))
+        };
+        let failures = [
+            ("400", "a name or a parameter is missing or wrong"),
+            ("401", "no known token"),
+            ("503", "the metastore does not answer"),
+        ];
+        failures.into_iter().map(failure).collect()
+    }
+}
 
 struct BearerToken;
 

@@ -10,15 +10,17 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, NaiveDateTime};
+use ingot_common::TableName;
 use ingot_common::port::{Filter, FilterOperator, OrderBy, TableQuery, TableVersion};
-use ingot_common::{Principal, TableName};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use crate::error::ApiError;
+use crate::auth::Caller;
+use crate::error::{ApiError, ErrorBody};
+use crate::routes::openapi::Rows;
 use crate::state::AppState;
 use crate::statement::respond;
 
@@ -61,30 +63,25 @@ pub struct QueryParameters {
 #[utoipa::path(
     get, path = "/api/v1/query", tag = "data", params(QueryParameters),
     responses(
-        (status = 200, description = "rows of the table", content(
-            (Vec<Object> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream")
-        )),
-        (status = 400, description = "an unknown column or a value of the wrong type, named"),
-        (status = 401, description = "no known token"),
-        (status = 404, description = "no such table or version"),
+        Rows,
+        (status = 400, description = "an unknown column, or a value of the wrong type, named", body = ErrorBody),
+        (status = 401, description = "no known token", body = ErrorBody),
+        (status = 404, description = "no such table or version", body = ErrorBody),
+        (status = 406, description = "`Accept` takes no format that there is", body = ErrorBody),
+        (status = 429, description = "too many statements are running", body = ErrorBody),
+        (status = 503, description = "the server is stopping, or a part of it does not answer", body = ErrorBody),
     )
 )]
 pub async fn query(
     State(state): State<AppState>,
-    Extension(principal): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
-) -> Response {
-    let parsed = match parameters {
-        Ok(Query(parameters)) => table_query(parameters),
-        Err(rejection) => Err(ApiError::invalid(rejection.body_text())),
-    };
-    let query = match parsed {
-        Ok(query) => query,
-        Err(error) => return error.into_response(),
-    };
+) -> Result<Response, ApiError> {
+    let Query(parameters) = parameters.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let query = table_query(parameters)?;
     let statements = state.statements.clone();
-    respond(&state, principal, &headers, async move |context| {
+    respond(&state, caller, &headers, async move |context| {
         statements.query_table(&context, query).await
     })
     .await

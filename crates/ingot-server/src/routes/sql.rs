@@ -1,16 +1,15 @@
 //! `POST /api/v1/sql`: one statement in, its rows out.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use ingot_common::Principal;
+use axum::extract::{Extension, FromRequest, Request, State};
+use axum::response::Response;
 use ingot_common::port::StatementRequest;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use crate::auth::Caller;
+use crate::error::{ApiError, ErrorBody};
+use crate::routes::openapi::Rows;
 use crate::state::AppState;
 use crate::statement::respond;
 
@@ -31,31 +30,37 @@ pub struct SqlRequest {
 #[utoipa::path(
     post, path = "/api/v1/sql", tag = "sql", request_body = SqlRequest,
     responses(
-        (status = 200, description = "rows of the statement", content(
-            (Vec<Object> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream")
-        )),
-        (status = 400, description = "the statement is wrong"),
-        (status = 401, description = "no known token"),
-        (status = 409, description = "another writer won; run it again"),
+        Rows,
+        (status = 400, description = "the statement is wrong", body = ErrorBody),
+        (status = 401, description = "no known token", body = ErrorBody),
+        (status = 404, description = "something that the statement names does not exist", body = ErrorBody),
+        (status = 406, description = "`Accept` takes no format that there is", body = ErrorBody),
+        (status = 408, description = "the request did not arrive in time", body = ErrorBody),
+        (status = 409, description = "another writer won, so run it again; or something exists already", body = ErrorBody),
+        (status = 413, description = "the request is too large", body = ErrorBody),
+        (status = 415, description = "the request is not JSON", body = ErrorBody),
+        (status = 429, description = "too many statements are running", body = ErrorBody),
+        (status = 503, description = "the server is stopping, or a part of it does not answer", body = ErrorBody),
     )
 )]
 pub async fn execute(
     State(state): State<AppState>,
-    Extension(principal): Extension<Principal>,
-    headers: HeaderMap,
-    body: Result<Json<SqlRequest>, JsonRejection>,
-) -> Response {
-    let Json(body) = match body {
-        Ok(body) => body,
-        Err(rejection) => return ApiError::invalid(rejection.body_text()).into_response(),
-    };
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let body = Json::<SqlRequest>::from_request(request, &state);
+    let Json(body) = tokio::time::timeout(state.limits.stall_max, body)
+        .await
+        .map_err(|_| ApiError::body_timed_out())?
+        .map_err(|rejection| ApiError::body(&rejection, state.limits.body_bytes_max))?;
     let request = StatementRequest {
         statement: body.statement,
         catalog: body.catalog,
         schema: body.schema,
     };
     let statements = state.statements.clone();
-    respond(&state, principal, &headers, async move |context| {
+    respond(&state, caller, &headers, async move |context| {
         statements.execute(&context, request).await
     })
     .await

@@ -18,21 +18,45 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorBody};
+use crate::routes::openapi::Failures;
 use crate::state::AppState;
 
 const RESULTS_MAX: u32 = 100;
 
 type Answer = Result<Json<Value>, ApiError>;
-type Parameters = Result<Query<ListParameters>, QueryRejection>;
+type Parameters<T> = Result<Query<T>, QueryRejection>;
 
+/// Which catalogs to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ListParameters {
-    /// Catalog to list; needed for schemas and tables.
-    pub catalog_name: Option<String>,
-    /// Schema to list; needed for tables.
-    pub schema_name: Option<String>,
+pub struct ListCatalogs {
+    /// Entries of a page, 100 at most.
+    pub max_results: Option<i64>,
+    /// `next_page_token` of the page before.
+    pub page_token: Option<String>,
+}
+
+/// Which schemas to list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListSchemas {
+    /// Catalog to list.
+    pub catalog_name: String,
+    /// Entries of a page, 100 at most.
+    pub max_results: Option<i64>,
+    /// `next_page_token` of the page before.
+    pub page_token: Option<String>,
+}
+
+/// Which tables to list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListTables {
+    /// Catalog of the schema to list.
+    pub catalog_name: String,
+    /// Schema to list.
+    pub schema_name: String,
     /// Entries of a page, 100 at most.
     pub max_results: Option<i64>,
     /// `next_page_token` of the page before.
@@ -51,10 +75,14 @@ pub fn router() -> Router<AppState> {
 }
 
 /// Lists catalogs by name.
-#[utoipa::path(get, path = "/api/2.1/unity-catalog/catalogs", tag = "unity-catalog", params(ListParameters),
-    responses((status = 200, description = "a page of catalogs", body = Object)))]
-pub async fn list_catalogs(State(state): State<AppState>, parameters: Parameters) -> Answer {
-    let Listing { page, results, .. } = Listing::new(parameters)?;
+#[utoipa::path(get, path = "/api/2.1/unity-catalog/catalogs", tag = "unity-catalog", params(ListCatalogs),
+    responses((status = 200, description = "a page of catalogs", body = Object), Failures))]
+pub async fn list_catalogs(State(state): State<AppState>, parameters: Parameters<ListCatalogs>) -> Answer {
+    let ListCatalogs {
+        max_results,
+        page_token,
+    } = known(parameters)?;
+    let Listing { page, results } = Listing::new(max_results, page_token)?;
     let found = state.metastore.list_catalogs(&page).await.map_err(failed)?;
     Ok(paged("catalogs", &found, results, catalog, |info| {
         info.name.to_string()
@@ -63,7 +91,8 @@ pub async fn list_catalogs(State(state): State<AppState>, parameters: Parameters
 
 /// Returns a catalog.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/catalogs/{name}", tag = "unity-catalog",
-    params(("name" = String, Path)), responses((status = 200, description = "the catalog", body = Object), (status = 404)))]
+    params(("name" = String, Path)), responses((status = 200, description = "the catalog", body = Object),
+        (status = 404, description = "no such catalog", body = ErrorBody), Failures))]
 pub async fn get_catalog(State(state): State<AppState>, Path(name): Path<String>) -> Answer {
     let info = state
         .metastore
@@ -74,24 +103,30 @@ pub async fn get_catalog(State(state): State<AppState>, Path(name): Path<String>
 }
 
 /// Lists the schemas of a catalog by name.
-#[utoipa::path(get, path = "/api/2.1/unity-catalog/schemas", tag = "unity-catalog", params(ListParameters),
-    responses((status = 200, description = "a page of schemas", body = Object)))]
-pub async fn list_schemas(State(state): State<AppState>, parameters: Parameters) -> Answer {
-    let listing = Listing::new(parameters)?;
-    let catalog = required(listing.catalog_name.as_deref(), "catalog_name")?;
+#[utoipa::path(get, path = "/api/2.1/unity-catalog/schemas", tag = "unity-catalog", params(ListSchemas),
+    responses((status = 200, description = "a page of schemas", body = Object), Failures))]
+pub async fn list_schemas(State(state): State<AppState>, parameters: Parameters<ListSchemas>) -> Answer {
+    let ListSchemas {
+        catalog_name,
+        max_results,
+        page_token,
+    } = known(parameters)?;
+    let Listing { page, results } = Listing::new(max_results, page_token)?;
+    let catalog = identifier(&catalog_name)?;
     let found = state
         .metastore
-        .list_schemas(&catalog, &listing.page)
+        .list_schemas(&catalog, &page)
         .await
         .map_err(failed)?;
-    Ok(paged("schemas", &found, listing.results, schema, |info| {
+    Ok(paged("schemas", &found, results, schema, |info| {
         info.name.schema.to_string()
     }))
 }
 
 /// Returns a schema by `catalog.schema`.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/schemas/{full_name}", tag = "unity-catalog",
-    params(("full_name" = String, Path)), responses((status = 200, description = "the schema", body = Object), (status = 404)))]
+    params(("full_name" = String, Path)), responses((status = 200, description = "the schema", body = Object),
+        (status = 404, description = "no such schema", body = ErrorBody), Failures))]
 pub async fn get_schema(State(state): State<AppState>, Path(full_name): Path<String>) -> Answer {
     let Some((catalog, name)) = full_name.split_once('.') else {
         return Err(ApiError::invalid(format!("`{full_name}` is not catalog.schema")));
@@ -102,27 +137,31 @@ pub async fn get_schema(State(state): State<AppState>, Path(full_name): Path<Str
 }
 
 /// Lists the tables and views of a schema by name.
-#[utoipa::path(get, path = "/api/2.1/unity-catalog/tables", tag = "unity-catalog", params(ListParameters),
-    responses((status = 200, description = "a page of tables", body = Object)))]
-pub async fn list_tables(State(state): State<AppState>, parameters: Parameters) -> Answer {
-    let listing = Listing::new(parameters)?;
-    let schema = SchemaName::new(
-        required(listing.catalog_name.as_deref(), "catalog_name")?,
-        required(listing.schema_name.as_deref(), "schema_name")?,
-    );
+#[utoipa::path(get, path = "/api/2.1/unity-catalog/tables", tag = "unity-catalog", params(ListTables),
+    responses((status = 200, description = "a page of tables", body = Object), Failures))]
+pub async fn list_tables(State(state): State<AppState>, parameters: Parameters<ListTables>) -> Answer {
+    let ListTables {
+        catalog_name,
+        schema_name,
+        max_results,
+        page_token,
+    } = known(parameters)?;
+    let Listing { page, results } = Listing::new(max_results, page_token)?;
+    let schema = SchemaName::new(identifier(&catalog_name)?, identifier(&schema_name)?);
     let found = state
         .metastore
-        .list_tables(&schema, &listing.page)
+        .list_tables(&schema, &page)
         .await
         .map_err(failed)?;
-    Ok(paged("tables", &found, listing.results, table, |info| {
+    Ok(paged("tables", &found, results, table, |info| {
         info.name.table.to_string()
     }))
 }
 
 /// Returns a table or view by `catalog.schema.table`.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/tables/{full_name}", tag = "unity-catalog",
-    params(("full_name" = String, Path)), responses((status = 200, description = "the table", body = Object), (status = 404)))]
+    params(("full_name" = String, Path)), responses((status = 200, description = "the table", body = Object),
+        (status = 404, description = "no such table", body = ErrorBody), Failures))]
 pub async fn get_table(State(state): State<AppState>, Path(full_name): Path<String>) -> Answer {
     let name = TableName::parse(&full_name).map_err(|error| ApiError::from_error(&error))?;
     let info = state.metastore.table(&name).await.map_err(failed)?;
@@ -131,31 +170,32 @@ pub async fn get_table(State(state): State<AppState>, Path(full_name): Path<Stri
 
 /// A checked request for a page.
 struct Listing {
-    catalog_name: Option<String>,
-    schema_name: Option<String>,
     /// Asks for one more than is answered, which tells whether a page follows.
     page: Page,
     results: usize,
 }
 
 impl Listing {
-    fn new(parameters: Parameters) -> Result<Self, ApiError> {
-        let Query(parameters) = parameters.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-        let results = match parameters.max_results {
+    fn new(max_results: Option<i64>, page_token: Option<String>) -> Result<Self, ApiError> {
+        let results = match max_results {
             None | Some(0) => RESULTS_MAX,
-            Some(asked) => u32::try_from(asked)
-                .map_err(|_| ApiError::invalid("parameter `max_results` is negative"))?
-                .min(RESULTS_MAX),
+            Some(asked) => u32::try_from(asked.min(RESULTS_MAX.into()))
+                .map_err(|_| ApiError::invalid("parameter `max_results` is negative"))?,
         };
         Ok(Self {
-            catalog_name: parameters.catalog_name,
-            schema_name: parameters.schema_name,
             page: Page {
-                after: parameters.page_token.filter(|token| !token.is_empty()),
+                after: page_token.filter(|token| !token.is_empty()),
                 limit: Some(results + 1),
             },
             results: usize::try_from(results).unwrap_or(usize::MAX),
         })
+    }
+}
+
+fn known<T>(parameters: Parameters<T>) -> Result<T, ApiError> {
+    match parameters {
+        Ok(Query(parameters)) => Ok(parameters),
+        Err(rejection) => Err(ApiError::invalid(rejection.body_text())),
     }
 }
 
@@ -182,13 +222,6 @@ fn failed(error: ingot_catalog::Error) -> ApiError {
 
 fn identifier(text: &str) -> Result<Identifier, ApiError> {
     Identifier::new(text).map_err(|error| ApiError::from_error(&error))
-}
-
-fn required(text: Option<&str>, parameter: &str) -> Result<Identifier, ApiError> {
-    match text {
-        Some(text) => identifier(text),
-        None => Err(ApiError::invalid(format!("parameter `{parameter}` is missing"))),
-    }
 }
 
 fn catalog(info: &CatalogInfo) -> Value {

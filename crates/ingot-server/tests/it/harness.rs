@@ -3,24 +3,33 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::StreamExt;
 use ingot_catalog::Metastore;
 use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
 use ingot_common::task::Supervisor;
 use ingot_common::{Kind, RequestContext, ServiceError};
-use ingot_server::{Authentication, Server, ServerOptions};
+use ingot_server::{Authentication, Limits, Server, ServerOptions};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use url::Url;
 
-/// Answers statements by their text: `rows`, `nothing`, `fail`, `break`, `endless`; tables with their query.
+/// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
+/// once it is released), `flood` (rows without end), `panic`; tables with their query.
 #[derive(Default)]
 pub struct Service {
     /// Set when an endless statement has ended.
     pub cancelled: Arc<AtomicBool>,
+    /// Notified when a statement that takes its time has begun.
+    pub running: Arc<Notify>,
+    /// Lets a statement that waits go on.
+    pub release: Arc<Notify>,
 }
 
 struct SetOnDrop(Arc<AtomicBool>);
@@ -49,6 +58,16 @@ fn batch() -> RecordBatch {
     .expect("batch")
 }
 
+/// Rows with a column that holds lists.
+fn nested() -> RecordBatch {
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), None])]);
+    RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from(vec![1])) as _),
+        ("tags", Arc::new(lists) as _),
+    ])
+    .expect("batch")
+}
+
 fn broken() -> ServiceError {
     ServiceError::new(Kind::DataLoss, "a file is gone")
 }
@@ -63,9 +82,28 @@ impl StatementService for Service {
         let batches = match request.statement.as_str() {
             "rows" => vec![Ok(batch()), Ok(batch())],
             "nothing" => vec![],
+            "wait" => {
+                self.running.notify_one();
+                self.release.notified().await;
+                vec![Ok(batch())]
+            }
+            "nested" => {
+                return Ok(StatementResult {
+                    schema: nested().schema(),
+                    batches: futures::stream::iter([Ok(nested())]).boxed(),
+                });
+            }
+            "flood" => {
+                return Ok(StatementResult {
+                    schema: schema(),
+                    batches: futures::stream::repeat_with(|| Ok(batch())).boxed(),
+                });
+            }
+            "panic" => panic!("a defect"),
             "break" => vec![Ok(batch()), Err(broken())],
             "endless" => {
                 let _ended = SetOnDrop(self.cancelled.clone());
+                self.running.notify_one();
                 context.cancellation.cancelled().await;
                 return Err(ServiceError::new(Kind::Cancelled, "cancelled"));
             }
@@ -109,12 +147,14 @@ pub struct TestServer {
     address: SocketAddr,
     pub metastore: Metastore,
     pub cancelled: Arc<AtomicBool>,
+    running: Arc<Notify>,
+    release: Arc<Notify>,
     supervisor: Supervisor,
     _folder: TempDir,
 }
 
 impl TestServer {
-    pub async fn start(authentication: Authentication) -> Self {
+    pub async fn start(authentication: Authentication, limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("tempdir");
         let tables = Url::from_directory_path(folder.path()).expect("URL");
         let metastore = Metastore::open(&folder.path().join("metastore.sqlite"), &tables)
@@ -122,20 +162,27 @@ impl TestServer {
             .expect("metastore");
         let service = Service::default();
         let cancelled = service.cancelled.clone();
+        let (running, release) = (service.running.clone(), service.release.clone());
         let options = ServerOptions {
             statements: Arc::new(service),
             metastore: metastore.clone(),
             authentication,
+            limits,
         };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, options).await.expect("bind");
         let address = server.local_address();
         let supervisor = Supervisor::new();
-        supervisor.spawn("server", |token| server.serve(token));
+        supervisor.spawn("server", |token| async move {
+            server.serve(token).await;
+            Ok::<(), std::io::Error>(())
+        });
         Self {
             address,
             metastore,
             cancelled,
+            running,
+            release,
             supervisor,
             _folder: folder,
         }
@@ -143,8 +190,40 @@ impl TestServer {
 
     /// Starts a server that lets everybody in.
     pub async fn open() -> Self {
+        Self::limited(Limits::default()).await
+    }
+
+    /// Starts a server that lets everybody in, within `limits`.
+    pub async fn limited(limits: Limits) -> Self {
         let principal = "ann".to_owned();
-        Self::start(Authentication::Development { principal }).await
+        Self::start(Authentication::Development { principal }, limits).await
+    }
+
+    /// Opens a connection and sends `bytes`.
+    pub async fn send(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.expect("connect");
+        stream.write_all(bytes).await.expect("send");
+        stream
+    }
+
+    /// Waits until a statement that takes its time has begun.
+    pub async fn running(&self) {
+        self.running.notified().await;
+    }
+
+    /// Lets a statement that waits go on.
+    pub fn release(&self) {
+        self.release.notify_one();
+    }
+
+    /// Asks the server to end; what runs goes on for as long as its limits let it.
+    pub fn stop(&self) {
+        self.supervisor.shutdown();
+    }
+
+    /// Waits until the server has ended.
+    pub async fn ended(&self) -> bool {
+        self.supervisor.join(Duration::from_secs(30)).await
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -7,5 +7,7 @@
 )]
 
 mod harness;
+mod limits;
+mod openapi;
 mod protocol;
 mod unity_catalog;

