@@ -1,7 +1,7 @@
 //! Text with several statements, cut at `;`.
 //!
-//! Follows Spark's lexer: `'…'` and `"…"` with backslash escapes, `` `…` `` with doubled back-ticks, `--` to the
-//! end of the line, nested `/* … */`. A `;` within these cuts nothing.
+//! Follows Spark's lexer: `'…'` and `"…"` with backslash escapes, `r'…'` and `r"…"` without, `` `…` `` with doubled
+//! back-ticks, `--` to the end of the line, nested `/* … */`. A `;` within these cuts nothing.
 
 /// Text cut into statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,10 +59,11 @@ pub fn split(text: &str) -> Statements<'_> {
 
 fn after_quoted(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
+    let escapes = quote != b'`' && !raw(&bytes[..start]);
     let mut at = start + 1;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
-        if byte == b'\\' && quote != b'`' {
+        if byte == b'\\' && escapes {
             at += 1;
         } else if byte == quote {
             // A doubled quote starts the next quoted piece at once, which comes to the same.
@@ -70,6 +71,41 @@ fn after_quoted(bytes: &[u8], start: usize) -> usize {
         }
     }
     bytes.len()
+}
+
+/// Says if the text that ends with `before` makes a quote raw: an `r` that is no word's end.
+fn raw(before: &[u8]) -> bool {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    match before {
+        [.., previous, b'r' | b'R'] => !word(previous),
+        [b'r' | b'R'] => true,
+        _ => false,
+    }
+}
+
+/// Returns `text` with a space for each comment.
+fn without_comments(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut kept = String::with_capacity(text.len());
+    let (mut start, mut at) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let comment_end = match (byte, bytes.get(at + 1)) {
+            (b'-', Some(b'-')) => Some(after_line(bytes, at)),
+            (b'/', Some(b'*')) => Some(after_comment(bytes, at)),
+            _ => None,
+        };
+        match comment_end {
+            Some(end) => {
+                kept.push_str(&text[start..at]);
+                kept.push(' ');
+                (start, at) = (end, end);
+            }
+            None if matches!(byte, b'\'' | b'"' | b'`') => at = after_quoted(bytes, at),
+            None => at += 1,
+        }
+    }
+    kept.push_str(&text[start..]);
+    kept
 }
 
 fn after_line(bytes: &[u8], start: usize) -> usize {
@@ -111,6 +147,7 @@ impl Namespace {
     ///
     /// Source: Databricks SQL, `USE CATALOG`, `USE SCHEMA`.
     pub fn after(&self, statement: &str) -> Self {
+        let statement = without_comments(statement);
         let mut words = statement.split_whitespace();
         if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("use")) {
             return self.clone();
@@ -159,6 +196,11 @@ mod tests {
     #[test_case("select `a;``b`; y", &["select `a;``b`"], "y")]
     #[test_case("select 1 -- ; no\n; y", &["select 1 -- ; no"], "y")]
     #[test_case("/* ; /* ; */ ; */ select 1; -- done", &["/* ; /* ; */ ; */ select 1"], "")]
+    #[test_case(r"select r'\'; y", &[r"select r'\'"], "y"; "raw string")]
+    #[test_case(r#"select R"\"; y"#, &[r#"select R"\""#], "y"; "raw string in double quotes")]
+    #[test_case(r"r'\'; y", &[r"r'\'"], "y"; "raw string at the start")]
+    #[test_case(r"select bar'\';'; y", &[r"select bar'\';'"], "y"; "a word that ends with r")]
+    #[test_case(r"select `r`'\';'; y", &[r"select `r`'\';'"], "y"; "a quoted name before a string")]
     #[test_case("select 'open; ", &[], "select 'open;")]
     #[test_case("select 'é;'; 'ü'", &["select 'é;'"], "'ü'")]
     #[test_case("-- only a comment;\n", &[], "")]
@@ -172,6 +214,14 @@ mod tests {
     #[test_case("USE SCHEMA main.gold", Some("main"), Some("gold"))]
     #[test_case("use database `gold`", None, Some("gold"))]
     #[test_case("use catalog system", Some("system"), None)]
+    #[test_case("-- first\nuse gold", None, Some("gold"))]
+    #[test_case(
+        "/* a /* b */ */ use /* c */ schema -- d\n main.gold -- e",
+        Some("main"),
+        Some("gold")
+    )]
+    #[test_case("use `gold--x`", None, Some("gold--x"))]
+    #[test_case("use -- nothing", None, None)]
     #[test_case("select 1", None, None)]
     fn use_moves_the_namespace(statement: &str, catalog: Option<&str>, schema: Option<&str>) {
         let namespace = Namespace::default().after(statement);
