@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::data_directory::{DataDirectory, write_secret_once};
 use crate::error::{Error, Result};
 use crate::instance::ADMIN;
+use crate::terminal;
 
 /// Returns the admin token of the data directory. Makes it when there is none, and shows it on standard error.
 /// Of several processes that start at once, one makes it.
@@ -15,7 +16,10 @@ pub fn ensure(data: &DataDirectory) -> Result<String> {
     if !path.exists() {
         let token = format!("ingot_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         if write_secret_once(&path, &token)? {
-            eprintln!("admin token (shown once, kept in {}): {token}", path.display());
+            terminal::note(format_args!(
+                "admin token (shown once, kept in {}): {token}",
+                path.display()
+            ));
         }
     }
     let text = std::fs::read_to_string(&path).map_err(Error::file("read the admin token", &path))?;

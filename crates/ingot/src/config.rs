@@ -78,6 +78,11 @@ pub struct Config {
 pub struct ServerConfig {
     pub listen: SocketAddr,
     pub development: bool,
+    pub connections_max: usize,
+    pub statements_max: usize,
+    pub body_bytes_max: usize,
+    pub stall_seconds_max: u64,
+    pub drain_seconds_max: u64,
 }
 
 /// `[data]`
@@ -336,7 +341,12 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 6] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 11] = [
+        ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
+        ("server.statements_max", 1, 100_000, "1 to 100000"),
+        ("server.body_bytes_max", 1, i64::MAX, "at least 1"),
+        ("server.stall_seconds_max", 1, 86_400, "1 to 86400"),
+        ("server.drain_seconds_max", 0, 86_400, "0 to 86400"),
         ("data.purge_interval_seconds", 1, i64::MAX, "at least 1"),
         (
             "engine.memory_bytes_max",

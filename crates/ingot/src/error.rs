@@ -31,8 +31,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("server failed")]
-    Serve(#[source] std::io::Error),
     #[error("embedded broker failed to listen on address=`{address}`")]
     Broker {
         address: String,
@@ -87,6 +85,8 @@ pub enum Error {
     Pipeline(#[from] ingot_pipelines::Error),
     #[error("work was stopped")]
     Stopped,
+    #[error("a part of the process failed")]
+    Panicked(#[from] ingot_common::task::Panicked),
 }
 
 impl Error {
@@ -94,6 +94,11 @@ impl Error {
     pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
+    }
+
+    /// Says if whoever read our output has gone (`ingot sql … | head`), which is an end rather than a failure.
+    pub fn reader_left(&self) -> bool {
+        matches!(self, Self::Print(source) if source.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
     /// Makes a constructor of [`Error::Kafka`] for `map_err`.
@@ -109,7 +114,6 @@ impl Classify for Error {
             Self::Flights { .. } => Kind::NotFound,
             Self::File { .. }
             | Self::Listen { .. }
-            | Self::Serve(_)
             | Self::Signals { .. }
             | Self::Broker { .. }
             | Self::Kafka { .. }
@@ -118,7 +122,7 @@ impl Classify for Error {
             | Self::Unreachable { .. }
             | Self::Terminal(_) => Kind::Unavailable,
             Self::Demo { .. } => Kind::FailedPrecondition,
-            Self::Answer { .. } | Self::Format(_) => Kind::Internal,
+            Self::Answer { .. } | Self::Format(_) | Self::Panicked(_) => Kind::Internal,
             Self::DemoDiffers { .. } => Kind::DataLoss,
             Self::Statement(error) => error.kind(),
             Self::Engine(error) => error.kind(),

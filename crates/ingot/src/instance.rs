@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use ingot_catalog::Metastore;
-use ingot_common::Principal;
-use ingot_common::port::StatementService;
+use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
 use ingot_common::task::Supervisor;
+use ingot_common::{Principal, RequestContext, ServiceError};
 use ingot_delta::{DeltaTables, TablesOptions};
 use ingot_engine::{Engine, EngineOptions};
 
@@ -57,9 +58,10 @@ impl Instance {
         })
     }
 
-    /// Returns the port through which front doors run statements.
+    /// Returns the port through which front doors run statements. It keeps the instance, and with it the spill
+    /// folder, for as long as it lives.
     pub fn statements(&self) -> Arc<dyn StatementService> {
-        Arc::new(self.engine.clone())
+        Arc::new(self.clone())
     }
 
     /// Returns the principal of work that the process does for itself.
@@ -67,11 +69,11 @@ impl Instance {
         Principal::new(ADMIN)
     }
 
-    /// Deletes the files of dropped tables now and then at intervals, as a supervised task. What an earlier
-    /// process dropped and did not live to delete goes with the first sweep.
+    /// Deletes the files of dropped tables, and log files that no retained version needs, now and then at intervals,
+    /// as a supervised task. What an earlier process dropped and did not live to delete goes with the first sweep.
     pub fn spawn_upkeep(&self, supervisor: &Supervisor) {
         let instance = self.clone();
-        supervisor.spawn("purge dropped tables", |token| async move {
+        supervisor.spawn("upkeep of tables", |token| async move {
             loop {
                 match instance.engine.purge_dropped_tables().await {
                     Ok(0) => {}
@@ -80,11 +82,37 @@ impl Instance {
                         tracing::error!(error = %ingot_common::error::chain(&error), "purge of dropped tables failed");
                     }
                 }
+                match instance.engine.cleanup_expired_logs().await {
+                    Ok(0) => {}
+                    Ok(files) => tracing::info!(files, "expired log files of tables deleted"),
+                    Err(error) => {
+                        tracing::error!(error = %ingot_common::error::chain(&error), "cleanup of expired logs failed");
+                    }
+                }
                 tokio::select! {
                     () = tokio::time::sleep(instance.purge_interval) => {}
                     () = token.cancelled() => return Ok::<(), std::io::Error>(()),
                 }
             }
         });
+    }
+}
+
+#[async_trait]
+impl StatementService for Instance {
+    async fn execute(
+        &self,
+        context: &RequestContext,
+        request: StatementRequest,
+    ) -> Result<StatementResult, ServiceError> {
+        self.engine.execute(context, request).await
+    }
+
+    async fn query_table(
+        &self,
+        context: &RequestContext,
+        query: TableQuery,
+    ) -> Result<StatementResult, ServiceError> {
+        self.engine.query_table(context, query).await
     }
 }

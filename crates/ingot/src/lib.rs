@@ -27,6 +27,7 @@ pub mod pipeline_task;
 pub mod shell;
 pub mod shutdown;
 pub mod sql_text;
+pub mod terminal;
 
 pub use config::Config;
 pub use error::{Error, Result};

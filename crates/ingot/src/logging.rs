@@ -11,6 +11,8 @@ pub fn install(config: &LogConfig) {
     let filter = EnvFilter::new(&config.level);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Nobody reads that a line could not be written, and the attempt to say so would end the process.
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     let installed = match config.format {

@@ -1,4 +1,7 @@
 //! Results of statements on standard output, the same whether a server or the embedded engine ran them.
+//!
+//! Rows are encoded in memory, a batch at a time, and then written: an error of the encoding is never taken for
+//! one of the output, or the other way round.
 
 use std::io::Write;
 
@@ -99,26 +102,26 @@ async fn print_json(mut result: StatementResult, out: &mut impl Write) -> Result
     while let Some(batch) = result.batches.next().await {
         let batch = batch?;
         rows += batch.num_rows();
+        let mut piece = Vec::new();
         let mut writer = WriterBuilder::new()
             .with_explicit_nulls(true)
-            .build::<_, LineDelimited>(&mut *out);
+            .build::<_, LineDelimited>(&mut piece);
         writer.write(&batch)?;
         writer.finish()?;
+        drop(writer);
+        out.write_all(&piece).map_err(Error::Print)?;
     }
-    out.flush().map_err(Error::Print)?;
-    Ok(Printed {
-        rows,
-        truncated: false,
-    })
+    all(rows, out)
 }
 
 async fn print_csv(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
     let mut rows = 0;
     let mut header = true;
     let mut write = |batch: &RecordBatch| -> Result<()> {
-        let mut writer = csv::WriterBuilder::new().with_header(header).build(&mut *out);
-        header = false;
-        Ok(writer.write(batch)?)
+        let mut piece = Vec::new();
+        let builder = csv::WriterBuilder::new().with_header(std::mem::take(&mut header));
+        builder.build(&mut piece).write(batch)?;
+        out.write_all(&piece).map_err(Error::Print)
     };
     // The header stands even when no row follows.
     write(&RecordBatch::new_empty(result.schema.clone()))?;
@@ -127,23 +130,27 @@ async fn print_csv(mut result: StatementResult, out: &mut impl Write) -> Result<
         rows += batch.num_rows();
         write(&batch)?;
     }
-    out.flush().map_err(Error::Print)?;
-    Ok(Printed {
-        rows,
-        truncated: false,
-    })
+    all(rows, out)
 }
 
 async fn print_arrow(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
-    let mut writer = StreamWriter::try_new(out, &result.schema)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &result.schema)?;
     let mut rows = 0;
     while let Some(batch) = result.batches.next().await {
         let batch = batch?;
         rows += batch.num_rows();
         writer.write(&batch)?;
+        let piece = std::mem::take(writer.get_mut());
+        out.write_all(&piece).map_err(Error::Print)?;
     }
     writer.finish()?;
-    writer.get_mut().flush().map_err(Error::Print)?;
+    out.write_all(writer.get_ref()).map_err(Error::Print)?;
+    all(rows, out)
+}
+
+/// Ends a format that leaves no row out.
+fn all(rows: usize, out: &mut impl Write) -> Result<Printed> {
+    out.flush().map_err(Error::Print)?;
     Ok(Printed {
         rows,
         truncated: false,
@@ -215,6 +222,27 @@ mod tests {
                 .sum::<usize>(),
             4
         );
+    }
+
+    /// A pipe whose reader has gone.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_left_is_known_in_every_format() {
+        for format in [Format::Table, Format::Json, Format::Csv, Format::Arrow] {
+            let error = print(result(1), format, &mut Closed).await.expect_err("closed");
+            assert!(error.reader_left(), "{format:?}: {error}");
+        }
     }
 
     #[tokio::test]

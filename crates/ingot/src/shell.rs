@@ -20,6 +20,7 @@ use crate::command::sql::execute;
 use crate::error::{Error, Result, render};
 use crate::output::{Format, Printed, TABLE_ROWS_MAX};
 use crate::sql_text::{Namespace, split};
+use crate::terminal;
 
 const HELP: &str = "\
 Statements end with `;`. Names of fewer than three parts follow USE CATALOG and USE SCHEMA.
@@ -39,10 +40,10 @@ pub async fn run(target: Target, format: Format) -> Result<()> {
         // There is no history before the first shell.
         let _ = editor.load_history(path);
     }
-    eprintln!(
+    terminal::note(format_args!(
         "ingot {}; `help` explains, `quit` leaves",
         env!("CARGO_PKG_VERSION")
-    );
+    ));
     let mut namespace = Namespace::default();
     loop {
         let (returned, line) = read_line(editor, prompt(&namespace)).await?;
@@ -85,7 +86,7 @@ async fn read_line(mut editor: ShellEditor, prompt: String) -> Result<(ShellEdit
 async fn run_text(target: &Target, namespace: Namespace, text: &str, format: Format) -> Result<Namespace> {
     let mut namespace = namespace;
     if text == "help" {
-        eprintln!("{HELP}");
+        terminal::note(HELP);
         return Ok(namespace);
     }
     for statement in split(text).complete {
@@ -101,9 +102,9 @@ async fn run_text(target: &Target, namespace: Namespace, text: &str, format: For
             }
         };
         match outcome {
-            Ok(printed) => eprintln!("{}", summary(printed, started.elapsed().as_secs_f64())),
+            Ok(printed) => terminal::note(summary(printed, started.elapsed().as_secs_f64())),
             Err(error) => {
-                eprintln!("{}", render(&error));
+                terminal::note(render(&error));
                 break;
             }
         }

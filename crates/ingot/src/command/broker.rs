@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::GlobalArgs;
 use crate::error::Result;
 use crate::kafka::{Topic, ensure_topic};
-use crate::{broker, logging, shutdown};
+use crate::{broker, logging, shutdown, terminal};
 
 #[derive(Debug, Clone, Args)]
 pub struct BrokerArgs {
@@ -31,7 +31,7 @@ pub async fn run(global: &GlobalArgs, args: BrokerArgs) -> Result<()> {
     for topic in &args.topics {
         ensure_topic(&address, topic).await?;
     }
-    println!("{}", serde_json::json!({ "kafka": address }));
+    terminal::print(serde_json::json!({ "kafka": address }))?;
     let stop = CancellationToken::new();
     shutdown::until_signal(
         async {

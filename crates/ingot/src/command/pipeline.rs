@@ -10,10 +10,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::GlobalArgs;
+use crate::command::serve::shutdown_max;
 use crate::error::Result;
 use crate::instance::Instance;
 use crate::pipeline_task::load;
-use crate::{logging, shutdown};
+use crate::{logging, shutdown, terminal};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum PipelineCommand {
@@ -64,7 +65,7 @@ pub async fn run(global: &GlobalArgs, command: PipelineCommand) -> Result<()> {
         PipelineCommand::Validate(args) => {
             let project = load(&args.project, &args.configuration())?;
             for dataset in project.datasets() {
-                println!("{dataset}");
+                terminal::print(dataset)?;
             }
             Ok(())
         }
@@ -79,9 +80,16 @@ pub async fn run(global: &GlobalArgs, command: PipelineCommand) -> Result<()> {
             let supervisor = Supervisor::new();
             let stop = CancellationToken::new();
             let (handle, events) = UpdateHandle::new();
+            let read = stop.clone();
             supervisor.spawn("events", |_| async move {
-                print_events(events).await;
-                Ok::<(), std::io::Error>(())
+                match print_events(events).await {
+                    // Nobody follows the update any more.
+                    Err(error) if error.reader_left() => {
+                        read.cancel();
+                        Ok(())
+                    }
+                    printed => printed,
+                }
             });
             let state = instance.data.lock_pipeline(project.name())?;
             let work = async {
@@ -99,16 +107,17 @@ pub async fn run(global: &GlobalArgs, command: PipelineCommand) -> Result<()> {
             let outcome = shutdown::until_signal(work, &stop).await;
             // The printer ends when the last handle is gone.
             drop(handle);
-            supervisor.join(crate::command::serve::SHUTDOWN_MAX).await;
+            supervisor.join(shutdown_max(&config)).await;
             outcome
         }
     }
 }
 
-async fn print_events(mut events: UnboundedReceiver<PipelineEvent>) {
+async fn print_events(mut events: UnboundedReceiver<PipelineEvent>) -> Result<()> {
     while let Some(event) = events.recv().await {
-        println!("{}", event_json(&event));
+        terminal::print(event_json(&event))?;
     }
+    Ok(())
 }
 
 fn event_json(event: &PipelineEvent) -> serde_json::Value {

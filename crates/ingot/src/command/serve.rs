@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ingot_common::task::Supervisor;
-use ingot_server::{Authentication, Server, ServerOptions};
+use ingot_server::{Authentication, Limits, Server, ServerOptions};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
@@ -15,10 +15,15 @@ use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::instance::{ADMIN, Instance};
 use crate::pipeline_task::PipelineTask;
-use crate::{admin_token, logging, shutdown};
+use crate::{admin_token, logging, shutdown, terminal};
 
-/// How long tasks may take to end after a signal.
-pub const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
+/// How long tasks may take to end after a signal, beside what the HTTP server may take to drain.
+const TASKS_END_MAX: Duration = Duration::from_secs(10);
+
+/// Returns how long the tasks of a process may take to end after a signal.
+pub fn shutdown_max(config: &Config) -> Duration {
+    Duration::from_secs(config.server.drain_seconds_max) + TASKS_END_MAX
+}
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -61,8 +66,8 @@ pub async fn run(global: &GlobalArgs, args: ServeArgs) -> Result<()> {
     let instance = Instance::open(&config).await?;
     let supervisor = Supervisor::new();
     let stop = CancellationToken::new();
-    let http = HttpServer::start(&config, &instance, &supervisor, &stop).await?;
-    println!("{}", serde_json::json!({ "http": http.url() }));
+    let http = HttpServer::start(&config, &instance, &supervisor).await?;
+    terminal::print(serde_json::json!({ "http": http.url() }))?;
 
     instance.spawn_upkeep(&supervisor);
     for project in &config.pipelines.projects {
@@ -76,7 +81,7 @@ pub async fn run(global: &GlobalArgs, args: ServeArgs) -> Result<()> {
     let work = async {
         stop.cancelled().await;
         supervisor.shutdown();
-        if !supervisor.join(SHUTDOWN_MAX).await {
+        if !supervisor.join(shutdown_max(&config)).await {
             tracing::warn!("tasks had not ended in time and were abandoned");
         }
         Ok(())
@@ -93,13 +98,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and serves. The process is stopped when serving fails.
-    pub async fn start(
-        config: &Config,
-        instance: &Instance,
-        supervisor: &Supervisor,
-        stop: &CancellationToken,
-    ) -> Result<Self> {
+    /// Binds, and serves as a task of `supervisor`.
+    pub async fn start(config: &Config, instance: &Instance, supervisor: &Supervisor) -> Result<Self> {
         let (authentication, token) = if config.server.development {
             let principal = ADMIN.to_owned();
             (Authentication::Development { principal }, None)
@@ -111,6 +111,14 @@ impl HttpServer {
             statements: instance.statements(),
             metastore: instance.metastore.clone(),
             authentication,
+            limits: Limits {
+                connections_max: config.server.connections_max,
+                statements_max: config.server.statements_max,
+                body_bytes_max: config.server.body_bytes_max,
+                stall_max: Duration::from_secs(config.server.stall_seconds_max),
+                drain_max: Duration::from_secs(config.server.drain_seconds_max),
+                ..Limits::default()
+            },
         };
         let listen = config.server.listen;
         let server = Server::bind(listen, options)
@@ -120,11 +128,9 @@ impl HttpServer {
                 source,
             })?;
         let address = server.local_address();
-        let stop = stop.clone();
         supervisor.spawn("http", |token| async move {
-            let outcome = server.serve(token).await.map_err(Error::Serve);
-            stop.cancel();
-            outcome
+            server.serve(token).await;
+            Ok::<(), Error>(())
         });
         Ok(Self { address, token })
     }
