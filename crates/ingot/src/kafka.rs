@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::error::{Error, Result};
 
@@ -94,8 +94,8 @@ pub async fn grow_topic(bootstrap_servers: &str, topic: &Topic) -> Result<()> {
     }
 }
 
-/// Returns, for each partition, the offset that its next record will get.
-pub fn high_watermarks(bootstrap_servers: &str, topic: &Topic) -> Result<Vec<i64>> {
+/// Returns, for each partition, the offset of its first record and the offset that its next record will get.
+pub fn watermarks(bootstrap_servers: &str, topic: &Topic) -> Result<Vec<(i64, i64)>> {
     let consumer: BaseConsumer = client(bootstrap_servers)
         .create()
         .map_err(Error::kafka("make a consumer"))?;
@@ -103,10 +103,37 @@ pub fn high_watermarks(bootstrap_servers: &str, topic: &Topic) -> Result<Vec<i64
         .map(|partition| {
             consumer
                 .fetch_watermarks(&topic.name, partition, REQUEST_MAX)
-                .map(|(_, high)| high)
                 .map_err(Error::kafka("fetch watermarks"))
         })
         .collect()
+}
+
+/// Reads the value of the record at `offset`; `None` when there is none.
+pub fn value_at(
+    bootstrap_servers: &str,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<Option<Vec<u8>>> {
+    let consumer: BaseConsumer = client(bootstrap_servers)
+        .set("group.id", "ingot-demo")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .create()
+        .map_err(Error::kafka("make a consumer"))?;
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(topic, partition, Offset::Offset(offset))
+        .and_then(|()| consumer.assign(&assignment))
+        .map_err(Error::kafka("assign a partition"))?;
+    match consumer.poll(REQUEST_MAX) {
+        None => Ok(None),
+        Some(Ok(message)) if message.offset() == offset => {
+            Ok(Some(message.payload().unwrap_or_default().to_vec()))
+        }
+        Some(Ok(_)) => Ok(None),
+        Some(Err(error)) => Err(Error::kafka("read a record")(error)),
+    }
 }
 
 fn client(bootstrap_servers: &str) -> ClientConfig {

@@ -7,6 +7,7 @@ AS SELECT
   max(airlines.name) AS name,
   count(*) AS flights,
   sum(CASE WHEN flights.dep_time IS NULL THEN 1 ELSE 0 END) AS cancelled,
+  count(flights.arr_delay) AS arrived,
   avg(flights.dep_delay) AS mean_dep_delay,
   avg(flights.arr_delay) AS mean_arr_delay
 FROM silver.flights AS flights

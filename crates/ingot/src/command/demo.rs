@@ -11,18 +11,19 @@ use tokio_util::sync::CancellationToken;
 use toml::Value;
 
 use crate::cli::GlobalArgs;
-use crate::command::serve::{HttpServer, SHUTDOWN_MAX};
+use crate::command::serve::{HttpServer, shutdown_max};
 use crate::config::Config;
 use crate::data_directory::PipelineState;
-use crate::demo::plan::{BrokerKind, DemoIdentity, DemoPlan, decide};
+use crate::demo::plan::{BrokerKind, DemoIdentity, DemoPlan, Order, decide};
 use crate::demo::producer::{Production, reference};
 use crate::demo::progress::{Counters, Progress};
-use crate::demo::report::{Reporter, gold_checks, row_checks};
+use crate::demo::report::{Reporter, checks};
 use crate::error::{Error, Result};
 use crate::flights::Reference;
 use crate::instance::Instance;
-use crate::kafka::{Topic, ensure_topic, high_watermarks};
+use crate::kafka::{Topic, ensure_topic};
 use crate::pipeline_task::{PipelineTask, load};
+use crate::terminal::print;
 use crate::{broker, logging, shutdown};
 
 /// Partitions of the topic when the demo creates it.
@@ -49,7 +50,7 @@ pub struct DemoArgs {
     /// Address of the HTTP server; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
-    /// Flights to send at most.
+    /// Flights to send at most, spread evenly over the year.
     #[arg(long, value_name = "FLIGHTS", hide = true)]
     pub limit: Option<usize>,
 }
@@ -65,10 +66,10 @@ pub async fn run(global: &GlobalArgs, args: DemoArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let supervisor = Supervisor::new();
     let work = async {
-        let demo = Demo::prepare(&config, args, &supervisor, &stop).await?;
+        let demo = Demo::prepare(&config, args, &supervisor).await?;
         let outcome = demo.run(&supervisor, &stop).await;
         supervisor.shutdown();
-        supervisor.join(SHUTDOWN_MAX).await;
+        supervisor.join(shutdown_max(&config)).await;
         outcome
     };
     shutdown::until_signal(work, &stop).await
@@ -76,6 +77,7 @@ pub async fn run(global: &GlobalArgs, args: DemoArgs) -> Result<()> {
 
 /// Everything that a run needs, ready.
 struct Demo {
+    kind: BrokerKind,
     args: DemoArgs,
     restart_pause_max: Duration,
     instance: Instance,
@@ -90,28 +92,28 @@ struct Demo {
 }
 
 impl Demo {
-    async fn prepare(
-        config: &Config,
-        args: DemoArgs,
-        supervisor: &Supervisor,
-        stop: &CancellationToken,
-    ) -> Result<Self> {
+    async fn prepare(config: &Config, args: DemoArgs, supervisor: &Supervisor) -> Result<Self> {
         let project_folder = find_project(args.project.as_deref())?;
         let flights = project_folder.join(FLIGHTS_FILE);
         let instance = Instance::open(config).await?;
-        let (kind, bootstrap_servers) = match &args.bootstrap_servers {
-            Some(servers) => (BrokerKind::External, servers.clone()),
-            None => (
-                BrokerKind::Embedded,
-                broker::start("127.0.0.1:0", None)?.to_string(),
-            ),
+        let kind = match args.bootstrap_servers {
+            Some(_) => BrokerKind::External,
+            None => BrokerKind::Embedded,
+        };
+        let claimed = DemoIdentity::read(&instance.data.demo())?;
+        if let Some(claimed) = &claimed {
+            // Before anything is created on somebody's broker; the partitions are not known yet.
+            DemoIdentity::new(args.limit, &args.topic, claimed.partitions, kind).check(claimed)?;
+        }
+        let bootstrap_servers = match &args.bootstrap_servers {
+            Some(servers) => servers.clone(),
+            None => broker::start("127.0.0.1:0", None)?.to_string(),
         };
         let wanted = Topic {
             name: args.topic.clone(),
             partitions: PARTITIONS,
         };
         let topic = ensure_topic(&bootstrap_servers, &wanted).await?;
-        DemoIdentity::new(args.limit, &topic.name, topic.partitions, kind).claim(&instance.data.demo())?;
 
         let configuration = BTreeMap::from([
             ("bootstrap_servers".to_owned(), bootstrap_servers.clone()),
@@ -121,28 +123,28 @@ impl Demo {
         let processed_before = instance.data.has_pipeline_state(project.name());
         let state = instance.data.lock_pipeline(project.name())?;
 
-        let (limit, partitions) = (args.limit, topic.partitions);
-        let (file, servers, of) = (flights.clone(), bootstrap_servers.clone(), topic.clone());
-        let (reference, held) = blocking(move || {
-            Ok((
-                reference(&file, limit, partitions)?,
-                high_watermarks(&servers, &of)?,
-            ))
-        })
-        .await?;
-        let expected: Vec<i64> = (0..partitions)
-            .map(|partition| reference.records.get(&partition).copied().unwrap_or_default())
-            .collect();
-        let plan = decide(kind, processed_before, held, &expected, &topic.name)?;
-        let http = HttpServer::start(config, &instance, supervisor, stop).await?;
-        let production = Production {
+        let identity = DemoIdentity::new(args.limit, &topic.name, topic.partitions, kind);
+        let mut production = Production {
             flights,
-            limit,
+            limit: args.limit,
             bootstrap_servers,
             topic,
-            skip: plan.skip(),
+            skip: Vec::new(),
         };
+        let examined = production.clone();
+        let (reference, plan) = blocking(move || {
+            let reference = reference(&examined.flights, examined.limit, examined.topic.partitions)?;
+            let state = examined.topic_state(kind, &reference)?;
+            let plan = decide(&state, processed_before)?;
+            examined.check_held(&plan.held)?;
+            Ok((reference, plan))
+        })
+        .await?;
+        identity.claim(&instance.data.demo())?;
+        production.skip.clone_from(&plan.held);
+        let http = HttpServer::start(config, &instance, supervisor).await?;
         Ok(Self {
+            kind,
             args,
             restart_pause_max: Duration::from_secs(config.pipelines.restart_pause_seconds_max),
             instance,
@@ -159,23 +161,30 @@ impl Demo {
 
     async fn run(self, supervisor: &Supervisor, stop: &CancellationToken) -> Result<()> {
         let bronze = self.bronze_rows().await?;
-        println!("data directory   {}", self.instance.data.root().display());
-        println!("kafka broker     {}", self.production.bootstrap_servers);
-        println!("http server      {}", self.http.url());
-        println!("{}", self.plan.explain(bronze, self.reference.record_count()));
+        let plan = self
+            .plan
+            .explain(self.kind, bronze, self.reference.record_count());
+        let root = self.instance.data.root().display();
+        print(format_args!("data directory   {root}"))?;
+        print(format_args!(
+            "kafka broker     {}",
+            self.production.bootstrap_servers
+        ))?;
+        print(format_args!("http server      {}", self.http.url()))?;
+        print(plan)?;
 
         let started = Instant::now();
         let counters = Counters::default();
         let sent = self.process(&counters, stop).await?;
-        println!(
-            "sent {sent} records and processed all in {:.1} s",
-            started.elapsed().as_secs_f64()
-        );
+        let seconds = started.elapsed().as_secs_f64();
+        print(format_args!(
+            "sent {sent} records and processed all in {seconds:.1} s"
+        ))?;
         let failed = self.report(&counters).await?;
         if self.args.keep_running {
             self.keep_running(supervisor, stop).await?;
         } else {
-            self.print_addresses_of_a_later_server();
+            self.print_addresses_of_a_later_server()?;
         }
         if failed > 0 {
             return Err(Error::DemoDiffers { failed });
@@ -203,14 +212,15 @@ impl Demo {
 
     /// Sends all records and runs the pipeline until it has taken them all, with progress.
     async fn process(&self, counters: &Counters, stop: &CancellationToken) -> Result<u64> {
-        let held: i64 = self.production.skip.iter().sum();
+        let held: i64 = self.plan.held.iter().sum();
         let to_send = u64::try_from(self.reference.record_count() - held).unwrap_or_default();
         let mut progress = Progress::new(counters.clone(), to_send);
         let work = async {
-            let sent = match self.plan {
-                DemoPlan::SendAgainThenProcess => self.send(counters, stop).await?,
-                DemoPlan::Start | DemoPlan::SendRest { .. } => self.send_and_process(counters, stop).await?,
+            let sent = match self.plan.order {
+                Order::SendFirst => self.send(counters, stop).await?,
+                Order::Together => self.send_and_process(counters, stop).await?,
             };
+            self.check_sent().await?;
             // Everything is there now: one triggered update ends when all of it is processed.
             self.update(Mode::Triggered, counters, stop.child_token()).await?;
             if stop.is_cancelled() {
@@ -224,6 +234,22 @@ impl Demo {
         };
         progress.finish();
         outcome
+    }
+
+    /// Checks that the topic holds the demo's records and no others.
+    async fn check_sent(&self) -> Result<()> {
+        let (production, kind, reference) = (self.production.clone(), self.kind, self.reference.clone());
+        let state = blocking(move || production.topic_state(kind, &reference)).await?;
+        if state.next == state.expected {
+            return Ok(());
+        }
+        Err(Error::Demo {
+            message: format!(
+                "topic `{}` ends at offsets {:?} and not at {:?}: somebody else sends to it, too; choose another --topic \
+                 and --data-dir",
+                state.name, state.next, state.expected
+            ),
+        })
     }
 
     async fn send(&self, counters: &Counters, stop: &CancellationToken) -> Result<u64> {
@@ -270,12 +296,10 @@ impl Demo {
     /// Prints tables and answers; returns how many answers are wrong.
     async fn report(&self, counters: &Counters) -> Result<usize> {
         let reporter = Reporter::new(&self.instance);
-        let whole = self.args.limit.is_none();
-        let mut failed = reporter.check("rows", &row_checks(&self.reference)).await?;
-        reporter.expectations(&counters.expectations());
-        failed += reporter
-            .check("gold answers", &gold_checks(&self.reference, whole))
-            .await?;
+        let (rows, answers) = checks(&self.reference, self.args.limit.is_none());
+        let mut failed = reporter.check("rows per table", &rows).await?;
+        reporter.expectations(&counters.expectations())?;
+        failed += reporter.check("gold answers", &answers).await?;
         reporter
             .show(
                 "an aircraft that changed its carrier (SCD type 2)",
@@ -294,37 +318,50 @@ impl Demo {
         Ok(failed)
     }
 
-    fn print_addresses(&self) {
+    fn print_addresses(&self) -> Result<()> {
         let url = self.http.url();
-        let token = self.http.token.as_deref().unwrap_or_default();
-        println!("\ntry next");
-        println!(
-            "  curl -H 'Authorization: Bearer {token}' '{url}/api/v1/query?table=main.gold.carrier_delay&filters=%7B%22carrier%22%3A%22UA%22%7D'"
-        );
-        println!(
-            "  curl -H 'Authorization: Bearer {token}' -d '{{\"statement\":\"SHOW TABLES IN main.gold\"}}' -H 'Content-Type: application/json' {url}/api/v1/sql"
-        );
-        println!("  ingot sql --url {url} --token {token}");
-        println!("  {url}/docs");
+        // In development mode there is no token, and none is wanted.
+        let header = self.http.token.as_ref().map_or_else(String::new, |token| {
+            format!("-H 'Authorization: Bearer {token}' ")
+        });
+        let flag = self
+            .http
+            .token
+            .as_ref()
+            .map_or_else(String::new, |token| format!(" --token {token}"));
+        let ingot = executable();
+        print("\ntry next")?;
+        print(format_args!(
+            "  curl {header}'{url}/api/v1/query?table=main.gold.carrier_delay&filters=%7B%22carrier%22%3A%22UA%22%7D'"
+        ))?;
+        print(format_args!(
+            "  curl {header}-H 'Content-Type: application/json' -d '{{\"statement\":\"SHOW TABLES IN main.gold\"}}' {url}/api/v1/sql"
+        ))?;
+        print(format_args!("  {ingot} sql --url {url}{flag}"))?;
+        print(format_args!("  {url}/docs"))
     }
 
-    fn print_addresses_of_a_later_server(&self) {
-        let directory = self.instance.data.root().display();
-        println!("\ntry next");
-        println!("  ingot sql --data-dir {directory}");
-        println!(
-            "  ingot sql --data-dir {directory} -e 'SELECT * FROM main.gold.carrier_delay ORDER BY carrier'"
-        );
-        println!(
-            "  ingot serve --data-dir {directory}     (then curl, with the token in {directory}/admin-token)"
-        );
-        println!("  ingot demo --data-dir {directory} --keep-running");
+    fn print_addresses_of_a_later_server(&self) -> Result<()> {
+        let directory = quoted(self.instance.data.root());
+        let token = quoted(&self.instance.data.admin_token());
+        let ingot = executable();
+        print("\ntry next")?;
+        print(format_args!("  {ingot} sql --data-dir {directory}"))?;
+        print(format_args!(
+            "  {ingot} sql --data-dir {directory} -e 'SELECT * FROM main.gold.carrier_delay ORDER BY carrier'"
+        ))?;
+        print(format_args!(
+            "  {ingot} serve --data-dir {directory}     (then curl, with TOKEN=$(cat {token}))"
+        ))?;
+        print(format_args!(
+            "  {ingot} demo --data-dir {directory} --keep-running"
+        ))
     }
 
     /// Keeps server and pipeline up until a signal.
     async fn keep_running(self, supervisor: &Supervisor, stop: &CancellationToken) -> Result<()> {
-        self.print_addresses();
-        println!("\nserver and pipeline stay up; Ctrl-C ends them");
+        self.print_addresses()?;
+        print("\nserver and pipeline stay up; Ctrl-C ends them")?;
         drop(self.state);
         let task = PipelineTask {
             project: self.project_folder,
@@ -335,6 +372,22 @@ impl Demo {
         self.instance.spawn_upkeep(supervisor);
         stop.cancelled().await;
         Ok(())
+    }
+}
+
+/// Returns the command that runs this binary again, as a person would type it.
+fn executable() -> String {
+    std::env::current_exe().map_or_else(|_| "ingot".to_owned(), |path| quoted(&path))
+}
+
+/// Returns a path as a shell reads it: quoted where it holds more than plain characters.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -362,4 +415,17 @@ fn find_project(given: Option<&Path>) -> Result<PathBuf> {
             "`{EXAMPLE}` is not in this folder or above it; name the project with --project DIR"
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case("/data/ingot-1.2", "/data/ingot-1.2")]
+    #[test_case("/my data", "'/my data'")]
+    #[test_case("/it's", r"'/it'\''s'")]
+    fn paths_are_quoted_for_a_shell(path: &str, expected: &str) {
+        assert_eq!(quoted(Path::new(path)), expected);
+    }
 }

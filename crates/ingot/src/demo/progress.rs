@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ingot_pipelines::PipelineEvent;
 
+use crate::terminal;
+
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -122,7 +124,9 @@ impl Progress {
         let sent = self.counters.sent.load(Ordering::Relaxed);
         let datasets = self.counters.datasets();
         match &mut self.display {
-            Display::Lines => eprintln!("{}", line(sent, self.to_send, &datasets, self.started.elapsed())),
+            Display::Lines => {
+                terminal::note(line(sent, self.to_send, &datasets, self.started.elapsed()));
+            }
             Display::Bars { all, bars } => {
                 let mut set = |name: &str, length: Option<u64>, position: u64| {
                     bars.entry(name.to_owned())

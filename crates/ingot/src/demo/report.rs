@@ -1,9 +1,9 @@
 //! What the demo prints at its end, and what it checks.
 //!
-//! Of the example's tables it asks: `bronze.flights_raw` with `topic`, `partition` and `offset`; `silver.flights`
-//! with the data's own column names, and `silver.flights_quarantine`; `gold.carrier_delay` with `carrier`, `flights`
-//! and `mean_arr_delay`; `gold.airport_month` with `month` and `flights`; `gold.dim_aircraft` with `tailnum` and
-//! `carrier`.
+//! Every table of the example must hold the rows that follow from what was sent, and gold must give the answers that
+//! the data's documentation gives. Of gold it asks `carrier_delay` for `carrier`, `flights`, `arrived` and
+//! `mean_arr_delay`; `airport_month` for `month`, `flights`, `cancelled` and `mean_dep_delay`; `dim_aircraft` for
+//! `tailnum` and `carrier`.
 
 use std::sync::Arc;
 
@@ -16,23 +16,44 @@ use ingot_common::port::{StatementRequest, StatementService};
 use crate::demo::progress::ExpectationCounts;
 use crate::error::{Error, Result};
 use crate::flights::Reference;
+use crate::flights::reference::Mean;
 use crate::instance::Instance;
-use crate::output;
+use crate::{output, terminal};
 
 /// Differences below this are rounding.
 const TOLERANCE: f64 = 1e-9;
 
+/// Rows of the reference files, which do not depend on the flights that are sent.
+const REFERENCE_ROWS: [(&str, i64); 4] = [
+    ("main.bronze.airlines", 16),
+    ("main.bronze.airports", 1_458),
+    ("main.bronze.planes", 3_322),
+    ("main.bronze.weather", 26_115),
+];
+
 /// Answers that the data's documentation gives for the whole year: question, value, decimals given.
-const KNOWN: [(&str, f64, i32); 10] = [
+const KNOWN: [(&str, f64, i32); 22] = [
+    ("rows of main.silver.flights", 336_776.0, 0),
+    ("rows of main.gold.carrier_delay", 16.0, 0),
+    ("rows of main.gold.dim_aircraft", 4_060.0, 0),
+    ("aircraft that changed carrier", 17.0, 0),
     ("mean dep_delay, year", 12.639_070_257_304_708, 15),
     ("mean arr_delay, year", 6.895_376_757_314_89, 14),
+    ("flights, month 1", 27_004.0, 0),
     ("mean dep_delay, month 1", 10.0367, 4),
+    ("flights, month 6", 28_243.0, 0),
     ("mean dep_delay, month 6", 20.8463, 4),
+    ("flights, month 7", 29_425.0, 0),
     ("mean dep_delay, month 7", 21.7278, 4),
+    ("flights, month 11", 27_268.0, 0),
     ("mean dep_delay, month 11", 5.4354, 4),
-    ("mean arr_delay, carrier F9", 21.9207, 4),
-    ("mean arr_delay, carrier FL", 20.1159, 4),
+    ("flights, carrier EV", 54_173.0, 0),
     ("mean arr_delay, carrier EV", 15.7964, 4),
+    ("flights, carrier F9", 685.0, 0),
+    ("mean arr_delay, carrier F9", 21.9207, 4),
+    ("flights, carrier FL", 3_260.0, 0),
+    ("mean arr_delay, carrier FL", 20.1159, 4),
+    ("flights, carrier UA", 58_665.0, 0),
     ("mean arr_delay, carrier UA", 3.5580, 4),
 ];
 
@@ -58,17 +79,24 @@ impl Check {
         }
     }
 
-    fn mean(question: String, sql: String, computed: Option<f64>, whole: bool) -> Self {
-        let known = KNOWN.iter().find(|(name, ..)| whole && *name == question);
-        let (expected, decimals) = known
-            .map_or((computed.unwrap_or(f64::NAN), 15), |(_, value, decimals)| {
-                (*value, *decimals)
-            });
+    fn mean(question: impl Into<String>, sql: impl Into<String>, computed: Mean) -> Self {
         Self {
-            question,
-            sql,
-            expected,
-            decimals,
+            question: question.into(),
+            sql: sql.into(),
+            expected: computed.value().unwrap_or(f64::NAN),
+            decimals: 15,
+        }
+    }
+
+    /// Takes the documented answer, where there is one, for the computed one.
+    fn documented(self) -> Self {
+        match KNOWN.iter().find(|(question, ..)| *question == self.question) {
+            Some((_, expected, decimals)) => Self {
+                expected: *expected,
+                decimals: *decimals,
+                ..self
+            },
+            None => self,
         }
     }
 
@@ -82,41 +110,57 @@ impl Check {
     }
 }
 
-/// Rows that each layer must hold.
-pub fn row_checks(reference: &Reference) -> Vec<Check> {
-    let count = |table: &str, expected| {
-        Check::count(
-            format!("rows of {table}"),
-            format!("SELECT count(*) FROM {table}"),
-            expected,
-        )
+/// Returns all checks: rows of every table, then gold's answers. `whole` says that all flights were sent, so that
+/// the documented answers apply; otherwise answers are compared with those computed from what was sent.
+pub fn checks(reference: &Reference, whole: bool) -> (Vec<Check>, Vec<Check>) {
+    let apply = |checks: Vec<Check>| match whole {
+        true => checks.into_iter().map(Check::documented).collect(),
+        false => checks,
     };
-    vec![
-        count("main.bronze.flights_raw", reference.record_count()),
+    (apply(row_checks(reference)), apply(gold_checks(reference)))
+}
+
+/// Rows that each table of each layer must hold.
+pub fn row_checks(reference: &Reference) -> Vec<Check> {
+    let rows = |table: &str, expected| {
+        let question = format!("rows of {table}");
+        Check::count(question, format!("SELECT count(*) FROM {table}"), expected)
+    };
+    let count = |items: usize| i64::try_from(items).unwrap_or(i64::MAX);
+    let mut checks = vec![
+        rows("main.bronze.flights_raw", reference.record_count()),
         Check::count(
             "distinct offsets in bronze",
             "SELECT count(*) FROM (SELECT DISTINCT topic, partition, offset FROM main.bronze.flights_raw)",
             reference.record_count(),
         ),
-        count("main.silver.flights", reference.flights),
-        count("main.silver.flights_quarantine", reference.malformed),
-    ]
+    ];
+    checks.extend(REFERENCE_ROWS.map(|(table, expected)| rows(table, expected)));
+    checks.extend([
+        rows(
+            "main.silver.flights_parsed",
+            reference.flights + reference.duplicates,
+        ),
+        rows("main.silver.flights", reference.flights),
+        rows("main.silver.flights_quarantine", reference.malformed),
+        rows("main.silver.aircraft_sightings", reference.sightings),
+        rows("main.gold.carrier_delay", count(reference.carriers.len())),
+        rows("main.gold.airport_month", count(reference.airport_months.len())),
+        rows("main.gold.route_day", count(reference.route_days.len())),
+        rows("main.gold.dim_aircraft", count(reference.aircraft_history_rows())),
+    ]);
+    checks
 }
 
-/// Gold's answers. `whole` says that all flights were sent, so that the documented answers apply.
-pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
+/// Gold's answers, asked of gold's tables.
+pub fn gold_checks(reference: &Reference) -> Vec<Check> {
+    const MEAN_DEPARTURE: &str = "SELECT sum(mean_dep_delay * (flights - cancelled)) / sum(flights - cancelled) FROM main.gold.airport_month";
     let mut checks = vec![
+        Check::mean("mean dep_delay, year", MEAN_DEPARTURE, reference.departure_delay),
         Check::mean(
-            "mean dep_delay, year".to_owned(),
-            "SELECT avg(dep_delay) FROM main.silver.flights".to_owned(),
-            reference.departure_delay.value(),
-            whole,
-        ),
-        Check::mean(
-            "mean arr_delay, year".to_owned(),
-            "SELECT avg(arr_delay) FROM main.silver.flights".to_owned(),
-            reference.arrival_delay.value(),
-            whole,
+            "mean arr_delay, year",
+            "SELECT sum(mean_arr_delay * arrived) / sum(arrived) FROM main.gold.carrier_delay",
+            reference.arrival_delay,
         ),
     ];
     for (month, group) in &reference.months {
@@ -127,9 +171,8 @@ pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
         ));
         checks.push(Check::mean(
             format!("mean dep_delay, month {month}"),
-            format!("SELECT avg(dep_delay) FROM main.silver.flights WHERE month = {month}"),
-            group.delay.value(),
-            whole,
+            format!("{MEAN_DEPARTURE} WHERE month = {month}"),
+            group.delay,
         ));
     }
     for (carrier, group) in &reference.carriers {
@@ -141,8 +184,7 @@ pub fn gold_checks(reference: &Reference, whole: bool) -> Vec<Check> {
         checks.push(Check::mean(
             format!("mean arr_delay, carrier {carrier}"),
             format!("SELECT mean_arr_delay FROM main.gold.carrier_delay WHERE carrier = '{carrier}'"),
-            group.delay.value(),
-            whole,
+            group.delay,
         ));
     }
     checks.push(Check::count(
@@ -169,8 +211,8 @@ impl Reporter {
 
     /// Runs `checks`, prints answers beside the expected ones and returns how many differ.
     pub async fn check(&self, title: &str, checks: &[Check]) -> Result<usize> {
-        println!("\n{title}");
-        println!("  {:<34} {:>20} {:>20}", "", "ingot", "known");
+        terminal::print(format_args!("\n{title}"))?;
+        terminal::print(format_args!("  {:<34} {:>20} {:>20}", "", "ingot", "known"))?;
         let mut failed = 0;
         for check in checks {
             let answer = self.number(&check.sql).await?;
@@ -179,25 +221,31 @@ impl Reporter {
             let mark = if holds { '✔' } else { '✘' };
             let shown = answer.map_or_else(|| "NULL".to_owned(), |value| show(value, check.decimals));
             let expected = show(check.expected, check.decimals);
-            println!("{mark} {:<34} {shown:>20} {expected:>20}", check.question);
+            terminal::print(format_args!(
+                "{mark} {:<34} {shown:>20} {expected:>20}",
+                check.question
+            ))?;
         }
         Ok(failed)
     }
 
     /// Prints what the expectations counted.
-    pub fn expectations(&self, counts: &ExpectationCounts) {
-        println!("\nexpectations, of the rows processed in this run");
+    pub fn expectations(&self, counts: &ExpectationCounts) -> Result<()> {
+        terminal::print("\nexpectations, of the rows processed in this run")?;
         if counts.is_empty() {
-            println!("  none were processed");
+            terminal::print("  none were processed")?;
         }
         for ((dataset, name), (passed, failed)) in counts {
-            println!("  {dataset:<34} {name:<34} {passed:>9} passed {failed:>9} failed");
+            terminal::print(format_args!(
+                "  {dataset:<34} {name:<34} {passed:>9} passed {failed:>9} failed"
+            ))?;
         }
+        Ok(())
     }
 
     /// Prints the result of a query as a table.
     pub async fn show(&self, title: &str, sql: &str) -> Result<()> {
-        println!("\n{title}\n  {sql}");
+        terminal::print(format_args!("\n{title}\n  {sql}"))?;
         let result = self.run(sql).await?;
         let mut out = std::io::stdout();
         output::print(result, output::Format::Table, &mut out).await?;
@@ -251,6 +299,24 @@ mod tests {
             expected,
             decimals,
         }
+    }
+
+    #[test]
+    fn every_documented_answer_is_asked_for() {
+        let mut reference = Reference::default();
+        for month in 1..=12 {
+            reference.months.entry(month).or_default();
+        }
+        for carrier in ["EV", "F9", "FL", "UA"] {
+            reference.carriers.entry(carrier.to_owned()).or_default();
+        }
+        let (rows, gold) = checks(&reference, true);
+        for (question, expected, decimals) in KNOWN {
+            let asked = rows.iter().chain(&gold).find(|check| check.question == question);
+            let asked = asked.unwrap_or_else(|| panic!("nobody asks for {question}"));
+            assert_eq!((asked.expected, asked.decimals), (expected, decimals));
+        }
+        assert!(gold.iter().all(|check| check.sql.contains("main.gold.")));
     }
 
     #[test_case(12.639_070_257_304_708, 15, Some(12.639_070_257_304_708), true)]

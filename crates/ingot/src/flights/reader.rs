@@ -24,7 +24,12 @@ pub struct Flight {
     /// The flight as one JSON object.
     pub json: String,
     pub month: i64,
+    pub day: i64,
     pub carrier: String,
+    pub origin: String,
+    pub dest: String,
+    /// The scheduled hour, as ISO 8601: earlier hours compare as less.
+    pub time_hour: String,
     /// The aircraft; unknown for some flights.
     pub tail_number: Option<String>,
     /// Minutes; `None` for a cancelled flight.
@@ -33,11 +38,14 @@ pub struct Flight {
     pub arrival_delay: Option<i64>,
 }
 
-/// Reads the flights of `path` in the file's order.
-pub fn read_flights(path: &Path) -> Result<impl Iterator<Item = Result<Flight>> + Send + use<>> {
-    let reader = open(path)?;
+/// Reads the flights of `path` in the file's order: all, or `sample` of them, spread evenly over the file.
+pub fn read_flights(
+    path: &Path,
+    sample: Option<usize>,
+) -> Result<impl Iterator<Item = Result<Flight>> + Send + use<>> {
+    let (reader, total) = open(path)?;
     let path = path.to_owned();
-    Ok(reader.flat_map(move |batch| {
+    let flights = reader.flat_map(move |batch| {
         let flights = batch
             .map_err(Error::from)
             .and_then(|batch| convert(&batch))
@@ -48,17 +56,30 @@ pub fn read_flights(path: &Path) -> Result<impl Iterator<Item = Result<Flight>> 
             Ok(flights) => flights.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         }
-    }))
+    });
+    let numbered = flights.enumerate();
+    Ok(numbered.filter_map(move |(number, flight)| in_sample(number, total, sample).then_some(flight)))
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReader> {
+/// Returns the reader and how many rows it will give.
+fn open(path: &Path) -> Result<(ParquetRecordBatchReader, usize)> {
+    let failed = |source| Error::Flights {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(Error::file("open flights", path))?;
-    ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(ROWS_PER_BATCH).build())
-        .map_err(|source| Error::Flights {
-            path: path.to_owned(),
-            source,
-        })
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let reader = builder.with_batch_size(ROWS_PER_BATCH).build().map_err(failed)?;
+    Ok((reader, rows))
+}
+
+/// Says if row `number` of `total` is one of the `sample` that are spread evenly.
+fn in_sample(number: usize, total: usize, sample: Option<usize>) -> bool {
+    let Some(sample) = sample.filter(|sample| *sample < total) else {
+        return true;
+    };
+    (number + 1) * sample / total > number * sample / total
 }
 
 fn convert(batch: &RecordBatch) -> Result<Vec<Flight>> {
@@ -76,12 +97,14 @@ fn convert(batch: &RecordBatch) -> Result<Vec<Flight>> {
         })
     };
     let month = column("month")?.as_primitive::<Int64Type>();
+    let day = column("day")?.as_primitive::<Int64Type>();
     let number = column("flight")?.as_primitive::<Int64Type>();
     let departure = column("dep_delay")?.as_primitive::<Int64Type>();
     let arrival = column("arr_delay")?.as_primitive::<Int64Type>();
     let carrier = column("carrier")?.as_string::<i32>();
     let tail_number = column("tailnum")?.as_string::<i32>();
     let origin = column("origin")?.as_string::<i32>();
+    let dest = column("dest")?.as_string::<i32>();
     let time_hour = column("time_hour")?.as_string::<i32>();
     let value = |array: &Int64Array, row: usize| array.is_valid(row).then(|| array.value(row));
     // JSON escapes line breaks within strings, so a line is a row.
@@ -96,7 +119,11 @@ fn convert(batch: &RecordBatch) -> Result<Vec<Flight>> {
         ),
         json: json.to_owned(),
         month: month.value(row),
+        day: day.value(row),
         carrier: carrier.value(row).to_owned(),
+        origin: origin.value(row).to_owned(),
+        dest: dest.value(row).to_owned(),
+        time_hour: time_hour.value(row).to_owned(),
         tail_number: tail_number
             .is_valid(row)
             .then(|| tail_number.value(row).to_owned()),
@@ -123,4 +150,22 @@ fn typed(batch: &RecordBatch) -> Result<RecordBatch> {
         fields.push(Field::new(field.name(), data_type, true));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(10, None, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; "all")]
+    #[test_case(10, Some(20), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]; "more than there are")]
+    #[test_case(10, Some(5), &[1, 3, 5, 7, 9]; "half")]
+    #[test_case(10, Some(3), &[3, 6, 9]; "a third")]
+    #[test_case(10, Some(0), &[]; "none")]
+    fn a_sample_is_spread_evenly(total: usize, sample: Option<usize>, expected: &[usize]) {
+        let chosen: Vec<_> = (0..total)
+            .filter(|number| in_sample(*number, total, sample))
+            .collect();
+        assert_eq!(chosen, expected);
+    }
 }

@@ -48,8 +48,13 @@ pub struct Reference {
     pub months: BTreeMap<i64, Group>,
     /// Arrival delay by carrier.
     pub carriers: BTreeMap<String, Group>,
-    /// Carriers that each aircraft flew for.
-    pub aircraft: BTreeMap<String, BTreeSet<String>>,
+    /// Carriers that each aircraft flew for, by the hours it flew in.
+    pub aircraft: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+    /// Readable records of a known aircraft, duplicates counted.
+    pub sightings: i64,
+    pub airport_months: BTreeSet<(String, i64)>,
+    /// Origin, destination, month and day; all flights are of one year.
+    pub route_days: BTreeSet<(String, String, i64, i64)>,
 }
 
 impl Reference {
@@ -57,7 +62,10 @@ impl Reference {
     pub fn observe(&mut self, record: &Record) {
         *self.records.entry(record.partition).or_default() += 1;
         match &record.kind {
-            RecordKind::Duplicate => self.duplicates += 1,
+            RecordKind::Duplicate(flight) => {
+                self.duplicates += 1;
+                self.sightings += i64::from(flight.tail_number.is_some());
+            }
             RecordKind::Malformed(_) => self.malformed += 1,
             RecordKind::Flight(flight) => {
                 self.flights += 1;
@@ -69,8 +77,14 @@ impl Reference {
                 let carrier = self.carriers.entry(flight.carrier.clone()).or_default();
                 carrier.flights += 1;
                 carrier.delay.add(flight.arrival_delay);
+                let airport_month = (flight.origin.clone(), flight.month);
+                self.airport_months.insert(airport_month);
+                let (origin, dest) = (flight.origin.clone(), flight.dest.clone());
+                self.route_days.insert((origin, dest, flight.month, flight.day));
                 if let Some(tail_number) = &flight.tail_number {
-                    let carriers = self.aircraft.entry(tail_number.clone()).or_default();
+                    self.sightings += 1;
+                    let hours = self.aircraft.entry(tail_number.clone()).or_default();
+                    let carriers = hours.entry(flight.time_hour.clone()).or_default();
                     carriers.insert(flight.carrier.clone());
                 }
             }
@@ -79,10 +93,21 @@ impl Reference {
 
     /// Returns how many aircraft flew for more than one carrier.
     pub fn aircraft_that_changed_carrier(&self) -> usize {
-        self.aircraft
-            .values()
-            .filter(|carriers| carriers.len() > 1)
-            .count()
+        let changed = |hours: &&BTreeMap<String, BTreeSet<String>>| {
+            let carriers: BTreeSet<_> = hours.values().flatten().collect();
+            carriers.len() > 1
+        };
+        self.aircraft.values().filter(changed).count()
+    }
+
+    /// Returns how many stretches of time with one carrier all aircraft have together.
+    pub fn aircraft_history_rows(&self) -> usize {
+        let stretches = |hours: &BTreeMap<String, BTreeSet<String>>| {
+            let mut carriers: Vec<_> = hours.values().flatten().collect();
+            carriers.dedup();
+            carriers.len()
+        };
+        self.aircraft.values().map(stretches).sum()
     }
 
     /// Returns the number of all records.

@@ -36,7 +36,7 @@ pub enum RecordKind {
     /// A flight, for the first time.
     Flight(Box<Flight>),
     /// A flight, again.
-    Duplicate,
+    Duplicate(Box<Flight>),
     Malformed(Malformation),
 }
 
@@ -136,7 +136,8 @@ impl<I: Iterator<Item = Result<Flight>>> Sequence<I> {
         };
         if number == self.duplicate_at {
             let due = number + self.random.random_range(1..=DUPLICATE_LAG_MAX);
-            let duplicate = record(flight.json.clone().into_bytes(), RecordKind::Duplicate);
+            let kind = RecordKind::Duplicate(Box::new(flight.clone()));
+            let duplicate = record(flight.json.clone().into_bytes(), kind);
             self.duplicates.insert((due, number), duplicate);
         }
         let malformed = (number == self.malformed_at).then(|| {
@@ -186,7 +187,11 @@ mod tests {
             key: format!("key-{number}"),
             json: format!("{{\"flight\":{number},\"dep_delay\":-3,\"carrier\":\"UA\"}}"),
             month: 1,
+            day: 1,
             carrier: "UA".to_owned(),
+            origin: "EWR".to_owned(),
+            dest: "IAH".to_owned(),
+            time_hour: "2013-01-01T10:00:00Z".to_owned(),
             tail_number: None,
             departure_delay: Some(-3),
             arrival_delay: None,
@@ -210,7 +215,10 @@ mod tests {
             count(&records, |kind| matches!(kind, RecordKind::Flight(_))),
             50_000
         );
-        assert_eq!(count(&records, |kind| *kind == RecordKind::Duplicate), 500);
+        assert_eq!(
+            count(&records, |kind| matches!(kind, RecordKind::Duplicate(_))),
+            500
+        );
         for malformation in Malformation::ALL {
             assert!(count(&records, |kind| *kind == RecordKind::Malformed(malformation)) > 0);
         }
@@ -229,7 +237,7 @@ mod tests {
             let place = (record.partition, record.key.clone(), record.value.clone());
             match record.kind {
                 RecordKind::Flight(_) => assert!(seen.insert(place)),
-                RecordKind::Duplicate => assert!(seen.contains(&place)),
+                RecordKind::Duplicate(_) => assert!(seen.contains(&place)),
                 RecordKind::Malformed(_) => assert!(!seen.contains(&place)),
             }
         }
