@@ -11,8 +11,8 @@ use crate::harness::{
 use crate::proxy::Proxy;
 
 const FLIGHTS: usize = 2_000;
-/// Longer than a fetch and a metadata request, so that the source meets the outage.
-const OUTAGE: Duration = Duration::from_secs(8);
+/// Longer than any single request of a client, so that the source meets the outage again and again.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 async fn bronze_rows(sql: &Sql) -> f64 {
     match sql.rows("SELECT count(*) FROM main.bronze.flights_raw").await {

@@ -1,7 +1,7 @@
 //! The data API as `curl` sees it.
 
 use reqwest::header::ACCEPT;
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_case::test_case;
 
 use crate::harness::Process;
@@ -12,6 +12,9 @@ async fn server_with_table(data_dir: &std::path::Path) -> Process {
     for statement in [
         "CREATE TABLE t (carrier STRING, flights BIGINT)",
         "INSERT INTO t VALUES ('UA', 58665), ('F9', 685), ('EV', 54173)",
+        "INSERT INTO t VALUES (NULL, 1), ('AA', NULL)",
+        "CREATE VIEW v AS SELECT * FROM t WHERE flights > 1000",
+        "CREATE TABLE `odd``name` AS SELECT 7 AS n",
     ] {
         sql.rows(statement).await.expect(statement);
     }
@@ -56,17 +59,98 @@ async fn a_filtered_table_comes_as_json_csv_and_arrow() {
     );
 }
 
-#[test_case("table=main.default.t&select=carier", "carier"; "unknown column")]
-#[test_case("table=main.default.t&filters=%7B%22flights%22%3A%22many%22%7D", "flights"; "wrong type")]
-#[test_case("table=t", "t"; "name with one part")]
+#[test_case("table=main.default.t&select=carier", &["column `carier`", "`carrier`", "`flights`"]; "unknown column")]
+#[test_case("table=main.default.t&order=-carier", &["column `carier`"]; "unknown column of the order")]
+#[test_case("table=main.default.t&filters=%7B%22carier%22%3A1%7D", &["column `carier`"]; "unknown column of a filter")]
+#[test_case("table=main.default.t&filters=%7B%22flights%22%3A%22many%22%7D", &["column `flights`", "bigint", "many"]; "text for a number")]
+#[test_case("table=main.default.t&filters=%7B%22carrier%22%3A1%7D", &["column `carrier`", "string"]; "number for a text")]
+#[test_case("table=main.default.t&filters=%7B%22flights%22%3A1.5%7D", &["column `flights`", "bigint", "1.5"]; "fraction for a whole number")]
+#[test_case("table=main.default.t&filters=%7B%22flights%22%3A%5B1%2C%22x%22%5D%7D", &["column `flights`", "bigint"]; "one wrong of several")]
+#[test_case("table=t", &["has 1 parts, expected 3"]; "name with one part")]
+#[test_case("table=main.default.v&version=1", &["is a view"]; "history of a view")]
 #[tokio::test]
-async fn wrong_input_is_named(query: &str, named: &str) {
+async fn wrong_input_is_named(query: &str, named: &[&str]) {
     let data_dir = tempfile::tempdir().expect("tempdir");
     let server = server_with_table(data_dir.path()).await;
     let (status, body) = get(&server, query, "application/json").await;
-    let text = String::from_utf8_lossy(&body);
+    let text = String::from_utf8_lossy(&body).to_lowercase();
     assert_eq!(status, 400, "{text}");
-    assert!(text.contains(named), "{text}");
+    for named in named {
+        assert!(text.contains(named), "`{named}` is not in {text}");
+    }
+}
+
+/// The table has ('UA', 58665), ('F9', 685), ('EV', 54173), (NULL, 1), ('AA', NULL); version 1 has the first three.
+#[test_case("table=main.default.t&order=flights&select=carrier", json!(["AA", null, "F9", "EV", "UA"]); "order upwards")]
+#[test_case("table=main.default.t&order=-flights&select=carrier", json!(["UA", "EV", "F9", null, "AA"]); "order downwards")]
+#[test_case("table=main.default.t&order=-flights&select=carrier&limit=2", json!(["UA", "EV"]); "limit")]
+#[test_case("table=main.default.t&select=carrier&limit=0", json!([]); "no rows")]
+#[test_case("table=main.default.t&filters=%7B%22carrier%22%3A%5B%22F9%22%2C%22EV%22%5D%7D&order=carrier&select=carrier", json!(["EV", "F9"]); "one of several")]
+#[test_case("table=main.default.t&filters=%7B%22flights%22%3A%7B%22gt%22%3A685%2C%22lte%22%3A54173%7D%7D&select=carrier", json!(["EV"]); "a range")]
+#[test_case("table=main.default.t&filters=%7B%22carrier%22%3A%7B%22ne%22%3A%22UA%22%7D%7D&order=carrier&select=carrier", json!(["AA", "EV", "F9"]); "nulls are not unequal")]
+#[test_case("table=main.default.t&filters=%7B%22flights%22%3Anull%7D&select=carrier", json!(["AA"]); "null")]
+#[test_case("table=main.default.t&filters=%7B%22carrier%22%3A%7B%22ne%22%3Anull%7D%2C%22flights%22%3A%7B%22ne%22%3Anull%7D%7D&order=carrier&select=carrier", json!(["EV", "F9", "UA"]); "not null")]
+#[test_case("table=main.default.t&version=1&order=carrier&select=carrier", json!(["EV", "F9", "UA"]); "version")]
+#[test_case("table=main.default.v&order=carrier&select=carrier", json!(["EV", "UA"]); "view")]
+#[test_case("table=MAIN.Default.T&select=CARRIER&filters=%7B%22FLIGHTS%22%3A685%7D", json!(["F9"]); "any case")]
+#[test_case("table=main.default.odd%60name&select=n", json!([7]); "back-tick in the name")]
+#[tokio::test]
+async fn a_query_gives_its_rows(query: &str, expected: Value) {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let (status, body) = get(&server, query, "application/json").await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    assert_eq!(values(&body), expected);
+}
+
+/// Returns the first column of a JSON answer.
+fn values(body: &[u8]) -> Value {
+    let rows: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(body).expect("rows");
+    rows.iter()
+        .map(|row| row.values().next().expect("a column").clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_timestamp_gives_the_table_as_it_was() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let (status, body) = get(&server, "table=main.default.t&version=1", "application/json").await;
+    assert_eq!(status, 200);
+    let sql = server.client();
+    let history = sql
+        .rows("DESCRIBE HISTORY main.default.t")
+        .await
+        .expect("history");
+    let commit = history.iter().find(|row| row["version"] == 1).expect("version 1");
+    let instant = commit["timestamp"].as_str().expect("text");
+    let query = format!("table=main.default.t&timestamp={}", instant.replace('+', "%2B"));
+    let (status, then) = get(&server, &query, "application/json").await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&then));
+    assert_eq!(then, body);
+    let (status, _) = get(&server, "table=main.default.t&timestamp=1", "application/json").await;
+    assert!((400..500).contains(&status), "before the table: {status}");
+}
+
+#[test_case("t%60%20WHERE%201%3D0%20--"; "space")]
+#[test_case("t%60%0AWHERE%0A1%3D0"; "line break")]
+#[test_case("t%60%2F**%2FWHERE%2F**%2F1%3D0"; "comment")]
+#[test_case("t%60"; "a back-tick alone")]
+#[test_case("t%60%09x"; "tab")]
+#[test_case("(SELECT%0A1)"; "query")]
+#[tokio::test]
+async fn a_name_is_never_read_as_sql(table: &str) {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let (status, body) = get(
+        &server,
+        &format!("table=main.default.{table}"),
+        "application/json",
+    )
+    .await;
+    let text = String::from_utf8_lossy(&body);
+    assert!(status == 400 || status == 404, "{status} {text}");
+    assert!(!text.contains("PARSE_SYNTAX_ERROR"), "{text}");
 }
 
 #[tokio::test]

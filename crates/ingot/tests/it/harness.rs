@@ -88,11 +88,21 @@ impl Process {
     }
 
     /// Asks the process to end and returns whether it ended well.
-    pub fn terminate(mut self) -> bool {
+    pub fn terminate(self) -> bool {
+        self.ask_to_end();
+        self.ended()
+    }
+
+    /// Waits until the process has ended and returns whether it ended well.
+    pub fn ended(mut self) -> bool {
+        self.child.wait().expect("wait").success()
+    }
+
+    /// Asks the process to end (SIGTERM).
+    pub fn ask_to_end(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(sent.success());
-        self.child.wait().expect("wait").success()
     }
 }
 
@@ -166,6 +176,17 @@ pub fn only_value(rows: &[Value]) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
+/// Runs `ingot sql` embedded on `data_dir`; returns the rows of a statement that must succeed, as JSON objects.
+pub fn embedded_rows(data_dir: &Path, statement: &str) -> Vec<Value> {
+    let output = embedded(data_dir, "json", statement);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{statement}: {log}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
 /// Runs `ingot sql` embedded on `data_dir`.
 pub fn embedded(data_dir: &Path, output: &str, statement: &str) -> Output {
     let mut command = ingot();
@@ -185,10 +206,10 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
     }
 }
 
-/// Returns the records of the example's first `flights` flights for four partitions.
+/// Returns the records of `flights` of the example's flights, spread over the year, for four partitions.
 pub fn records(flights: usize) -> Vec<Record> {
     let path = example().join("data/flights.parquet");
-    let flights = read_flights(&path).expect("flights").take(flights);
+    let flights = read_flights(&path, Some(flights)).expect("flights");
     Sequence::new(flights, 4)
         .map(|record| record.expect("record"))
         .collect()

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use test_case::test_case;
 
-use crate::harness::{Process, embedded, ingot};
+use crate::harness::{Process, embedded, eventually, ingot, server_command};
 
 fn on_server(server: &Process, output: &str, statement: &str) -> Output {
     let mut command = ingot();
@@ -52,6 +52,85 @@ fn a_server_gives_what_the_embedded_engine_gives(format: &str) {
             "{statement}"
         );
     }
+}
+
+#[test]
+fn a_server_gives_the_same_arrow_batches() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    fill(data_dir.path());
+    let server = Process::server(data_dir.path());
+    let read = |output: Output| {
+        let bytes = succeed(output);
+        let reader = arrow::ipc::reader::StreamReader::try_new(bytes.as_slice(), None).expect("stream");
+        let schema = reader.schema();
+        let batches: Vec<_> = reader.map(|batch| batch.expect("batch")).collect();
+        let rows = arrow::compute::concat_batches(&schema, &batches).expect("one batch");
+        (schema, rows)
+    };
+    for statement in ["SELECT * FROM t ORDER BY id", "SELECT * FROM t WHERE false"] {
+        let ours = read(embedded(data_dir.path(), "arrow", statement));
+        let theirs = read(on_server(&server, "arrow", statement));
+        assert_eq!(ours, theirs, "{statement}");
+    }
+}
+
+#[test]
+fn a_sort_that_does_not_fit_into_memory_spills() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let output = ingot()
+        .env("INGOT__ENGINE__MEMORY_BYTES_MAX", "67108864")
+        .env("INGOT__ENGINE__TARGET_PARTITIONS", "2")
+        .args(["sql", "--output", "csv", "--data-dir"])
+        .arg(data_dir.path())
+        .args([
+            "-e",
+            "CREATE TABLE digits AS SELECT * FROM VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9) AS t(d);
+             CREATE TABLE many AS SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n, repeat('x', 1000) AS
+             filler FROM digits a CROSS JOIN digits b CROSS JOIN digits c CROSS JOIN digits e CROSS JOIN digits f;
+             SELECT n FROM (SELECT n, filler, md5(CAST(n AS STRING)) AS h FROM many ORDER BY h LIMIT 99999) WHERE
+             filler IS NOT NULL",
+        ])
+        .output()
+        .expect("ingot sql");
+    let text = String::from_utf8(succeed(output)).expect("UTF-8");
+    // A header and the rows.
+    assert_eq!(text.lines().count(), 1 + 99_999);
+    let spill: Vec<_> = std::fs::read_dir(data_dir.path().join("spill"))
+        .expect("folder")
+        .collect();
+    assert!(spill.is_empty(), "the spill folder goes with the process");
+}
+
+#[test]
+fn an_exported_token_does_not_keep_from_the_embedded_engine() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let output = ingot()
+        .env("INGOT_TOKEN", "t")
+        // Nobody listens there: the directory that is given must win.
+        .env("INGOT_URL", "http://127.0.0.1:1")
+        .args(["sql", "--output", "json", "-e", "SELECT 1 AS one", "--data-dir"])
+        .arg(data_dir.path())
+        .output()
+        .expect("ingot sql");
+    assert_eq!(String::from_utf8_lossy(&succeed(output)), "{\"one\":1}\n");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    fill(data_dir.path());
+    let mut child = Process::spawn(
+        ingot()
+            .args(["sql", "--output", "json", "--data-dir"])
+            .arg(data_dir.path())
+            .args(["-e", "SELECT * FROM t; SELECT * FROM t"])
+            .stderr(std::process::Stdio::piped()),
+    );
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ended");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    assert!(log.is_empty(), "{log}");
 }
 
 #[test]
@@ -116,4 +195,39 @@ fn a_server_wants_the_token_that_it_made() {
         .expect("ingot sql");
     assert_eq!(String::from_utf8_lossy(&succeed(let_in)), "{\"one\":1}\n");
     assert!(server.terminate(), "a server that is asked to end ends well");
+}
+
+/// Rows that take far longer to count than any test has patience.
+const ENDLESS: &str = "SELECT sum(a.id * b.id * c.id * d.id * e.id * f.id * g.id * h.id) AS s FROM big a CROSS JOIN big b \
+     CROSS JOIN big c CROSS JOIN big d CROSS JOIN big e CROSS JOIN big f CROSS JOIN big g CROSS JOIN big h";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_asked_to_end_cancels_what_does_not() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let mut command = server_command(data_dir.path());
+    let server = Process::start(command.env("INGOT__SERVER__DRAIN_SECONDS_MAX", "1"));
+    let sql = server.client();
+    let digits = (0..100).map(|n| format!("({n})")).collect::<Vec<_>>().join(",");
+    for statement in [
+        "CREATE TABLE big (id DOUBLE)".to_owned(),
+        format!("INSERT INTO big VALUES {digits}"),
+    ] {
+        sql.rows(&statement).await.expect("statement");
+    }
+    let client = server.client();
+    let running = async { client.rows(ENDLESS).await };
+    let end = async {
+        let metrics = format!("{}/metrics", server.address("http"));
+        eventually("the statement runs", async || {
+            let answer = reqwest::get(&metrics).await.expect("metrics");
+            let text = answer.text().await.expect("text");
+            text.contains("ingot_statements_running 1\n")
+        })
+        .await;
+        server.ask_to_end();
+    };
+    let (outcome, ()) = tokio::join!(running, end);
+    let error = outcome.expect_err("cancelled");
+    assert_eq!(error.kind, ingot_common::Kind::Unavailable, "{error}");
+    assert!(server.ended(), "the server ends well");
 }
