@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
+use ingot_common::retry::RetryPolicy;
 use ingot_common::{Identifier, SchemaName};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -26,6 +27,16 @@ use crate::{Error, Result};
 
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often opening is tried again while other processes open the same file.
+const OPEN_RETRIES: RetryPolicy = RetryPolicy {
+    retries_max: 20,
+    pause_first: Duration::from_millis(10),
+    pause_max: Duration::from_millis(500),
+};
+
+/// Source: SQLite, "Result and Error Codes".
+const SQLITE_BUSY: u32 = 5;
 
 /// Connections of one process.
 const CONNECTIONS_MAX: u32 = 8;
@@ -54,14 +65,7 @@ impl Metastore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .connect_with(options)
-            .await
-            .map_err(|source| Error::Database {
-                action: "open the database",
-                source,
-            })?;
+        let pool = connect(options).await?;
         let mut tables_root = tables_root.clone();
         if !tables_root.path().ends_with('/') {
             tables_root.set_path(&format!("{}/", tables_root.path()));
@@ -91,21 +95,20 @@ impl Metastore {
             false,
         )]);
         // SQLite has no lock for migrations: a second process may fail on what the first has just made.
-        let mut outcome = migrator.run(&self.pool).await;
-        for _ in 0..3 {
-            if matches!(
-                outcome,
-                Ok(()) | Err(sqlx::migrate::MigrateError::VersionMissing(_))
-            ) {
-                break;
+        let mut retries = OPEN_RETRIES.attempts();
+        loop {
+            let source = match migrator.run(&self.pool).await {
+                Ok(()) => return Ok(()),
+                Err(source) => source,
+            };
+            let newer = matches!(source, sqlx::migrate::MigrateError::VersionMissing(_));
+            if newer || !retries.pause().await {
+                return Err(Error::Migration {
+                    path: database.display().to_string(),
+                    source,
+                });
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            outcome = migrator.run(&self.pool).await;
         }
-        outcome.map_err(|source| Error::Migration {
-            path: database.display().to_string(),
-            source,
-        })
     }
 
     async fn make_defaults(&self) -> Result<()> {
@@ -122,6 +125,31 @@ impl Metastore {
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
         begun.map_err(|source| Error::Database { action, source })
     }
+}
+
+/// Opens the database. The first of all connections makes it a WAL, for which SQLite waits for nobody.
+async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
+    let mut retries = OPEN_RETRIES.attempts();
+    loop {
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX);
+        let source = match pool.connect_with(options.clone()).await {
+            Ok(pool) => return Ok(pool),
+            Err(source) => source,
+        };
+        if !busy(&source) || !retries.pause().await {
+            return Err(Error::Database {
+                action: "open the database",
+                source,
+            });
+        }
+    }
+}
+
+/// Says if another connection has the database: `SQLITE_BUSY`, or one of its extended codes.
+fn busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 fn ignore_existing<T>(outcome: Result<T>) -> Result<()> {

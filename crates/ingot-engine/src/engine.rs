@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -20,6 +21,9 @@ use crate::{Error, Result, Session, table_query};
 
 /// Consumers of memory that an out-of-memory error names.
 const MEMORY_CONSUMERS_NAMED: usize = 5;
+
+/// How long the files of a dropped table stay, for the statements that were reading it.
+const DROPPED_FILES_KEPT: Duration = Duration::from_secs(3600);
 
 /// Limits and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +104,16 @@ impl Engine {
         )
     }
 
-    /// Deletes the files of dropped tables. Idempotent; run on start and on a timer. A table whose files cannot
-    /// be deleted now is left for the next time. Returns how many tables went.
+    /// Deletes the files of dropped tables, once nobody can be reading them any more. Idempotent; run on start and
+    /// on a timer. A table whose files cannot be deleted now is left for the next time. Returns how many tables went.
     pub async fn purge_dropped_tables(&self) -> Result<usize> {
+        self.purge_tables_dropped_before(DROPPED_FILES_KEPT).await
+    }
+
+    /// Deletes the files of tables that were dropped so long ago.
+    pub async fn purge_tables_dropped_before(&self, kept: Duration) -> Result<usize> {
         let mut purged = 0;
-        for table in self.metastore().dropped_tables().await? {
+        for table in self.metastore().dropped_tables(kept).await? {
             if let Some(location) = table.location.as_deref().filter(|_| table.kind.owns_files()) {
                 let location = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
                 if let Err(error) = self.tables().delete(&location).await {
@@ -141,9 +150,10 @@ impl StatementService for Engine {
             let catalog = part(request.catalog.as_ref(), current.catalog)?;
             let schema = part(request.schema.as_ref(), current.schema)?;
             session.use_namespace(&SchemaName::new(catalog, schema)).await?;
+            // Cancellation is the statement's own: one that writes is never dropped halfway.
             session.execute(&request.statement).await
         };
-        cancellable(context, run).await
+        run.await.map_err(|error: Error| ServiceError::from_error(&error))
     }
 
     async fn query_table(
@@ -156,20 +166,12 @@ impl StatementService for Engine {
             let rows = table_query::plan(&session, &query).await?;
             session.run(rows).await
         };
-        cancellable(context, run).await
+        let outcome = tokio::select! {
+            outcome = run => outcome,
+            () = context.cancellation.cancelled() => Err(Error::Cancelled),
+        };
+        outcome.map_err(|error| ServiceError::from_error(&error))
     }
-}
-
-/// Ends `run` when the request is cancelled.
-async fn cancellable(
-    context: &RequestContext,
-    run: impl Future<Output = Result<StatementResult>>,
-) -> Result<StatementResult, ServiceError> {
-    let outcome = tokio::select! {
-        outcome = run => outcome,
-        () = context.cancellation.cancelled() => Err(Error::Cancelled),
-    };
-    outcome.map_err(|error| ServiceError::from_error(&error))
 }
 
 /// Hands the engine out as the port that front doors know.

@@ -1,14 +1,17 @@
 //! Catalogs.
 
-use ingot_common::{Identifier, clock};
+use ingot_common::{Identifier, SchemaName, clock};
 use uuid::Uuid;
 
-use super::{Metastore, row, tables, taken};
+use super::{Metastore, identifier, row, schemas, tables, taken};
 use crate::model::{Audit, CatalogInfo, Page, TableInfo};
 use crate::{Error, Result};
 
+/// The schema that every catalog begins with.
+const DEFAULT_SCHEMA: &str = "default";
+
 impl Metastore {
-    /// Makes a catalog owned by `principal`.
+    /// Makes a catalog owned by `principal`, with a schema `default`.
     ///
     /// # Errors
     /// `AlreadyExists` when the name is taken.
@@ -18,8 +21,14 @@ impl Metastore {
         comment: Option<&str>,
         principal: &str,
     ) -> Result<CatalogInfo> {
+        const ACTION: &str = "create a catalog";
+        let failed = |source| Error::Database {
+            action: ACTION,
+            source,
+        };
         let now = clock::now_ms();
         let id = Uuid::now_v7();
+        let mut transaction = self.write(ACTION).await?;
         let inserted = sqlx::query(
             "INSERT INTO catalogs (id, name, comment, properties, owner, created_at, created_by, updated_at, updated_by) \
              VALUES ($1, $2, $3, '{}', $4, $5, $6, $7, $8)",
@@ -32,31 +41,34 @@ impl Metastore {
         .bind(principal)
         .bind(now)
         .bind(principal)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await;
         match inserted {
-            Ok(_) => Ok(CatalogInfo {
-                id,
-                name: name.clone(),
-                comment: comment.map(str::to_owned),
-                properties: Default::default(),
-                audit: Audit {
-                    owner: principal.to_owned(),
-                    created_at: now,
-                    created_by: principal.to_owned(),
-                    updated_at: now,
-                    updated_by: principal.to_owned(),
-                },
-            }),
-            Err(error) if taken(&error) => Err(Error::AlreadyExists {
-                securable: "catalog",
-                name: name.to_string(),
-            }),
-            Err(source) => Err(Error::Database {
-                action: "create a catalog",
-                source,
-            }),
+            Ok(_) => {}
+            Err(error) if taken(&error) => {
+                return Err(Error::AlreadyExists {
+                    securable: "catalog",
+                    name: name.to_string(),
+                });
+            }
+            Err(source) => return Err(failed(source)),
         }
+        let default = SchemaName::new(name.clone(), identifier(DEFAULT_SCHEMA)?);
+        schemas::insert(&mut transaction, &default, None, principal).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(CatalogInfo {
+            id,
+            name: name.clone(),
+            comment: comment.map(str::to_owned),
+            properties: Default::default(),
+            audit: Audit {
+                owner: principal.to_owned(),
+                created_at: now,
+                created_by: principal.to_owned(),
+                updated_at: now,
+                updated_by: principal.to_owned(),
+            },
+        })
     }
 
     /// Returns a catalog.
@@ -95,10 +107,11 @@ impl Metastore {
             .map_err(failed)
     }
 
-    /// Drops a catalog; one that holds schemas only with `cascade`. Returns the tables that went with it.
+    /// Drops a catalog; one that holds more than an empty schema `default` only with `cascade`. Returns the tables
+    /// that went with it.
     ///
     /// # Errors
-    /// `NotFound`; `FailedPrecondition` when it holds schemas and `cascade` is not set.
+    /// `NotFound`; `FailedPrecondition` when it holds schemas or tables and `cascade` is not set.
     pub async fn drop_catalog(
         &self,
         name: &Identifier,
@@ -111,12 +124,17 @@ impl Metastore {
             source,
         };
         let mut transaction = self.write(ACTION).await?;
-        let schemas: i64 = sqlx::query_scalar("SELECT count(*) FROM schemas WHERE catalog_name = $1")
-            .bind(name.as_str())
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        if schemas > 0 && !cascade {
+        let held: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM schemas WHERE catalog_name = $1 AND name <> $2) \
+             + (SELECT count(*) FROM tables WHERE catalog_name = $3 AND state <> 'DROPPED')",
+        )
+        .bind(name.as_str())
+        .bind(DEFAULT_SCHEMA)
+        .bind(name.as_str())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if held > 0 && !cascade {
             return Err(Error::NotEmpty {
                 securable: "catalog",
                 name: name.to_string(),
@@ -141,7 +159,7 @@ impl Metastore {
     }
 }
 
-fn not_found(name: &Identifier) -> Error {
+pub(super) fn not_found(name: &Identifier) -> Error {
     Error::NotFound {
         securable: "catalog",
         name: name.to_string(),

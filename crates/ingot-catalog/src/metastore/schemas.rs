@@ -1,9 +1,10 @@
 //! Schemas.
 
 use ingot_common::{Identifier, SchemaName, clock};
+use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, row, tables, taken};
+use super::{Metastore, catalogs, row, tables, taken};
 use crate::model::{Audit, Page, SchemaInfo, TableInfo};
 use crate::{Error, Result};
 
@@ -18,48 +19,23 @@ impl Metastore {
         comment: Option<&str>,
         principal: &str,
     ) -> Result<SchemaInfo> {
-        self.catalog(&name.catalog).await?;
-        let now = clock::now_ms();
-        let id = Uuid::now_v7();
-        let inserted = sqlx::query(
-            "INSERT INTO schemas \
-             (id, catalog_name, name, comment, properties, owner, created_at, created_by, updated_at, updated_by) \
-             VALUES ($1, $2, $3, $4, '{}', $5, $6, $7, $8, $9)",
-        )
-        .bind(id.to_string())
-        .bind(name.catalog.as_str())
-        .bind(name.schema.as_str())
-        .bind(comment)
-        .bind(principal)
-        .bind(now)
-        .bind(principal)
-        .bind(now)
-        .bind(principal)
-        .execute(&self.pool)
-        .await;
-        match inserted {
-            Ok(_) => Ok(SchemaInfo {
-                id,
-                name: name.clone(),
-                comment: comment.map(str::to_owned),
-                properties: Default::default(),
-                audit: Audit {
-                    owner: principal.to_owned(),
-                    created_at: now,
-                    created_by: principal.to_owned(),
-                    updated_at: now,
-                    updated_by: principal.to_owned(),
-                },
-            }),
-            Err(error) if taken(&error) => Err(Error::AlreadyExists {
-                securable: "schema",
-                name: name.to_string(),
-            }),
-            Err(source) => Err(Error::Database {
-                action: "create a schema",
-                source,
-            }),
+        const ACTION: &str = "create a schema";
+        let failed = |source| Error::Database {
+            action: ACTION,
+            source,
+        };
+        let mut transaction = self.write(ACTION).await?;
+        let catalog = sqlx::query("SELECT 1 FROM catalogs WHERE name = $1")
+            .bind(name.catalog.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if catalog.is_none() {
+            return Err(catalogs::not_found(&name.catalog));
         }
+        let made = insert(&mut transaction, name, comment, principal).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(made)
     }
 
     /// Returns a schema.
@@ -148,6 +124,56 @@ impl Metastore {
         }
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
+    }
+}
+
+/// Makes a schema in a catalog that exists.
+pub(super) async fn insert(
+    transaction: &mut Transaction<'static, Sqlite>,
+    name: &SchemaName,
+    comment: Option<&str>,
+    principal: &str,
+) -> Result<SchemaInfo> {
+    let now = clock::now_ms();
+    let id = Uuid::now_v7();
+    let inserted = sqlx::query(
+        "INSERT INTO schemas \
+         (id, catalog_name, name, comment, properties, owner, created_at, created_by, updated_at, updated_by) \
+         VALUES ($1, $2, $3, $4, '{}', $5, $6, $7, $8, $9)",
+    )
+    .bind(id.to_string())
+    .bind(name.catalog.as_str())
+    .bind(name.schema.as_str())
+    .bind(comment)
+    .bind(principal)
+    .bind(now)
+    .bind(principal)
+    .bind(now)
+    .bind(principal)
+    .execute(&mut **transaction)
+    .await;
+    match inserted {
+        Ok(_) => Ok(SchemaInfo {
+            id,
+            name: name.clone(),
+            comment: comment.map(str::to_owned),
+            properties: Default::default(),
+            audit: Audit {
+                owner: principal.to_owned(),
+                created_at: now,
+                created_by: principal.to_owned(),
+                updated_at: now,
+                updated_by: principal.to_owned(),
+            },
+        }),
+        Err(error) if taken(&error) => Err(Error::AlreadyExists {
+            securable: "schema",
+            name: name.to_string(),
+        }),
+        Err(source) => Err(Error::Database {
+            action: "create a schema",
+            source,
+        }),
     }
 }
 

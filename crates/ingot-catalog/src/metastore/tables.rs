@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! (nothing) ─reserve─► CREATING ─publish─► ACTIVE ─drop─► DROPPED ─purge─► (nothing)
-//!                         └─ abandoned, or taken over after its time ──┘
+//!                       │ renew │                            ▲
+//!                       └───────┴─ abandoned, or past its time ─┘
 //! ```
+//! Always true: files are deleted of rows in DROPPED only, and no row leaves that state but by its purge. A
+//! reservation past its time can neither be renewed nor published, so its holder and the purge never both have it.
 
 use std::time::Duration;
 
@@ -16,8 +19,11 @@ use super::{Metastore, row, taken};
 use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
-/// How long a reservation holds its name. Its holder writes one commit in this time.
+/// How long a reservation holds its name, from when it was made or renewed.
 const RESERVATION: Duration = Duration::from_secs(60);
+
+/// When a row was dropped that no reader ever saw: its files may go at once.
+const NEVER_READ: i64 = 0;
 
 const SELECT_ACTIVE: &str =
     "SELECT * FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 AND state = 'ACTIVE'";
@@ -26,14 +32,15 @@ impl Metastore {
     /// Takes the name and, for kinds that own files, a fresh folder. Invisible to readers until published.
     ///
     /// # Errors
-    /// `AlreadyExists` when a table or a live reservation has the name; a reservation lives 60 s. `NotFound` when
-    /// the schema does not exist. `InvalidArgument` when an external location overlaps another table's.
+    /// `AlreadyExists` when a table or a live reservation has the name; a reservation lives for a minute.
+    /// `NotFound` when the schema does not exist. `InvalidArgument` when an external location overlaps another
+    /// table's.
     pub async fn reserve_table(&self, table: &NewTable, principal: &str) -> Result<TableInfo> {
         const ACTION: &str = "reserve a table";
-        self.schema(&table.name.schema_name()).await?;
         let id = TableId(Uuid::now_v7());
         let location = self.location(id, table)?;
         let mut transaction = self.write(ACTION).await?;
+        check_schema(&mut transaction, &table.name).await?;
         expire_reservation(&mut transaction, &table.name).await?;
         if let (Some(location), TableKind::External) = (&location, table.kind) {
             check_overlap(&mut transaction, location, &self.tables_root).await?;
@@ -52,26 +59,45 @@ impl Metastore {
         Ok(info)
     }
 
+    /// Makes a reservation last for another minute from now: its holder is still at work.
+    ///
+    /// # Errors
+    /// `NotFound` when it is past its time; the name may be another's now.
+    pub async fn renew_reservation(&self, id: TableId) -> Result<()> {
+        let renewed = sqlx::query(
+            "UPDATE tables SET state_at = $1 WHERE id = $2 AND state = 'CREATING' AND state_at >= $3",
+        )
+        .bind(clock::now_ms())
+        .bind(id.to_string())
+        .bind(expired_before())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("renew a reservation", source))?;
+        match renewed.rows_affected() {
+            0 => Err(reservation_lost(id)),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a reserved table visible.
     ///
     /// # Errors
-    /// `NotFound` when the reservation was taken over; the caller's files are garbage then.
+    /// `NotFound` when the reservation is past its time; the caller's files are deleted with it.
     pub async fn publish_table(&self, id: TableId) -> Result<TableInfo> {
         const ACTION: &str = "publish a table";
         let mut transaction = self.write(ACTION).await?;
         let published = sqlx::query(
-            "UPDATE tables SET state = 'ACTIVE', state_at = $1 WHERE id = $2 AND state = 'CREATING'",
+            "UPDATE tables SET state = 'ACTIVE', state_at = $1 WHERE id = $2 AND state = 'CREATING' \
+             AND state_at >= $3",
         )
         .bind(clock::now_ms())
         .bind(id.to_string())
+        .bind(expired_before())
         .execute(&mut *transaction)
         .await
         .map_err(|source| database(ACTION, source))?;
         if published.rows_affected() == 0 {
-            return Err(Error::NotFound {
-                securable: "table reservation",
-                name: id.to_string(),
-            });
+            return Err(reservation_lost(id));
         }
         let info = read(&mut transaction, id, ACTION).await?;
         commit(transaction, ACTION).await?;
@@ -83,7 +109,7 @@ impl Metastore {
         let abandoned = sqlx::query(
             "UPDATE tables SET state = 'DROPPED', state_at = $1 WHERE id = $2 AND state = 'CREATING'",
         )
-        .bind(clock::now_ms())
+        .bind(NEVER_READ)
         .bind(id.to_string())
         .execute(&self.pool)
         .await;
@@ -92,32 +118,63 @@ impl Metastore {
             .map_err(|source| database("abandon a table", source))
     }
 
-    /// Makes a view, in one step. With `replace`, takes the place of a view of that name.
+    /// Makes a view, in one step. With `replace`, a view of that name becomes this one and keeps its id, its owner
+    /// and when it was made.
     ///
     /// # Errors
     /// `AlreadyExists` when a table has the name, or a view without `replace`; `NotFound` for the schema.
     pub async fn create_view(&self, view: &NewTable, replace: bool, principal: &str) -> Result<TableInfo> {
         const ACTION: &str = "create a view";
-        self.schema(&view.name.schema_name()).await?;
-        let id = TableId(Uuid::now_v7());
         let mut transaction = self.write(ACTION).await?;
+        check_schema(&mut transaction, &view.name).await?;
         expire_reservation(&mut transaction, &view.name).await?;
-        if replace {
-            sqlx::query(
-                "DELETE FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 \
-                 AND state = 'ACTIVE' AND kind = 'VIEW'",
-            )
-            .bind(view.name.catalog.as_str())
-            .bind(view.name.schema.as_str())
-            .bind(view.name.table.as_str())
-            .execute(&mut *transaction)
-            .await
-            .map_err(|source| database(ACTION, source))?;
-        }
-        insert(&mut transaction, id, view, None, "ACTIVE", principal).await?;
+        let existing = match replace {
+            true => active(&mut transaction, &view.name, ACTION).await?,
+            false => None,
+        };
+        let id = match existing.filter(|existing| existing.kind == TableKind::View) {
+            Some(existing) => {
+                redefine_view(&mut transaction, existing.id, view, principal).await?;
+                existing.id
+            }
+            None => {
+                let id = TableId(Uuid::now_v7());
+                insert(&mut transaction, id, view, None, "ACTIVE", principal).await?;
+                id
+            }
+        };
         let info = read(&mut transaction, id, ACTION).await?;
         commit(transaction, ACTION).await?;
         Ok(info)
+    }
+
+    /// Records what a table has become by CREATE OR REPLACE: columns, comment and properties. Its id, its place,
+    /// its owner and when it was made stay.
+    ///
+    /// # Errors
+    /// `NotFound` when the table was dropped meanwhile.
+    pub async fn set_replaced(
+        &self,
+        id: TableId,
+        columns: &[ColumnInfo],
+        comment: Option<&str>,
+        properties: &std::collections::BTreeMap<String, String>,
+        principal: &str,
+    ) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE tables SET columns = $1, comment = $2, properties = $3, updated_at = $4, updated_by = $5 \
+             WHERE id = $6 AND state <> 'DROPPED'",
+        )
+        .bind(row::to_json(&columns)?)
+        .bind(comment)
+        .bind(row::to_json(properties)?)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("replace a table", source))?;
+        found_one(updated.rows_affected(), id)
     }
 
     /// Returns a table or view.
@@ -210,46 +267,61 @@ impl Metastore {
     pub async fn drop_table(&self, name: &TableName, principal: &str) -> Result<TableInfo> {
         const ACTION: &str = "drop a table";
         let mut transaction = self.write(ACTION).await?;
-        let found = sqlx::query(SELECT_ACTIVE)
-            .bind(name.catalog.as_str())
-            .bind(name.schema.as_str())
-            .bind(name.table.as_str())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(|source| database(ACTION, source))?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        let info = row::table(&found).map_err(|source| database(ACTION, source))?;
+        let info = active(&mut transaction, name, ACTION).await?;
+        let info = info.ok_or_else(|| not_found(name))?;
         retire(&mut transaction, &info, principal).await?;
         commit(transaction, ACTION).await?;
         Ok(info)
     }
 
-    /// Returns dropped tables whose files still stand, and reservations that expired.
-    pub async fn dropped_tables(&self) -> Result<Vec<TableInfo>> {
+    /// Returns tables whose files may be deleted: dropped at least `kept` ago, so that whoever read them then has
+    /// ended; and reservations past their time, which are dropped by this call.
+    pub async fn dropped_tables(&self, kept: Duration) -> Result<Vec<TableInfo>> {
         const ACTION: &str = "list dropped tables";
-        let rows = sqlx::query(
-            "SELECT * FROM tables WHERE state = 'DROPPED' OR (state = 'CREATING' AND state_at < $1) ORDER BY id",
+        let mut transaction = self.write(ACTION).await?;
+        sqlx::query(
+            "UPDATE tables SET state = 'DROPPED', state_at = $1 WHERE state = 'CREATING' AND state_at < $2",
         )
+        .bind(NEVER_READ)
         .bind(expired_before())
-        .fetch_all(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(|source| database(ACTION, source))?;
+        let rows = sqlx::query("SELECT * FROM tables WHERE state = 'DROPPED' AND state_at <= $1 ORDER BY id")
+            .bind(before(kept))
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        commit(transaction, ACTION).await?;
         let tables = rows.iter().map(row::table).collect::<Result<_, _>>();
         tables.map_err(|source| database(ACTION, source))
     }
 
     /// Forgets a dropped table after its files were deleted.
     pub async fn purge_table(&self, id: TableId) -> Result<()> {
-        let purged = sqlx::query(
-            "DELETE FROM tables WHERE id = $1 AND (state = 'DROPPED' OR (state = 'CREATING' AND state_at < $2))",
-        )
-        .bind(id.to_string())
-        .bind(expired_before())
-        .execute(&self.pool)
-        .await;
+        let purged = sqlx::query("DELETE FROM tables WHERE id = $1 AND state = 'DROPPED'")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await;
         purged
             .map(drop)
             .map_err(|source| database("purge a table", source))
+    }
+
+    /// Drops one table by its id, whatever has its name now. One that is gone already is no error.
+    pub async fn drop_table_by_id(&self, id: TableId, principal: &str) -> Result<()> {
+        const ACTION: &str = "drop a table";
+        let mut transaction = self.write(ACTION).await?;
+        let found = sqlx::query("SELECT * FROM tables WHERE id = $1 AND state <> 'DROPPED'")
+            .bind(id.to_string())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        if let Some(found) = found {
+            let info = row::table(&found).map_err(|source| database(ACTION, source))?;
+            retire(&mut transaction, &info, principal).await?;
+        }
+        commit(transaction, ACTION).await
     }
 
     /// Returns where the files of a new table are: given for external tables, made up for those Ingot owns.
@@ -328,9 +400,10 @@ async fn retire(
 /// Frees a name whose reservation is past its time.
 async fn expire_reservation(transaction: &mut Transaction<'static, Sqlite>, name: &TableName) -> Result<()> {
     let expired = sqlx::query(
-        "UPDATE tables SET state = 'DROPPED' WHERE catalog_name = $1 AND schema_name = $2 AND name = $3 \
-         AND state = 'CREATING' AND state_at < $4",
+        "UPDATE tables SET state = 'DROPPED', state_at = $1 WHERE catalog_name = $2 AND schema_name = $3 \
+         AND name = $4 AND state = 'CREATING' AND state_at < $5",
     )
+    .bind(NEVER_READ)
     .bind(name.catalog.as_str())
     .bind(name.schema.as_str())
     .bind(name.table.as_str())
@@ -342,7 +415,67 @@ async fn expire_reservation(transaction: &mut Transaction<'static, Sqlite>, name
         .map_err(|source| database("free a reservation", source))
 }
 
-/// Refuses a location inside, above or equal to that of another table, and inside the folder of managed tables.
+/// Checks, in the transaction that makes something in it, that the schema exists.
+async fn check_schema(transaction: &mut Transaction<'static, Sqlite>, name: &TableName) -> Result<()> {
+    let found = sqlx::query("SELECT 1 FROM schemas WHERE catalog_name = $1 AND name = $2")
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|source| database("find a schema", source))?;
+    match found {
+        Some(_) => Ok(()),
+        None => Err(Error::NotFound {
+            securable: "schema",
+            name: name.schema_name().to_string(),
+        }),
+    }
+}
+
+async fn active(
+    transaction: &mut Transaction<'static, Sqlite>,
+    name: &TableName,
+    action: &'static str,
+) -> Result<Option<TableInfo>> {
+    let found = sqlx::query(SELECT_ACTIVE)
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .bind(name.table.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|source| database(action, source))?;
+    let info = found.as_ref().map(row::table).transpose();
+    info.map_err(|source| database(action, source))
+}
+
+async fn redefine_view(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: TableId,
+    view: &NewTable,
+    principal: &str,
+) -> Result<()> {
+    let namespace = view.definition_namespace.as_ref();
+    let updated = sqlx::query(
+        "UPDATE tables SET definition = $1, definition_catalog = $2, definition_schema = $3, columns = $4, \
+         comment = $5, properties = $6, updated_at = $7, updated_by = $8 WHERE id = $9",
+    )
+    .bind(view.definition.as_deref())
+    .bind(namespace.map(|name| name.catalog.as_str()))
+    .bind(namespace.map(|name| name.schema.as_str()))
+    .bind(row::to_json(&view.columns)?)
+    .bind(view.comment.as_deref())
+    .bind(row::to_json(&view.properties)?)
+    .bind(clock::now_ms())
+    .bind(principal)
+    .bind(id.to_string())
+    .execute(&mut **transaction)
+    .await;
+    updated
+        .map(drop)
+        .map_err(|source| database("replace a view", source))
+}
+
+/// Refuses a location inside, above or equal to that of another table, or to the folder of managed tables.
 async fn check_overlap(
     transaction: &mut Transaction<'static, Sqlite>,
     location: &str,
@@ -351,6 +484,11 @@ async fn check_overlap(
     if location.starts_with(managed.as_str()) {
         return Err(Error::InvalidArgument {
             message: format!("location=`{location}` lies in the folder of managed tables"),
+        });
+    }
+    if managed.as_str().starts_with(location) {
+        return Err(Error::InvalidArgument {
+            message: format!("location=`{location}` holds the folder of managed tables"),
         });
     }
     let others: Vec<(String, String, String, String)> = sqlx::query_as(
@@ -451,7 +589,19 @@ fn found_one(rows: u64, id: TableId) -> Result<()> {
 }
 
 fn expired_before() -> i64 {
-    clock::now_ms() - i64::try_from(RESERVATION.as_millis()).unwrap_or(i64::MAX)
+    before(RESERVATION)
+}
+
+/// Returns the instant that is so long ago.
+fn before(ago: Duration) -> i64 {
+    clock::now_ms() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn reservation_lost(id: TableId) -> Error {
+    Error::NotFound {
+        securable: "table reservation",
+        name: id.to_string(),
+    }
 }
 
 fn with_slash(url: &str) -> String {

@@ -105,17 +105,47 @@ async fn pages_follow_each_other() {
     assert_eq!(names, ["a", "b", "c", "default"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn processes_that_start_at_once_agree_on_the_schema() {
+    for _ in 0..10 {
+        let folder = folder();
+        let root = Url::from_directory_path(folder.path()).expect("absolute path");
+        let database = folder.path().join("metastore.sqlite");
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (database, root) = (database.clone(), root.clone());
+            opening.spawn(async move { Metastore::open(&database, &root).await.map(drop) });
+        }
+        for outcome in opening.join_all().await {
+            outcome.expect("opens");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_begins_with_its_default_schema_and_goes_with_it() {
     let folder = folder();
-    let root = Url::from_directory_path(folder.path()).expect("absolute path");
-    let database = folder.path().join("metastore.sqlite");
-    let mut opening = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (database, root) = (database.clone(), root.clone());
-        opening.spawn(async move { Metastore::open(&database, &root).await.map(drop) });
-    }
-    for outcome in opening.join_all().await {
-        outcome.expect("opens");
-    }
+    let metastore = open(&folder).await;
+    let lab = identifier("lab");
+    metastore.create_catalog(&lab, None, "ann").await.expect("made");
+    let default = SchemaName::new(lab.clone(), identifier("default"));
+    assert_eq!(
+        metastore.schema(&default).await.expect("there").audit.owner,
+        "ann"
+    );
+    let other = SchemaName::new(lab.clone(), identifier("other"));
+    metastore.create_schema(&other, None, "ann").await.expect("made");
+    let error = metastore
+        .drop_catalog(&lab, false, "ann")
+        .await
+        .expect_err("holds a schema");
+    assert!(matches!(error, Error::NotEmpty { .. }), "{error}");
+    metastore
+        .drop_schema(&other, false, "ann")
+        .await
+        .expect("dropped");
+    metastore
+        .drop_catalog(&lab, false, "ann")
+        .await
+        .expect("nothing but the default schema");
 }

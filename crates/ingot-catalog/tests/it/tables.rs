@@ -1,9 +1,11 @@
 //! The life of tables and views.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use ingot_catalog::{ColumnInfo, Error, NewTable, Page, TableKind};
+use ingot_catalog::{ColumnInfo, Error, NewTable, Page, TableId, TableKind};
 use ingot_common::TableName;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{folder, open, schema_name};
@@ -70,7 +72,7 @@ async fn an_abandoned_name_is_free_again() {
         metastore.publish_table(first.id).await,
         Err(Error::NotFound { .. })
     ));
-    let garbage = metastore.dropped_tables().await.expect("dropped");
+    let garbage = metastore.dropped_tables(Duration::ZERO).await.expect("dropped");
     assert_eq!(
         garbage.iter().map(|table| table.id).collect::<Vec<_>>(),
         [first.id]
@@ -89,9 +91,174 @@ async fn a_dropped_table_waits_for_its_files() {
         metastore.drop_table(&table.name, "ann").await,
         Err(Error::NotFound { .. })
     ));
-    assert_eq!(metastore.dropped_tables().await.expect("dropped").len(), 1);
+    assert_eq!(
+        metastore
+            .dropped_tables(Duration::ZERO)
+            .await
+            .expect("dropped")
+            .len(),
+        1
+    );
     metastore.purge_table(reserved.id).await.expect("purged");
-    assert!(metastore.dropped_tables().await.expect("dropped").is_empty());
+    assert!(
+        metastore
+            .dropped_tables(Duration::ZERO)
+            .await
+            .expect("dropped")
+            .is_empty()
+    );
+}
+
+/// Makes a reservation as old as one whose holder died.
+async fn age_reservation(folder: &TempDir, id: TableId) {
+    let path = folder.path().join("metastore.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("database");
+    let aged =
+        sqlx::query("UPDATE tables SET state_at = state_at - 61000 WHERE id = $1 AND state = 'CREATING'")
+            .bind(id.to_string())
+            .execute(&pool)
+            .await
+            .expect("aged");
+    assert_eq!(aged.rows_affected(), 1);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_reservation_past_its_time_is_the_purges_alone() {
+    let folder = folder();
+    let metastore = open(&folder).await;
+    let table = new_table("t", TableKind::Managed);
+    let reserved = metastore.reserve_table(&table, "ann").await.expect("reserved");
+    metastore.renew_reservation(reserved.id).await.expect("renewed");
+    assert!(
+        metastore
+            .dropped_tables(Duration::ZERO)
+            .await
+            .expect("dropped")
+            .is_empty()
+    );
+    age_reservation(&folder, reserved.id).await;
+    for outcome in [
+        metastore.renew_reservation(reserved.id).await,
+        metastore.publish_table(reserved.id).await.map(drop),
+    ] {
+        assert!(matches!(outcome, Err(Error::NotFound { .. })), "{outcome:?}");
+    }
+    // No reader ever saw it: it goes at once, however long dropped tables are kept.
+    let garbage = metastore
+        .dropped_tables(Duration::from_secs(3600))
+        .await
+        .expect("dropped");
+    assert_eq!(garbage.len(), 1);
+    assert!(metastore.publish_table(reserved.id).await.is_err());
+    metastore.purge_table(reserved.id).await.expect("purged");
+    metastore.reserve_table(&table, "bob").await.expect("free");
+}
+
+#[tokio::test]
+async fn files_of_a_dropped_table_stay_for_those_who_read_it() {
+    let folder = folder();
+    let metastore = open(&folder).await;
+    let table = new_table("t", TableKind::Managed);
+    let reserved = metastore.reserve_table(&table, "ann").await.expect("reserved");
+    metastore.publish_table(reserved.id).await.expect("published");
+    metastore
+        .purge_table(reserved.id)
+        .await
+        .expect("not dropped: nothing to do");
+    metastore.drop_table(&table.name, "ann").await.expect("dropped");
+    let kept = metastore
+        .dropped_tables(Duration::from_secs(60))
+        .await
+        .expect("dropped");
+    assert!(kept.is_empty(), "{kept:?}");
+    assert_eq!(
+        metastore
+            .dropped_tables(Duration::ZERO)
+            .await
+            .expect("dropped")
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_table_is_dropped_by_id_whoever_has_its_name() {
+    let folder = folder();
+    let metastore = open(&folder).await;
+    let table = new_table("t", TableKind::Managed);
+    let first = metastore.reserve_table(&table, "ann").await.expect("reserved");
+    metastore.publish_table(first.id).await.expect("published");
+    metastore.drop_table(&table.name, "ann").await.expect("dropped");
+    let second = metastore.reserve_table(&table, "bob").await.expect("reserved");
+    metastore.publish_table(second.id).await.expect("published");
+    metastore
+        .drop_table_by_id(first.id, "ann")
+        .await
+        .expect("gone already");
+    assert_eq!(metastore.table(&table.name).await.expect("found").id, second.id);
+    metastore
+        .drop_table_by_id(second.id, "ann")
+        .await
+        .expect("dropped");
+    assert!(metastore.table(&table.name).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_made_in_a_schema_that_is_dropped_meanwhile() {
+    let folder = folder();
+    for round in 0..20 {
+        let name = format!("s{round}");
+        let metastore = open(&folder).await;
+        metastore
+            .create_schema(&schema_name(&name), None, "ann")
+            .await
+            .expect("made");
+        let mut at_once = JoinSet::new();
+        for maker in 0..4 {
+            let metastore = open(&folder).await;
+            let mut view = new_table("v", TableKind::View);
+            view.name = TableName::parse(&format!("main.{name}.v{maker}")).expect("valid name");
+            at_once.spawn(async move {
+                let made = metastore.create_view(&view, false, "ann").await;
+                assert!(matches!(made, Ok(_) | Err(Error::NotFound { .. })), "{made:?}");
+            });
+        }
+        let dropper = open(&folder).await;
+        let dropped = schema_name(&name);
+        at_once.spawn(async move {
+            dropper.drop_schema(&dropped, true, "ann").await.expect("dropped");
+        });
+        at_once.join_all().await;
+        // Made anew, the schema must not find views of its former self.
+        metastore
+            .create_schema(&schema_name(&name), None, "ann")
+            .await
+            .expect("made");
+        let orphans = metastore
+            .list_tables(&schema_name(&name), &Page::default())
+            .await
+            .expect("tables");
+        assert!(orphans.is_empty(), "{orphans:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_view_keeps_what_it_is() {
+    let folder = folder();
+    let metastore = open(&folder).await;
+    let mut view = new_table("v", TableKind::View);
+    view.definition = Some("SELECT 1".to_owned());
+    let made = metastore.create_view(&view, false, "ann").await.expect("made");
+    view.definition = Some("SELECT 2".to_owned());
+    let replaced = metastore.create_view(&view, true, "bob").await.expect("replaced");
+    assert_eq!(
+        (replaced.id, &replaced.audit.owner, replaced.audit.created_at),
+        (made.id, &made.audit.owner, made.audit.created_at)
+    );
+    assert_eq!(replaced.audit.updated_by, "bob");
+    assert_eq!(replaced.definition.as_deref(), Some("SELECT 2"));
 }
 
 #[tokio::test]
@@ -168,12 +335,14 @@ async fn external_locations_overlap_nothing() {
             .expect_err("overlaps");
         assert!(error.to_string().contains("overlaps"), "{error}");
     }
-    let managed = format!("file://{}/tables/x", folder.path().display());
-    let error = metastore
-        .reserve_table(&external("b", &managed), "ann")
-        .await
-        .expect_err("inside");
-    assert!(error.to_string().contains("folder of managed tables"), "{error}");
+    for place in ["/tables/x", "/tables", ""] {
+        let managed = format!("file://{}{place}", folder.path().display());
+        let error = metastore
+            .reserve_table(&external("b", &managed), "ann")
+            .await
+            .expect_err("inside, or around");
+        assert!(error.to_string().contains("folder of managed tables"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
