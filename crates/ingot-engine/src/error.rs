@@ -3,6 +3,8 @@
 //! DataFusion's errors become conditions here and nowhere else; what has no condition of Spark's is an internal
 //! error with DataFusion's text. Source: Spark, "Error conditions"; Databricks, "SQLSTATE".
 
+use std::sync::Arc;
+
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -82,7 +84,7 @@ impl From<DataFusionError> for Error {
                 Ok(ours) => *ours,
                 Err(inner) => match inner.downcast::<ingot_delta::Error>() {
                     Ok(delta) => Self::Delta(*delta),
-                    Err(inner) => Self::DataFusion(DataFusionError::External(inner)),
+                    Err(inner) => Self::from_root(DataFusionError::External(inner)),
                 },
             },
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from(*inner),
@@ -90,8 +92,61 @@ impl From<DataFusionError> for Error {
                 Some(first) => Self::from(first),
                 None => Self::internal("the query failed without a reason".to_owned()),
             },
-            other => condition(&other).unwrap_or(Self::DataFusion(other)),
+            // Several readers of one plan may share an error.
+            DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
+                Ok(alone) => Self::from(alone),
+                Err(shared) => Self::from_root(DataFusionError::Shared(shared)),
+            },
+            other => Self::from_root(other),
         }
+    }
+}
+
+impl Error {
+    /// Finds the condition of what is at the root of an error that cannot be taken apart.
+    fn from_root(error: DataFusionError) -> Self {
+        let root = error.find_root();
+        let ours = match root {
+            DataFusionError::External(inner) => inner.downcast_ref::<Self>().and_then(Self::copied),
+            root => condition(root),
+        };
+        ours.unwrap_or(Self::DataFusion(error))
+    }
+
+    /// Returns a copy, where that is possible.
+    fn copied(&self) -> Option<Self> {
+        match self {
+            Self::Condition {
+                kind,
+                condition,
+                sqlstate,
+                message,
+            } => Some(Self::Condition {
+                kind: *kind,
+                condition,
+                sqlstate,
+                message: message.clone(),
+            }),
+            Self::Cancelled => Some(Self::Cancelled),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the kind of what is at the root of an error that has no condition.
+fn root_kind(error: &DataFusionError) -> Kind {
+    match error.find_root() {
+        DataFusionError::External(inner) => {
+            if let Some(ours) = inner.downcast_ref::<Error>() {
+                ours.kind()
+            } else if let Some(delta) = inner.downcast_ref::<ingot_delta::Error>() {
+                delta.kind()
+            } else {
+                Kind::Internal
+            }
+        }
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => Kind::Unavailable,
+        _ => Kind::Internal,
     }
 }
 
@@ -194,7 +249,7 @@ impl Classify for Error {
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Name(error) => error.kind(),
-            Self::DataFusion(_) => Kind::Internal,
+            Self::DataFusion(error) => root_kind(error),
             Self::Cancelled => Kind::Cancelled,
         }
     }
@@ -215,5 +270,42 @@ impl Classify for Error {
             Self::Cancelled => Some("HY008"),
             Self::Delta(_) | Self::Name(_) | Self::DataFusion(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(error: DataFusionError) -> DataFusionError {
+        let first = Arc::new(error);
+        let second = DataFusionError::Shared(Arc::clone(&first));
+        // The other reader keeps its half.
+        std::mem::forget(first);
+        second.context("collecting")
+    }
+
+    #[test]
+    fn an_error_that_is_shared_keeps_its_condition() {
+        let divided = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
+        let error = Error::from(shared(divided));
+        assert_eq!(error.condition(), Some("DIVIDE_BY_ZERO"));
+        let refused = DataFusionError::External(Box::new(Error::unsupported("no".to_owned())));
+        let error = Error::from(shared(refused));
+        assert_eq!(
+            (error.kind(), error.condition()),
+            (Kind::Unsupported, Some("UNSUPPORTED_FEATURE"))
+        );
+        let cancelled = Error::from(shared(DataFusionError::External(Box::new(Error::Cancelled))));
+        assert_eq!(cancelled.kind(), Kind::Cancelled);
+    }
+
+    #[test]
+    fn an_error_of_the_table_that_is_shared_keeps_its_kind() {
+        let gone = ingot_delta::Error::NotATable {
+            location: "memory:///t".to_owned(),
+        };
+        let error = Error::from(shared(DataFusionError::External(Box::new(gone))));
+        assert_eq!(error.kind(), Kind::NotFound);
     }
 }
