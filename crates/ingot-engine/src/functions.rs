@@ -1,19 +1,22 @@
 //! Functions: DataFusion's, then Spark's over them, then ours.
 
+mod divide;
 mod from_json;
 
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
-use datafusion::prelude::SessionContext;
+use datafusion_spark::SessionStateBuilderSpark;
 
-use crate::Result;
-
-/// Makes every function known to a session. Later ones take the place of earlier ones of the same name, so
-/// Spark's meaning wins.
-pub(crate) fn register(context: &SessionContext) -> Result<()> {
-    let state = context.state_ref();
-    let mut state = state.write();
-    datafusion_spark::register_all(&mut *state)?;
-    drop(state);
-    context.register_udf(ScalarUDF::from(from_json::FromJson::new()));
-    Ok(())
+/// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
+/// the place of earlier ones of the same name, so Spark's meaning wins.
+pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
+    let mut state = state.with_default_features().with_spark_features();
+    let planners = state.expr_planners().get_or_insert_default();
+    // The first that plans an expression wins.
+    planners.insert(0, Arc::new(divide::SparkDivision::new()));
+    let functions = state.scalar_functions().get_or_insert_default();
+    functions.push(Arc::new(ScalarUDF::from(from_json::FromJson::new())));
+    state
 }

@@ -7,10 +7,12 @@
 //! ```
 
 pub mod codec;
+pub mod dialect;
 pub mod engine;
 pub mod error;
 pub mod files;
 mod functions;
+mod maintenance;
 pub mod merge;
 pub mod provider;
 mod pruning;

@@ -27,12 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::dataframe::DataFrame;
-use ingot_common::retry::RetryPolicy;
+use futures::future::BoxFuture;
+use ingot_common::retry::{Backoff, RetryPolicy};
 use ingot_common::{Kind, clock};
 use ingot_delta::{CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot};
 use serde_json::json;
 
-use crate::write::{StagedFiles, conflict_error, discard, stage_files};
+use crate::write::{StagedFiles, conflict_error, discard, snapshot_read, stage_files};
 use crate::{Error, Result, Session};
 use expressions::Clauses;
 use matches::Decisions;
@@ -46,7 +47,8 @@ const MERGE_RETRIES: RetryPolicy = RetryPolicy {
 };
 
 /// A merge of `source` rows into a table. Texts are SQL expressions over the aliases `target_alias` and
-/// `source_alias`.
+/// `source_alias`: names in SQL, of several parts for a table's full name; columns may be qualified by the end of
+/// it. An empty alias names nothing.
 #[derive(Debug, Clone)]
 pub struct Merge {
     pub target_alias: String,
@@ -98,7 +100,8 @@ pub struct MergeMetrics {
     pub rows_inserted: i64,
 }
 
-/// Runs a merge once on the table's newest snapshot. The caller runs it again when it is conflicted.
+/// Runs a merge once: on the table's newest snapshot, or on the one that the source reads if it reads the target.
+/// The caller runs it again when it is conflicted, with a source planned anew if that reads the target.
 ///
 /// A merge that changes nothing commits nothing, unless it carries application transactions.
 ///
@@ -110,30 +113,82 @@ pub async fn run_merge(
     table: &Arc<DeltaTable>,
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
-    let source = SourceRows::collect(session, &merge.source).await?;
-    merge_once(session, table, merge, &source).await
+    let input = Input::collect(session, table, merge).await?;
+    merge_once(session, table, merge, &input).await
 }
 
-/// Runs a merge until it is committed; the source is evaluated once. Not for a source that reads the target:
-/// such a query must be planned again on the newer version.
+/// Runs a merge until it is committed; the source is evaluated once. A source that reads the target is not tried
+/// again, for it is planned on a version that is past then.
 ///
 /// # Errors
-/// As [`run_merge`], and `Conflict` when retries are used up.
+/// As [`run_merge`], and `Conflict` when retries are used up or cannot help.
 pub async fn merge_with_retry(
     session: &Session,
     table: &Arc<DeltaTable>,
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
-    let source = SourceRows::collect(session, &merge.source).await?;
+    let input = Input::collect(session, table, merge).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, merge, &source).await?;
+        let (outcome, metrics) = merge_once(session, table, merge, &input).await?;
         let CommitOutcome::Conflicted(reason) = outcome else {
             return Ok((outcome, metrics));
         };
-        if !retries.pause().await {
+        if input.read.is_some() || !another_attempt(session, &mut retries).await? {
             return Err(conflict_error(&reason));
         }
+    }
+}
+
+/// Runs the merge that `plan` makes until it is committed. A source that reads the target is planned and evaluated
+/// anew for each attempt, others once.
+///
+/// # Errors
+/// As [`run_merge`], and `Conflict` when retries are used up.
+pub(crate) async fn merge_planned<'p>(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    plan: &(dyn Fn() -> BoxFuture<'p, Result<Merge>> + Send + Sync),
+) -> Result<MergeMetrics> {
+    let mut merge = plan().await?;
+    let mut input = Input::collect(session, table, &merge).await?;
+    let mut retries = MERGE_RETRIES.attempts();
+    loop {
+        let (outcome, metrics) = merge_once(session, table, &merge, &input).await?;
+        let CommitOutcome::Conflicted(reason) = outcome else {
+            return Ok(metrics);
+        };
+        if !another_attempt(session, &mut retries).await? {
+            return Err(conflict_error(&reason));
+        }
+        if input.read.is_some() {
+            merge = plan().await?;
+            input = Input::collect(session, table, &merge).await?;
+        }
+    }
+}
+
+/// Waits before another attempt; `false` when there have been enough.
+async fn another_attempt(session: &Session, retries: &mut Backoff) -> Result<bool> {
+    unless_cancelled(&session.context().cancellation, async {
+        Ok(retries.pause().await)
+    })
+    .await
+}
+
+/// What a merge takes in.
+struct Input {
+    rows: SourceRows,
+    /// The snapshot of the target that the rows were computed from, if they were.
+    read: Option<Arc<Snapshot>>,
+}
+
+impl Input {
+    async fn collect(session: &Session, table: &DeltaTable, merge: &Merge) -> Result<Self> {
+        Ok(Self {
+            read: snapshot_read(merge.source.logical_plan(), table.location())?,
+            rows: SourceRows::collect(session, &merge.source).await?,
+        })
     }
 }
 
@@ -141,9 +196,12 @@ async fn merge_once(
     session: &Session,
     table: &Arc<DeltaTable>,
     merge: &Merge,
-    source: &SourceRows,
+    input: &Input,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
-    let snapshot = table.snapshot().await?;
+    let snapshot = match &input.read {
+        Some(read) => Arc::clone(read),
+        None => table.snapshot().await?,
+    };
     for (app_id, version) in &merge.app_transactions {
         if let Some(applied) = snapshot.app_transaction(app_id).await?
             && applied >= *version
@@ -156,6 +214,7 @@ async fn merge_once(
             ));
         }
     }
+    let source = &input.rows;
     let attempt = Attempt {
         session,
         table,
@@ -187,9 +246,11 @@ async fn merge_once(
             MergeMetrics::default(),
         ));
     }
-    attempt
-        .commit(candidates.read_set, &decisions, &touched, staged)
-        .await
+    let read_set = match input.read {
+        Some(_) => ReadSet::WholeTable,
+        None => candidates.read_set,
+    };
+    attempt.commit(read_set, &decisions, &touched, staged).await
 }
 
 /// One try of a merge on one snapshot.

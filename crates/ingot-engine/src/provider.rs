@@ -43,6 +43,22 @@ pub fn delta_provider(
         files,
         schema,
         tagged: false,
+        past: false,
+    })
+}
+
+/// Makes the provider of a past version that a query asks for by number or time: it reads the same rows whatever
+/// is committed meanwhile.
+pub(crate) fn past_provider(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> Arc<dyn TableProvider> {
+    let schema = Arc::clone(snapshot.schema());
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: None,
+        files: None,
+        schema,
+        tagged: false,
+        past: true,
     })
 }
 
@@ -62,6 +78,7 @@ pub fn added_files_provider(
         files: None,
         schema,
         tagged: false,
+        past: false,
     })
 }
 
@@ -85,6 +102,7 @@ pub(crate) fn tagged_provider(
         files,
         schema,
         tagged: true,
+        past: false,
     })
 }
 
@@ -99,6 +117,8 @@ pub struct DeltaTableProvider {
     files: Option<Vec<usize>>,
     schema: SchemaRef,
     tagged: bool,
+    /// The query asks for this version, not for the table as it is.
+    past: bool,
 }
 
 impl DeltaTableProvider {
@@ -110,6 +130,11 @@ impl DeltaTableProvider {
     /// Returns the version that scans read.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Says if the version was asked for by number or time.
+    pub(crate) fn past(&self) -> bool {
+        self.past
     }
 
     /// Returns the numbers of the files to read for rows that `filters` may let through.

@@ -7,32 +7,37 @@
 //!                              ├─ view ─► its own query, planned there ───┤
 //!                              └─ read_files(…) ─► files ─────────────────┘
 //! ```
-//! Column names compare without case, as in Spark: an identifier that matches a column of a named table but for
-//! its case is written as the column is. Names made in the query itself (aliases) are lower case.
+//! A statement sees one snapshot of each table, however often and under whatever names it reads it ([`Reads`]).
 
-use std::collections::{HashMap, HashSet};
+mod columns;
+
+use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
-use datafusion::common::TableReference;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
+use datafusion::logical_expr::cast;
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, SelectItem, Statement, TableFactor, TableVersion, VisitMut,
+    Expr, ExprWithAlias, Ident, ObjectName, ObjectNamePart, Statement, TableFactor, TableVersion, VisitMut,
     VisitorMut,
 };
 use futures::future::BoxFuture;
 use ingot_catalog::TableKind;
 use ingot_common::{Kind, SchemaName, TableName};
-use ingot_delta::TimeTravel;
+use ingot_delta::{DeltaTable, Snapshot, TimeTravel};
+use url::Url;
 
-use crate::provider::delta_provider;
+use self::columns::Columns;
+use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::{Error, Result, Session, files};
 
@@ -41,6 +46,35 @@ const VIEW_DEPTH_MAX: usize = 32;
 
 /// Catalog and schema under which relations without a name of their own are registered.
 const INTERNAL: &str = "__ingot";
+
+/// What one statement has read: the snapshot of each table, by location, and the views.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    snapshots: Mutex<HashMap<Url, Arc<Snapshot>>>,
+    views: Mutex<Vec<TableName>>,
+}
+
+impl Reads {
+    /// Returns the snapshot of a table that the statement sees: the newest one when it is first asked for.
+    pub async fn snapshot(&self, table: &DeltaTable) -> Result<Arc<Snapshot>> {
+        if let Some(seen) = lock(&self.snapshots).get(table.location()) {
+            return Ok(Arc::clone(seen));
+        }
+        let newest = table.snapshot().await?;
+        let mut snapshots = lock(&self.snapshots);
+        let seen = snapshots.entry(table.location().clone()).or_insert(newest);
+        Ok(Arc::clone(seen))
+    }
+
+    /// Says if the statement reads a view, also through others.
+    pub fn has_view(&self, name: &TableName) -> bool {
+        lock(&self.views).contains(name)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Completes a name of one to three parts.
 ///
@@ -83,14 +117,33 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<String>> {
 }
 
 /// Plans a query whose short names are looked up in `namespace`.
-pub(crate) async fn plan(session: &Session, query: Statement, namespace: &SchemaName) -> Result<DataFrame> {
-    plan_at_depth(session, query, namespace.clone(), 0).await
+pub(crate) async fn plan(
+    session: &Session,
+    query: Statement,
+    namespace: &SchemaName,
+    reads: &Reads,
+) -> Result<DataFrame> {
+    plan_at_depth(session, query, namespace.clone(), reads, 0).await
+}
+
+/// Plans the rows of a table or view, of a table at `point` of its history if given.
+///
+/// # Errors
+/// `NotFound` when there is none; `Unsupported` for a point in the history of a view.
+pub(crate) async fn table(
+    session: &Session,
+    name: &TableName,
+    point: Option<TimeTravel>,
+) -> Result<DataFrame> {
+    let provider = table_provider(session, name, point, &Reads::default(), 0).await?;
+    Ok(session.datafusion().read_table(provider)?)
 }
 
 fn plan_at_depth<'a>(
     session: &'a Session,
     mut query: Statement,
     namespace: SchemaName,
+    reads: &'a Reads,
     depth: usize,
 ) -> BoxFuture<'a, Result<DataFrame>> {
     Box::pin(async move {
@@ -98,8 +151,8 @@ fn plan_at_depth<'a>(
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
         for (name, relation) in special {
-            let provider = special_provider(session, relation, &namespace).await?;
-            columns.add(&provider);
+            let provider = special_provider(session, relation, &namespace, reads, depth).await?;
+            columns.add(&format!("{INTERNAL}.{INTERNAL}.{name}"), &provider.schema());
             register(&context, TableReference::full(INTERNAL, INTERNAL, name), provider)?;
         }
         let state = context.state();
@@ -109,19 +162,19 @@ fn plan_at_depth<'a>(
             if reference.schema() == Some(INTERNAL) {
                 continue;
             }
-            let (full, provider) = provider_of(session, &reference, &namespace, depth).await?;
-            columns.add(&provider);
+            let (full, provider) = provider_of(session, &reference, &namespace, reads, depth).await?;
+            columns.add(&reference.to_string(), &provider.schema());
             register(&context, full, provider)?;
         }
         let DataFusionStatement::Statement(mut query) = statement else {
             return Err(Error::parse("only queries can be planned".to_owned()));
         };
-        columns.restore_case(&mut query);
+        let output = columns.restore(&mut query);
         let state = context.state();
         let plan = state
             .statement_to_plan(DataFusionStatement::Statement(query))
             .await?;
-        Ok(DataFrame::new(state, plan))
+        output.apply(DataFrame::new(state, plan))
     })
 }
 
@@ -169,6 +222,7 @@ async fn provider_of(
     session: &Session,
     reference: &TableReference,
     namespace: &SchemaName,
+    reads: &Reads,
     depth: usize,
 ) -> Result<(TableReference, Arc<dyn TableProvider>)> {
     let catalog = reference.catalog().unwrap_or(namespace.catalog.as_str());
@@ -184,13 +238,18 @@ async fn provider_of(
         identifier(schema)?,
         identifier(reference.table())?,
     );
-    Ok((full, table_provider(session, &name, None, depth).await?))
+    Ok((full, table_provider(session, &name, None, reads, depth).await?))
 }
 
+/// Finds the table or view `name`, a table at `point` of its history if given. `depth` counts the views above it.
+///
+/// # Errors
+/// `NotFound` when there is none; `InvalidArgument` for a point in the history of a view.
 async fn table_provider(
     session: &Session,
     name: &TableName,
     point: Option<TimeTravel>,
+    reads: &Reads,
     depth: usize,
 ) -> Result<Arc<dyn TableProvider>> {
     let info = session
@@ -202,33 +261,55 @@ async fn table_provider(
             ingot_catalog::Error::NotFound { .. } => Error::table_not_found(name),
             other => other.into(),
         })?;
-    if info.kind == TableKind::View {
-        if depth >= VIEW_DEPTH_MAX {
-            return Err(Error::Condition {
-                kind: Kind::FailedPrecondition,
-                condition: "VIEW_EXCEED_MAX_NESTED_DEPTH",
-                sqlstate: "54K00",
-                message: format!("view `{name}` stands on more than {VIEW_DEPTH_MAX} views"),
-            });
-        }
-        let definition = info.definition.clone().unwrap_or_default();
-        let query = crate::statement::parse_query(&definition)?;
-        let namespace = info
-            .definition_namespace
-            .clone()
-            .unwrap_or_else(|| session.namespace());
-        let rows = plan_at_depth(session, query, namespace, depth + 1).await?;
-        return Ok(Arc::new(ViewTable::new(
-            rows.into_unoptimized_plan(),
-            Some(definition),
-        )));
+    if info.kind != TableKind::View {
+        return provider(session.open(&info).await?, point, reads).await;
     }
-    let table = session.open(&info).await?;
-    let snapshot = match point {
-        None => table.snapshot().await?,
-        Some(point) => table.snapshot_at(point).await?,
-    };
-    Ok(delta_provider(table, snapshot, None))
+    if point.is_some() {
+        return Err(Error::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_FEATURE.TIME_TRAVEL",
+            sqlstate: "0A000",
+            message: format!("time travel on the view `{name}` is not supported; views have no versions"),
+        });
+    }
+    if depth >= VIEW_DEPTH_MAX {
+        return Err(Error::Condition {
+            kind: Kind::FailedPrecondition,
+            condition: "VIEW_EXCEED_MAX_NESTED_DEPTH",
+            sqlstate: "54K00",
+            message: format!("view `{name}` stands on more than {VIEW_DEPTH_MAX} views"),
+        });
+    }
+    lock(&reads.views).push(name.clone());
+    let definition = info.definition.clone().unwrap_or_default();
+    let query = crate::statement::parse_query(&definition)?;
+    let namespace = info
+        .definition_namespace
+        .clone()
+        .unwrap_or_else(|| session.namespace());
+    let rows = plan_at_depth(session, query, namespace, reads, depth + 1).await?;
+    Ok(Arc::new(ViewTable::new(
+        rows.into_unoptimized_plan(),
+        Some(definition),
+    )))
+}
+
+/// Makes the provider of a table as the statement sees it, or of its past.
+async fn provider(
+    table: Arc<DeltaTable>,
+    point: Option<TimeTravel>,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    match point {
+        None => {
+            let snapshot = reads.snapshot(&table).await?;
+            Ok(delta_provider(table, snapshot, None))
+        }
+        Some(point) => {
+            let snapshot = table.snapshot_at(point).await?;
+            Ok(past_provider(table, snapshot))
+        }
+    }
 }
 
 /// A relation that is not just a name.
@@ -367,6 +448,8 @@ async fn special_provider(
     session: &Session,
     relation: SpecialRelation,
     namespace: &SchemaName,
+    reads: &Reads,
+    depth: usize,
 ) -> Result<Arc<dyn TableProvider>> {
     let (name, version) = match relation {
         SpecialRelation::Files(request) => return request.provider(session).await,
@@ -378,27 +461,28 @@ async fn special_provider(
         Some(Version::Timestamp(expr)) => Some(TimeTravel::Timestamp(instant(session, &expr).await?)),
     };
     let named = parts(&name)?;
-    let [format, path] = named.as_slice() else {
-        return table_provider(session, &table_name(&name, namespace)?, point, 0).await;
+    let path = match named.as_slice() {
+        [format, path] if format.eq_ignore_ascii_case("delta") && path.contains('/') => path,
+        _ => return table_provider(session, &table_name(&name, namespace)?, point, reads, depth).await,
     };
-    if !format.eq_ignore_ascii_case("delta") || !path.contains('/') {
-        return table_provider(session, &table_name(&name, namespace)?, point, 0).await;
-    }
-    let location = files::location(path)?;
-    let table = session.engine().tables().open(&location).await?;
-    let snapshot = match point {
-        None => table.snapshot().await?,
-        Some(point) => table.snapshot_at(point).await?,
-    };
-    Ok(delta_provider(table, snapshot, None))
+    let table = session.engine().tables().open(&files::location(path)?).await?;
+    provider(table, point, reads).await
 }
 
 /// Evaluates an expression without columns to an instant, milliseconds since the epoch.
 async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
-    let query = format!("SELECT CAST(CAST({expr} AS TIMESTAMP) AS BIGINT)");
-    let query = crate::statement::parse_query(&query)?;
-    let rows = plan(session, query, &session.namespace())
-        .await?
+    let state = session.datafusion().state();
+    let parsed = ExprWithAlias {
+        expr: expr.clone(),
+        alias: None,
+    };
+    let value = state.create_logical_expr_from_sql_expr(parsed, &DFSchema::empty())?;
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let micros = cast(cast(value, timestamp), DataType::Int64);
+    let rows = session
+        .datafusion()
+        .read_empty()?
+        .select(vec![micros])?
         .collect()
         .await?;
     let value = match rows.first() {
@@ -406,82 +490,9 @@ async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
         _ => ScalarValue::Null,
     };
     match value {
-        // Microseconds, as TIMESTAMP is.
         ScalarValue::Int64(Some(micros)) => Ok(micros.div_euclid(1000)),
         _ => Err(Error::parse(format!(
             "`{expr}` is no instant for TIMESTAMP AS OF"
         ))),
-    }
-}
-
-/// The columns of all relations of a query, to give identifiers the case that the columns have.
-#[derive(Default)]
-struct Columns {
-    /// By lower case; `None` where columns differ by case only, and then the query's own spelling counts.
-    exact: HashMap<String, Option<String>>,
-}
-
-impl Columns {
-    fn add(&mut self, provider: &Arc<dyn TableProvider>) {
-        for field in provider.schema().fields() {
-            let lower = field.name().to_lowercase();
-            let known = self
-                .exact
-                .entry(lower)
-                .or_insert_with(|| Some(field.name().clone()));
-            if known.as_ref() != Some(field.name()) {
-                *known = None;
-            }
-        }
-    }
-
-    fn restore_case(&self, query: &mut Statement) {
-        let mixed: HashSet<&str> = self
-            .exact
-            .iter()
-            .filter(|(lower, exact)| exact.as_ref() != Some(lower))
-            .map(|(lower, _)| lower.as_str())
-            .collect();
-        let mut restorer = CaseRestorer { columns: self, mixed };
-        let _ = VisitMut::visit(query, &mut restorer);
-    }
-}
-
-struct CaseRestorer<'a> {
-    columns: &'a Columns,
-    mixed: HashSet<&'a str>,
-}
-
-impl CaseRestorer<'_> {
-    fn restore(&self, ident: &mut Ident) {
-        let lower = ident.value.to_lowercase();
-        let quoted = ident.quote_style.is_some();
-        if let Some(Some(exact)) = self.columns.exact.get(&lower)
-            && (quoted || self.mixed.contains(lower.as_str()))
-        {
-            *ident = Ident::with_quote('`', exact.clone());
-        }
-    }
-}
-
-impl VisitorMut for CaseRestorer<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Identifier(ident) => self.restore(ident),
-            Expr::CompoundIdentifier(idents) => idents.iter_mut().for_each(|ident| self.restore(ident)),
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &mut datafusion::sql::sqlparser::ast::Select) -> ControlFlow<()> {
-        for item in &mut select.projection {
-            if let SelectItem::ExprWithAlias { alias, .. } = item {
-                self.restore(alias);
-            }
-        }
-        ControlFlow::Continue(())
     }
 }

@@ -24,6 +24,7 @@ use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, T
 use ingot_delta::DeltaTable;
 use url::Url;
 
+use crate::resolve::Reads;
 use crate::{Engine, Error, Result, functions, resolve, statement, types};
 
 /// What is the same in all sessions: settings and functions, made once.
@@ -46,6 +47,8 @@ impl SessionParts {
         // Spark: nulls are the smallest values.
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         options.sql_parser.map_string_types_to_utf8view = false;
+        // Spark's functions: an overflow is an error.
+        options.execution.enable_ansi_mode = true;
         // Measured on TPC-H with two cores: a fifth less CPU.
         options.optimizer.repartition_joins = false;
         Ok(Self { config })
@@ -71,12 +74,11 @@ impl Session {
     ) -> Result<Self> {
         let state = SessionStateBuilder::new()
             .with_config(parts.config.clone())
-            .with_runtime_env(Arc::clone(engine.runtime()))
-            .with_default_features()
+            .with_runtime_env(Arc::clone(engine.runtime()));
+        let state = functions::register(state)
             .with_type_planner(Arc::new(types::SparkTypes))
             .build();
         let datafusion = SessionContext::new_with_state(state);
-        functions::register(&datafusion)?;
         Ok(Self {
             engine,
             context,
@@ -124,6 +126,9 @@ impl Session {
 
     /// Runs one statement of any kind. A statement that writes has committed when this returns.
     ///
+    /// A cancelled request ends the statement with `Cancelled` where it can: nothing has changed then. A write that
+    /// is past that point goes on to its end.
+    ///
     /// # Errors
     /// Spark's error conditions; the kind says what the caller can do.
     pub async fn execute(&self, statement: &str) -> Result<StatementResult> {
@@ -134,7 +139,7 @@ impl Session {
     /// metastore and the relations of [`Session::register_relation`]; time travel is honoured.
     pub async fn query(&self, query: &str) -> Result<DataFrame> {
         let parsed = statement::parse_query(query)?;
-        resolve::plan(self, parsed, &self.namespace()).await
+        resolve::plan(self, parsed, &self.namespace(), &Reads::default()).await
     }
 
     /// Runs a plan; its batches come as they are produced, until the request is cancelled.

@@ -9,6 +9,7 @@ mod describe;
 mod insert;
 mod merge;
 mod namespace;
+mod set;
 mod show;
 mod view;
 
@@ -17,22 +18,54 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::dialect::DatabricksDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
-use crate::{Error, Result, Session, resolve};
+use crate::resolve::{self, Reads};
+use crate::{Error, Result, Session, dialect};
 
 /// A statement that is parsed and not run yet.
-type Work<'a> = BoxFuture<'a, Result<StatementResult>>;
+struct Work<'a> {
+    run: BoxFuture<'a, Result<StatementResult>>,
+    /// May be dropped at any await.
+    reads_only: bool,
+}
 
-/// Runs one statement.
+impl<'a> Work<'a> {
+    /// A statement that changes nothing.
+    fn reads(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
+        Self {
+            run: Box::pin(run),
+            reads_only: true,
+        }
+    }
+
+    /// A statement that changes something. It looks for cancellation itself, where nothing is done by halves.
+    fn writes(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
+        Self {
+            run: Box::pin(run),
+            reads_only: false,
+        }
+    }
+}
+
+/// Runs one statement. When the request is cancelled, one that reads ends at once; one that writes ends where it
+/// can, and has then changed nothing, or it ends as if it had not been cancelled.
 pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
     // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
     let work = parse(session, text)?;
-    work.await
+    let stop = &session.context().cancellation;
+    if stop.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    if !work.reads_only {
+        return work.run.await;
+    }
+    tokio::select! {
+        outcome = work.run => outcome,
+        () = stop.cancelled() => Err(Error::Cancelled),
+    }
 }
 
 fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
@@ -59,8 +92,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         return namespace::use_namespace(session, &mut cursor);
     }
     if cursor.accept("SET") {
-        let result = set(session, &mut cursor);
-        return Ok(Box::pin(async { result }));
+        return set::parse(session, &mut cursor);
     }
     for refused in [
         "DELETE", "UPDATE", "ALTER", "OPTIMIZE", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",
@@ -70,8 +102,8 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         }
     }
     let query = parse_query(text)?;
-    Ok(Box::pin(async move {
-        let rows = resolve::plan(session, query, &session.namespace()).await?;
+    Ok(Work::reads(async move {
+        let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))
 }
@@ -81,7 +113,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
 /// # Errors
 /// `PARSE_SYNTAX_ERROR`, with line and column.
 pub(crate) fn parse_query(text: &str) -> Result<Statement> {
-    let mut statements = Parser::parse_sql(&DatabricksDialect {}, text)?;
+    let mut statements = dialect::statements(text)?;
     match (statements.pop(), statements.len()) {
         (Some(query @ (Statement::Query(_) | Statement::Explain { .. })), 0) => Ok(query),
         (None, _) => Err(Error::parse("the statement is empty".to_owned())),
@@ -129,33 +161,6 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
         return view::drop(session, cursor, view::Dropped::View);
     }
     Err(cursor.expected("CATALOG, SCHEMA, TABLE or VIEW"))
-}
-
-/// `SET`, `SET key`, `SET key = value`. Settings are kept for the session; none changes how it works yet.
-fn set(session: &Session, cursor: &mut Cursor<'_>) -> Result<StatementResult> {
-    let rest = cursor.rest();
-    let mut settings = session.settings();
-    let (key, value) = match rest.split_once('=') {
-        Some((key, value)) => {
-            let (key, value) = (key.trim().to_owned(), value.trim().trim_matches('\'').to_owned());
-            settings.insert(key.clone(), value.clone());
-            (key, value)
-        }
-        None if rest.trim().is_empty() => {
-            let keys = settings.keys().map(String::as_str);
-            let values = settings.values().map(String::as_str);
-            return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
-        }
-        None => {
-            let key = rest.trim().to_owned();
-            let value = settings
-                .get(&key)
-                .cloned()
-                .unwrap_or_else(|| "<undefined>".to_owned());
-            (key, value)
-        }
-    };
-    text_rows(&[("key", vec![key.as_str()]), ("value", vec![value.as_str()])])
 }
 
 /// A result of one batch.

@@ -12,9 +12,8 @@ use ingot_common::port::{Filter, FilterOperator, TableQuery, TableVersion};
 use ingot_delta::TimeTravel;
 use serde_json::Value;
 
-use crate::provider::delta_provider;
 use crate::write::type_text;
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, resolve};
 
 /// Plans the query.
 ///
@@ -48,25 +47,14 @@ pub(crate) async fn plan(session: &Session, query: &TableQuery) -> Result<DataFr
     }
 }
 
+/// Reads the table or view by its name as it is: no text of it is ever parsed.
 async fn table(session: &Session, query: &TableQuery) -> Result<DataFrame> {
     let point = match query.version {
-        TableVersion::Latest => {
-            // Views too.
-            let name = &query.table;
-            let text = format!(
-                "SELECT * FROM `{}`.`{}`.`{}`",
-                name.catalog, name.schema, name.table
-            );
-            return session.query(&text).await;
-        }
-        TableVersion::Version(version) => TimeTravel::Version(version),
-        TableVersion::Timestamp(timestamp) => TimeTravel::Timestamp(timestamp),
+        TableVersion::Latest => None,
+        TableVersion::Version(version) => Some(TimeTravel::Version(version)),
+        TableVersion::Timestamp(timestamp) => Some(TimeTravel::Timestamp(timestamp)),
     };
-    let (_, table) = session.open_table(&query.table).await?;
-    let snapshot = table.snapshot_at(point).await?;
-    Ok(session
-        .datafusion()
-        .read_table(delta_provider(table, snapshot, None))?)
+    resolve::table(session, &query.table, point).await
 }
 
 fn field<'a>(schema: &'a Schema, name: &str) -> Result<&'a Field> {

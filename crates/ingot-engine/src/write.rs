@@ -11,7 +11,10 @@
 mod assign;
 mod commit;
 mod create;
+mod replace;
 mod stage;
+
+use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
@@ -30,7 +33,9 @@ use assign::Assignment;
 pub(crate) use assign::assignable;
 pub use assign::type_text;
 pub use commit::{commit_append, commit_overwrite, conflict_error};
+pub(crate) use create::{Created, create};
 pub use create::{TableSpec, create_table};
+pub(crate) use replace::replace_table;
 pub use stage::{discard, stage_files};
 
 /// Files written for a table and not yet committed.
@@ -99,17 +104,22 @@ pub fn align_by_name(rows: DataFrame, snapshot: &Snapshot) -> Result<DataFrame> 
     Ok(rows.select(columns)?)
 }
 
-/// Says if a plan reads the table at `location`, in any of its subqueries.
-pub(crate) fn reads_table(plan: &LogicalPlan, location: &Url) -> Result<bool> {
-    let mut found = false;
+/// Returns the snapshot in which a plan reads the table at `location`, in any of its subqueries: the oldest of
+/// several, `None` when it does not. A version that the query asks for by number or time does not count, for what
+/// is committed meanwhile does not change it.
+pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option<Arc<Snapshot>>> {
+    let mut found: Option<Arc<Snapshot>> = None;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(provider) = source_as_provider(&scan.source)
             && let Some(delta) = provider.downcast_ref::<DeltaTableProvider>()
             && delta.table().location() == location
+            && !delta.past()
+            && found
+                .as_ref()
+                .is_none_or(|other| delta.snapshot().version() < other.version())
         {
-            found = true;
-            return Ok(TreeNodeRecursion::Stop);
+            found = Some(Arc::clone(delta.snapshot()));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -1,10 +1,14 @@
 //! `from_json(text, schema)`: a JSON object as a struct, in mode PERMISSIVE.
 //!
 //! A text that is no object, or whose values are not of the schema's types, gives a struct of nulls; the field
-//! `_corrupt_record` then holds the text, if the schema has one. A null text gives null. Source: Spark,
-//! `from_json`.
+//! `_corrupt_record` then holds the text, if the schema has one. A null text gives null. A number is whole for a
+//! column of whole numbers, and never text; a column of text takes numbers and truth values as they are written.
+//! Source: Spark, `from_json`. Spark keeps the values that are of their types; here a text is read whole or not at
+//! all.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,7 +24,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
-use serde::de::IgnoredAny;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::types::parse_columns;
 
@@ -119,9 +124,10 @@ fn decode(texts: &ArrayRef, fields: &Fields) -> Result<StructArray> {
         .cloned()
         .collect();
     let schema = Arc::new(Schema::new(wanted));
+    let expected = Expected::new(schema.fields());
     let objects: Vec<Option<&[u8]>> = texts
         .iter()
-        .map(|text| text.filter(|text| is_object(text)))
+        .map(|text| text.filter(|text| expected.fits(text)))
         .collect();
     let mut corrupt = BooleanBufferBuilder::new(texts.len());
     let mut batches = Vec::new();
@@ -187,6 +193,7 @@ fn decode_rows(
 fn try_decode(schema: &Arc<Schema>, rows: &[Option<&[u8]>]) -> Result<Option<RecordBatch>> {
     let mut decoder: Decoder = ReaderBuilder::new(Arc::clone(schema))
         .with_batch_size(rows.len())
+        .with_coerce_primitive(true)
         .build_decoder()?;
     for row in rows {
         let text = row.unwrap_or(b"{}");
@@ -200,9 +207,137 @@ fn try_decode(schema: &Arc<Schema>, rows: &[Option<&[u8]>]) -> Result<Option<Rec
     }
 }
 
-/// Says if the text is one JSON object and nothing else.
-fn is_object(text: &[u8]) -> bool {
-    text.trim_ascii_start().first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+/// What the values of an object must be, where the decoder would take more: it cuts `1.5` to a whole number, and
+/// reads numbers in quotes.
+struct Expected<'a> {
+    fields: HashMap<&'a str, Class>,
+}
+
+/// The class of a column's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Whole,
+    Number,
+    Boolean,
+}
+
+impl<'a> Expected<'a> {
+    fn new(fields: &'a Fields) -> Self {
+        let class = |data_type: &DataType| match data_type {
+            DataType::Boolean => Some(Class::Boolean),
+            data_type if data_type.is_integer() => Some(Class::Whole),
+            data_type if data_type.is_numeric() => Some(Class::Number),
+            _ => None,
+        };
+        let fields = fields
+            .iter()
+            .filter_map(|field| Some((field.name().as_str(), class(field.data_type())?)));
+        Self {
+            fields: fields.collect(),
+        }
+    }
+
+    /// Says if the text is one JSON object and nothing else, with values that fit.
+    fn fits(&self, text: &[u8]) -> bool {
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return false;
+        }
+        let mut values = serde_json::Deserializer::from_slice(text);
+        matches!(values.deserialize_map(self), Ok(true)) && values.end().is_ok()
+    }
+}
+
+impl<'de> Visitor<'de> for &Expected<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let mut fits = true;
+        while let Some(class) = object.next_key_seed(Key(self))? {
+            match class {
+                Some(class) => fits &= object.next_value_seed(class)?,
+                None => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fits)
+    }
+}
+
+/// Looks a key up where it stands in the text.
+struct Key<'a>(&'a Expected<'a>);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<Class>;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Option<Class>, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Option<Class>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Option<Class>, E> {
+        Ok(self.0.fields.get(key).copied())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Class {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<bool, D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+/// Says if a value is of the class, or null.
+impl<'de> Visitor<'de> for Class {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(self == Self::Boolean)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(self != Self::Boolean)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(self != Self::Boolean)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(self == Self::Number)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(false)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(false)
+    }
 }
 
 #[cfg(test)]
@@ -266,5 +401,30 @@ mod tests {
             "t TIMESTAMP, s STRUCT<x: ARRAY<INT>>",
         );
         assert_eq!(rows.column(0).null_count() + rows.column(1).null_count(), 0);
+    }
+
+    #[test]
+    fn numbers_are_taken_as_they_are_written_or_not_at_all() {
+        let texts: Vec<Option<&[u8]>> = vec![
+            Some(br#"{"i": 1.5}"#),
+            Some(br#"{"i": "5"}"#),
+            Some(br#"{"i": 1e3}"#),
+            Some(br#"{"i": true}"#),
+            Some(br#"{"i": [1]}"#),
+            Some(br#"{"i": 5000000000}"#),
+            Some(br#"{"b": 1}"#),
+            Some(br#"{"d": "1.5"}"#),
+            Some(br#"{"i": 7, "d": 2, "b": null, "s": 1.50}"#),
+            Some(br#"{"i": -7, "d": 2.5, "b": true, "s": false}"#),
+        ];
+        let rows = decoded(
+            texts,
+            "i INT, d DOUBLE, b BOOLEAN, s STRING, _corrupt_record STRING",
+        );
+        let corrupt = rows.column(4).as_string::<i32>();
+        let kept: Vec<bool> = corrupt.iter().map(|text| text.is_some()).collect();
+        assert_eq!(kept, [[true; 8].as_slice(), &[false; 2]].concat());
+        let texts = rows.column(3).as_string::<i32>();
+        assert_eq!((texts.value(8), texts.value(9)), ("1.50", "false"));
     }
 }

@@ -1,27 +1,28 @@
 //! The texts of a merge as expressions over the relations [`TARGET`] and [`SOURCE`].
 //!
-//! Column names are matched without regard to case, as Spark does; a name without an alias belongs to the one
-//! relation that has such a column and that the clause may see.
+//! Column names are matched without regard to case, as Spark does. A name belongs to the relation that the clause
+//! may see, whose alias it ends in the longest, and that has such a column; if both are as near, it is ambiguous.
 
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
 
 use super::source::SOURCE_ROW;
 use super::{Merge, MergeAction, MergeClause, MergeMatching, clause_error};
 use crate::write::{assignable, type_text};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, dialect};
 
 /// The relation of the table's rows.
-pub(crate) const TARGET: &str = "target";
+pub(crate) const TARGET: &str = "__ingot_target";
 /// The relation of the source's rows.
-pub(crate) const SOURCE: &str = "source";
+pub(crate) const SOURCE: &str = "__ingot_source";
 
 /// Refers to a column of one of the merge's relations.
 pub(crate) fn column(relation: &str, name: &str) -> Expr {
@@ -84,7 +85,7 @@ impl Clauses {
 
     /// Returns the number of the first clause for such rows whose condition holds; null if none does.
     pub(crate) fn choice(&self, matching: MergeMatching) -> Expr {
-        let branches = self
+        let branches: Vec<_> = self
             .clauses
             .iter()
             .enumerate()
@@ -96,11 +97,11 @@ impl Clauses {
                 )
             })
             .collect();
-        Expr::Case(Case::new(
-            None,
-            branches,
-            Some(Box::new(lit(ScalarValue::Int32(None)))),
-        ))
+        let none = lit(ScalarValue::Int32(None));
+        if branches.is_empty() {
+            return none;
+        }
+        Expr::Case(Case::new(None, branches, Some(Box::new(none))))
     }
 
     /// Returns the value of the table's column `place` after the clause that `chosen` numbers, of those for
@@ -154,25 +155,61 @@ enum Visible {
     SourceOnly,
 }
 
+/// One of the two relations, as names may mean it.
+struct Relation<'a> {
+    name: &'static str,
+    /// The alias, part by part, as the merge writes it.
+    alias: Vec<String>,
+    schema: &'a Schema,
+}
+
+impl Relation<'_> {
+    /// Finds what `parts` mean in this relation: the count of leading parts that name it, and the column. A table
+    /// is also known by the end of its name.
+    fn find(&self, parts: &[Ident]) -> Option<(usize, &str)> {
+        let length_max = self.alias.len().min(parts.len() - 1);
+        (0..=length_max).rev().find_map(|length| {
+            let end = &self.alias[self.alias.len() - length..];
+            let named = parts
+                .iter()
+                .zip(end)
+                .all(|(part, name)| part.value.to_lowercase() == name.to_lowercase());
+            let column = find(self.schema, &parts[length].value).filter(|_| named)?;
+            Some((length, column))
+        })
+    }
+}
+
 /// What names mean in a merge.
 struct Scope<'a> {
     state: SessionState,
-    merge: &'a Merge,
-    target: &'a Schema,
-    source: &'a Schema,
+    target: Relation<'a>,
+    source: Relation<'a>,
+    /// The columns of both relations, of the target's, of the source's.
     joined: DFSchema,
+    target_columns: DFSchema,
+    source_columns: DFSchema,
 }
 
 impl<'a> Scope<'a> {
     fn new(session: &Session, merge: &'a Merge, target: &'a Schema, source: &'a Schema) -> Result<Self> {
-        let joined = DFSchema::try_from_qualified_schema(TARGET, target)?
-            .join(&DFSchema::try_from_qualified_schema(SOURCE, source)?)?;
+        let target_columns = DFSchema::try_from_qualified_schema(TARGET, target)?;
+        let source_columns = DFSchema::try_from_qualified_schema(SOURCE, source)?;
         Ok(Self {
             state: session.datafusion().state(),
-            merge,
-            target,
-            source,
-            joined,
+            target: Relation {
+                name: TARGET,
+                alias: alias_parts(&merge.target_alias)?,
+                schema: target,
+            },
+            source: Relation {
+                name: SOURCE,
+                alias: alias_parts(&merge.source_alias)?,
+                schema: source,
+            },
+            joined: target_columns.join(&source_columns)?,
+            target_columns,
+            source_columns,
         })
     }
 
@@ -214,6 +251,7 @@ impl<'a> Scope<'a> {
     fn updated(&self, values: &[(String, String)], visible: Visible) -> Result<Vec<Expr>> {
         let mut row: Vec<Expr> = self
             .target
+            .schema
             .fields()
             .iter()
             .map(|field| column(TARGET, field.name()))
@@ -228,6 +266,7 @@ impl<'a> Scope<'a> {
     fn inserted(&self, values: &[(String, String)]) -> Result<Vec<Expr>> {
         let mut row = self
             .target
+            .schema
             .fields()
             .iter()
             .map(|field| Ok(lit(ScalarValue::try_from(field.data_type())?)))
@@ -257,9 +296,9 @@ impl<'a> Scope<'a> {
 
     /// The source's columns under the names of the target's.
     fn all_from_source(&self, clause: &str) -> Result<Vec<Expr>> {
-        let mut row = Vec::with_capacity(self.target.fields().len());
-        for (place, field) in self.target.fields().iter().enumerate() {
-            let name = find(self.source, field.name()).ok_or_else(|| {
+        let mut row = Vec::with_capacity(self.target.schema.fields().len());
+        for (place, field) in self.target.schema.fields().iter().enumerate() {
+            let name = find(self.source.schema, field.name()).ok_or_else(|| {
                 clause_error(
                     "DELTA_MERGE_UNRESOLVED_EXPRESSION",
                     "42601",
@@ -276,7 +315,7 @@ impl<'a> Scope<'a> {
 
     /// A value in the type of the column it is stored in.
     fn stored(&self, place: usize, value: Expr) -> Result<Expr> {
-        let field = self.target.field(place);
+        let field = self.target.schema.field(place);
         let given = value.get_type(&self.joined)?;
         if given == *field.data_type() {
             return Ok(value);
@@ -299,36 +338,37 @@ impl<'a> Scope<'a> {
         })
     }
 
+    /// Returns the place of the target's column that `text` names, with or without the target's alias.
     fn target_column(&self, text: &str) -> Result<usize> {
-        let parsed = self.parse(text)?;
-        let parts = match parsed {
+        let parts = match dialect::expression(text)? {
             SqlExpr::Identifier(name) => vec![name],
             SqlExpr::CompoundIdentifier(parts) => parts,
-            _ => Vec::new(),
+            _ => return Err(unresolved(text)),
         };
-        let parts = match alias_length(&parts, &self.merge.target_alias) {
-            0 => parts.as_slice(),
-            alias => &parts[alias..],
-        };
-        match parts {
-            [name] => find(self.target, &name.value)
-                .and_then(|name| self.target.index_of(name).ok())
-                .ok_or_else(|| unresolved(text)),
-            _ => Err(unresolved(text)),
+        match self.target.find(&parts) {
+            Some((alias, column)) if alias + 1 == parts.len() => Ok(self
+                .target
+                .schema
+                .index_of(column)
+                .map_err(DataFusionError::from)?),
+            Some(_) => Err(Error::unsupported(format!(
+                "`{text}` is a field of a column; MERGE sets whole columns"
+            ))),
+            None => Err(unresolved(text)),
         }
     }
 
-    fn parse(&self, text: &str) -> Result<SqlExpr> {
-        let dialect = self.state.config().options().sql_parser.dialect;
-        Ok(self.state.sql_to_expr(text, &dialect)?)
-    }
-
     fn expression(&self, text: &str, visible: Visible) -> Result<Expr> {
-        let mut parsed = self.parse(text)?;
+        let mut parsed = dialect::expression(text)?;
         let outcome = visit_expressions_mut(&mut parsed, |expression| {
             let parts = match expression {
                 SqlExpr::Identifier(name) => vec![name.clone()],
                 SqlExpr::CompoundIdentifier(parts) => parts.clone(),
+                SqlExpr::Subquery(_) | SqlExpr::InSubquery { .. } | SqlExpr::Exists { .. } => {
+                    return ControlFlow::Break(Error::unsupported(format!(
+                        "subqueries are not supported in MERGE: `{text}`"
+                    )));
+                }
                 _ => return ControlFlow::Continue(()),
             };
             match self.resolve(&parts, visible) {
@@ -343,71 +383,57 @@ impl<'a> Scope<'a> {
         if let ControlFlow::Break(error) = outcome {
             return Err(error);
         }
-        let parsed = datafusion::sql::sqlparser::ast::ExprWithAlias {
+        let parsed = ExprWithAlias {
             expr: parsed,
             alias: None,
         };
-        Ok(self
-            .state
-            .create_logical_expr_from_sql_expr(parsed, &self.joined)?)
+        let columns = match visible {
+            Visible::Both => &self.joined,
+            Visible::TargetOnly => &self.target_columns,
+            Visible::SourceOnly => &self.source_columns,
+        };
+        Ok(self.state.create_logical_expr_from_sql_expr(parsed, columns)?)
     }
 
-    /// Returns the full name of a column; `None` when the name is no column of the merge.
+    /// Returns the full name of a column; `None` when the name is no column that the clause may see.
     fn resolve(&self, parts: &[Ident], visible: Visible) -> Result<Option<Vec<Ident>>> {
-        let relations = [
-            (TARGET, self.target, &self.merge.target_alias, Visible::SourceOnly),
-            (SOURCE, self.source, &self.merge.source_alias, Visible::TargetOnly),
-        ];
-        for (relation, schema, alias, hidden) in relations {
-            let length = alias_length(parts, alias);
-            if length == 0 || length == parts.len() {
-                continue;
-            }
-            let text = || {
-                parts
-                    .iter()
-                    .map(|part| part.value.as_str())
-                    .collect::<Vec<_>>()
-                    .join(".")
-            };
-            let name = find(schema, &parts[length].value)
-                .filter(|_| visible != hidden)
-                .ok_or_else(|| unresolved(&text()))?;
-            return Ok(Some(qualified(relation, name, &parts[length + 1..])));
-        }
-        let mut found = relations
-            .iter()
-            .filter(|(_, _, _, hidden)| visible != *hidden)
-            .filter_map(|(relation, schema, _, _)| Some((*relation, find(schema, &parts[0].value)?)));
-        match (found.next(), found.next()) {
-            (Some((relation, name)), None) => Ok(Some(qualified(relation, name, &parts[1..]))),
-            (Some(_), Some(_)) => Err(clause_error(
+        let target = Some(&self.target).filter(|_| visible != Visible::SourceOnly);
+        let source = Some(&self.source).filter(|_| visible != Visible::TargetOnly);
+        let found = |relation: Option<&Relation<'_>>| {
+            let relation = relation?;
+            let (alias, column) = relation.find(parts)?;
+            Some((alias, qualified(relation.name, column, &parts[alias + 1..])))
+        };
+        match (found(target), found(source)) {
+            (Some((near, _)), Some((as_near, _))) if near == as_near => Err(clause_error(
                 "AMBIGUOUS_REFERENCE",
                 "42704",
                 format!(
                     "reference `{}` is ambiguous: target and source have it",
-                    parts[0].value
+                    text_of(parts)
                 ),
             )),
-            (None, _) => Ok(None),
+            (Some((near, column)), Some((further, _))) if near > further => Ok(Some(column)),
+            (_, Some((_, column))) | (Some((_, column)), None) => Ok(Some(column)),
+            // A name that both lack may still be no column at all, but a name with a qualifier is one.
+            (None, None) if parts.len() > 1 => Err(unresolved(&text_of(parts))),
+            (None, None) => Ok(None),
         }
     }
 }
 
-/// Returns how many of the first parts name the relation `alias`, which may itself have several; a table is
-/// also known by the end of its name.
-fn alias_length(parts: &[Ident], alias: &str) -> usize {
-    let alias: Vec<&str> = alias.split('.').map(|part| part.trim_matches('`')).collect();
-    (1..=alias.len().min(parts.len()))
-        .rev()
-        .find(|length| {
-            let end = &alias[alias.len() - length..];
-            parts
-                .iter()
-                .zip(end)
-                .all(|(part, name)| part.value.eq_ignore_ascii_case(name))
-        })
-        .unwrap_or(0)
+/// Reads an alias, a name in SQL; an empty one has no parts.
+fn alias_parts(alias: &str) -> Result<Vec<String>> {
+    if alias.is_empty() {
+        return Ok(Vec::new());
+    }
+    let name = dialect::parser(alias)?.parse_object_name(false)?;
+    crate::resolve::parts(&name)
+}
+
+fn text_of(parts: &[Ident]) -> String {
+    let parts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+    parts.join(".")
 }
 
 fn find<'a>(schema: &'a Schema, name: &str) -> Option<&'a str> {

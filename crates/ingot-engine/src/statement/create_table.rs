@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
+use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::TableKind;
+use ingot_common::TableName;
 use ingot_common::port::StatementResult;
-use ingot_common::{Classify, Kind, TableName};
-use ingot_delta::Operation;
 use ingot_delta::schema::storable_schema;
 
 use super::cursor::Cursor;
 use super::{Work, counts, done};
+use crate::resolve::{self, Reads};
 use crate::types::parse_type;
-use crate::write::{TableSpec, commit_append, create_table, stage_files};
+use crate::write::{Created, TableSpec, create, replace_table};
 use crate::{Error, Result, Session, files};
 
 /// The words before TABLE.
@@ -35,7 +36,7 @@ struct Definition {
     location: Option<String>,
     comment: Option<String>,
     properties: BTreeMap<String, String>,
-    query: Option<String>,
+    query: Option<Statement>,
 }
 
 /// Parses the statement.
@@ -44,46 +45,35 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mod
     if mode.external && definition.location.is_none() {
         return Err(Error::parse("CREATE EXTERNAL TABLE needs a LOCATION".to_owned()));
     }
-    Ok(Box::pin(run(session, definition, mode)))
+    if mode.replace && definition.if_not_exists {
+        return Err(Error::parse(
+            "CREATE OR REPLACE and IF NOT EXISTS exclude each other".to_owned(),
+        ));
+    }
+    Ok(Work::writes(run(session, definition, mode)))
 }
 
-/// Runs the statement.
-///
-/// A table made by a query is visible, empty, while the query runs; it is dropped again when the query fails.
-async fn run(session: &Session, definition: Definition, mode: Mode) -> Result<StatementResult> {
-    let query = match &definition.query {
-        Some(query) => Some(session.query(query).await?),
+/// Runs the statement. A table made by a query is there with all its rows, or not at all.
+async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Result<StatementResult> {
+    let rows = match definition.query.take() {
+        Some(query) => {
+            let reads = Reads::default();
+            Some(resolve::plan(session, query, &session.namespace(), &reads).await?)
+        }
         None => None,
     };
-    if mode.replace {
-        drop_existing(session, &definition.name).await?;
-    }
-    let spec = spec(&definition, query.as_ref())?;
-    let existed =
-        definition.if_not_exists && session.engine().metastore().table(&definition.name).await.is_ok();
-    let (_, table) = create_table(session, spec, definition.if_not_exists).await?;
-    let Some(query) = query.filter(|_| !existed) else {
-        return done();
-    };
-    let filled = async {
-        let snapshot = table.snapshot().await?;
-        let staged = stage_files(session, &table, &snapshot, query).await?;
-        let rows = staged.metrics.get("numOutputRows");
-        let operation = Operation::new("CREATE TABLE AS SELECT");
-        commit_append(session, &table, &snapshot, staged, operation).await?;
-        Ok(rows)
-    };
-    match filled.await {
-        Ok(rows) => counts(&[("num_affected_rows", rows), ("num_inserted_rows", rows)]),
-        Err(error) => {
-            let principal = session.context().principal.as_str();
-            session
-                .engine()
-                .metastore()
-                .drop_table(&definition.name, principal)
-                .await?;
-            Err(error)
+    let spec = spec(&definition, rows.as_ref())?;
+    let count = if mode.replace {
+        Some(replace_table(session, &spec, rows.as_ref()).await?)
+    } else {
+        match create(session, &spec, rows.as_ref(), definition.if_not_exists).await? {
+            Created::New(_, _, count) => Some(count),
+            Created::Existed(..) => None,
         }
+    };
+    match (rows, count) {
+        (Some(_), Some(count)) => counts(&[("num_affected_rows", count), ("num_inserted_rows", count)]),
+        _ => done(),
     }
 }
 
@@ -99,8 +89,8 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         properties: BTreeMap::new(),
         query: None,
     };
-    if cursor.accept_token(&Token::LParen) {
-        definition.columns = columns(cursor)?;
+    if cursor.at_token(&Token::LParen) {
+        definition.columns = cursor.in_parentheses(column)?;
     }
     loop {
         if cursor.accept("USING") {
@@ -121,7 +111,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         } else if cursor.at("CLUSTER") {
             return Err(Error::unsupported("CLUSTER BY is not supported yet".to_owned()));
         } else if cursor.accept("AS") || cursor.at("SELECT") || cursor.at("WITH") || cursor.at("VALUES") {
-            definition.query = Some(cursor.query()?.to_string());
+            definition.query = Some(cursor.query()?);
             break;
         } else {
             break;
@@ -129,18 +119,6 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
     }
     cursor.end()?;
     Ok(definition)
-}
-
-fn columns(cursor: &mut Cursor<'_>) -> Result<Vec<Field>> {
-    let mut columns = Vec::new();
-    loop {
-        columns.push(column(cursor)?);
-        if !cursor.accept_token(&Token::Comma) {
-            break;
-        }
-    }
-    cursor.expect_token(&Token::RParen)?;
-    Ok(columns)
 }
 
 fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
@@ -216,14 +194,4 @@ fn query_schema(query: &DataFrame) -> Result<SchemaRef> {
         Field::new(field.name(), data_type, true)
     });
     Ok(storable_schema(&Schema::new(fields.collect::<Vec<_>>()))?)
-}
-
-/// Makes room for CREATE OR REPLACE. The table that goes loses its history.
-async fn drop_existing(session: &Session, name: &TableName) -> Result<()> {
-    let principal = session.context().principal.as_str();
-    match session.engine().metastore().drop_table(name, principal).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

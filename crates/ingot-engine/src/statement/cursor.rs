@@ -1,25 +1,47 @@
 //! Tokens of a command, read from left to right.
 
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query};
-use datafusion::sql::sqlparser::dialect::DatabricksDialect;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
 
+use crate::dialect::{self, Places};
 use crate::{Error, Result, Session};
-
-const DIALECT: DatabricksDialect = DatabricksDialect {};
 
 /// A place in a command. Words compare without case.
 pub(super) struct Cursor<'a> {
-    parser: Parser<'a>,
+    text: &'a str,
+    places: Places,
+    parser: Parser<'static>,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(text: &str) -> Result<Self> {
+    pub fn new(text: &'a str) -> Result<Self> {
         Ok(Self {
-            parser: Parser::new(&DIALECT).try_with_sql(text)?,
+            text,
+            places: Places::new(text),
+            parser: dialect::parser(text)?,
         })
+    }
+
+    /// Returns the byte of the text at which the next token begins.
+    fn next_offset(&self) -> usize {
+        let next = self.parser.peek_token();
+        match next.token {
+            Token::EOF => self.text.len(),
+            _ => self.places.offset(self.text, next.span.start),
+        }
+    }
+
+    /// Runs `take`, and returns what it took as the text has it.
+    fn taken<T>(&mut self, take: impl FnOnce(&mut Self) -> Result<T>) -> Result<(T, &'a str)> {
+        let start = self.next_offset();
+        let value = take(self)?;
+        let end = self
+            .places
+            .offset(self.text, self.parser.get_current_token().span.end);
+        let piece = self.text.get(start..end.max(start)).unwrap_or_default();
+        Ok((value, piece))
     }
 
     /// Takes `word` if it comes next.
@@ -61,6 +83,19 @@ impl<'a> Cursor<'a> {
         self.parser.consume_token(token)
     }
 
+    /// Says if `token` comes next, without taking it.
+    pub fn at_token(&self, token: &Token) -> bool {
+        self.parser.peek_token().token == *token
+    }
+
+    /// Says if names in parentheses come next, rather than a query.
+    pub fn at_names(&self) -> bool {
+        let queries = ["SELECT", "WITH", "VALUES"];
+        self.at_token(&Token::LParen)
+            && self.parser.peek_nth_token(1).token != Token::LParen
+            && !queries.iter().any(|word| self.is_word(1, word))
+    }
+
     /// Takes `token`, which must come next.
     pub fn expect_token(&mut self, token: &Token) -> Result<()> {
         Ok(self.parser.expect_token(token).map(drop)?)
@@ -73,6 +108,11 @@ impl<'a> Cursor<'a> {
 
     pub fn object_name(&mut self) -> Result<ObjectName> {
         Ok(self.parser.parse_object_name(true)?)
+    }
+
+    /// Takes a name of several parts, as the text has it, quotes and all.
+    pub fn object_name_text(&mut self) -> Result<&'a str> {
+        Ok(self.taken(Self::object_name)?.1)
     }
 
     /// Takes the name of a table, completed with the session's namespace.
@@ -89,26 +129,42 @@ impl<'a> Cursor<'a> {
         Ok(self.parser.parse_literal_uint()?)
     }
 
-    pub fn expr(&mut self) -> Result<Expr> {
-        Ok(self.parser.parse_expr()?)
+    /// Takes an expression, as the text has it.
+    pub fn expression_text(&mut self) -> Result<&'a str> {
+        Ok(self.taken(|cursor| Ok(cursor.parser.parse_expr()?))?.1)
     }
 
-    pub fn query(&mut self) -> Result<Box<Query>> {
+    /// Takes a query.
+    pub fn query(&mut self) -> Result<Statement> {
+        Ok(Statement::Query(self.parse_query()?))
+    }
+
+    /// Takes a query, as the text has it.
+    pub fn query_text(&mut self) -> Result<&'a str> {
+        Ok(self.taken(Self::parse_query)?.1)
+    }
+
+    fn parse_query(&mut self) -> Result<Box<Query>> {
         Ok(self.parser.parse_query()?)
     }
 
     /// Takes `(a, b)`.
     pub fn names_in_parentheses(&mut self) -> Result<Vec<String>> {
+        self.in_parentheses(Self::name)
+    }
+
+    /// Takes what `take` takes, once or more, between parentheses and commas.
+    pub fn in_parentheses<T>(&mut self, mut take: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         self.expect_token(&Token::LParen)?;
-        let mut names = Vec::new();
+        let mut taken = Vec::new();
         loop {
-            names.push(self.name()?);
+            taken.push(take(self)?);
             if !self.accept_token(&Token::Comma) {
                 break;
             }
         }
         self.expect_token(&Token::RParen)?;
-        Ok(names)
+        Ok(taken)
     }
 
     /// Takes a type, up to what ends a column's definition, as text.
@@ -122,12 +178,13 @@ impl<'a> Cursor<'a> {
             "CONSTRAINT",
             "PRIMARY",
         ];
-        let mut text = String::new();
+        let start = self.next_offset();
+        let mut end = start;
         let mut depth = 0_i32;
         loop {
-            let next = self.parser.peek_token().token;
+            let next = self.parser.peek_token();
             let outside = depth <= 0;
-            match &next {
+            match &next.token {
                 Token::EOF => break,
                 Token::Comma | Token::RParen if outside => break,
                 Token::Word(word)
@@ -140,14 +197,13 @@ impl<'a> Cursor<'a> {
                 Token::ShiftRight => depth -= 2,
                 _ => {}
             }
-            text.push_str(&next.to_string());
-            text.push(' ');
+            end = self.places.offset(self.text, next.span.end);
             self.parser.next_token();
         }
-        if text.is_empty() {
-            return Err(self.expected("a type"));
+        match self.text.get(start..end) {
+            Some(text) if !text.is_empty() => Ok(text.to_owned()),
+            _ => Err(self.expected("a type")),
         }
-        Ok(text.trim_end().to_owned())
     }
 
     /// Takes `('key' = 'value', …)`; keys may be dotted names.
@@ -186,16 +242,12 @@ impl<'a> Cursor<'a> {
         self.accept_all(&["IF", "EXISTS"])
     }
 
-    /// Takes everything that is left, as text.
-    pub fn rest(&mut self) -> String {
-        let mut text = String::new();
-        loop {
-            let next = self.parser.next_token_no_skip().map(|token| token.token.clone());
-            match next {
-                None | Some(Token::EOF | Token::SemiColon) => return text,
-                Some(token) => text.push_str(&token.to_string()),
-            }
-        }
+    /// Takes everything that is left but for a semicolon at the end, as the text has it.
+    pub fn rest(&mut self) -> &'a str {
+        let start = self.next_offset();
+        while self.parser.next_token().token != Token::EOF {}
+        let rest = self.text.get(start..).unwrap_or_default().trim();
+        rest.strip_suffix(';').unwrap_or(rest).trim_end()
     }
 
     /// Says if the command is over, but for a semicolon.

@@ -16,7 +16,6 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::namespace::schema_name;
-use super::show::quoted;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
 use crate::write::type_text;
@@ -31,28 +30,28 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             false => None,
         };
         cursor.end()?;
-        return Ok(Box::pin(history(session, name, limit)));
+        return Ok(Work::reads(history(session, name, limit)));
     }
     if cursor.accept("DETAIL") {
         let name = cursor.object_name()?;
         cursor.end()?;
-        return Ok(Box::pin(detail(session, name)));
+        return Ok(Work::reads(detail(session, name)));
     }
     if cursor.accept("CATALOG") {
         let name = identifier(&cursor.name()?)?;
         cursor.end()?;
-        return Ok(Box::pin(catalog(session, name)));
+        return Ok(Work::reads(catalog(session, name)));
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
         let name = schema_name(session, &cursor.object_name()?)?;
         cursor.end()?;
-        return Ok(Box::pin(schema(session, name)));
+        return Ok(Work::reads(schema(session, name)));
     }
     cursor.accept("TABLE");
     let extended = cursor.accept("EXTENDED") || cursor.accept("FORMATTED");
     let name = cursor.table_name(session)?;
     cursor.end()?;
-    Ok(Box::pin(columns(session, name, extended)))
+    Ok(Work::reads(columns(session, name, extended)))
 }
 
 async fn catalog(session: &Session, name: Identifier) -> Result<StatementResult> {
@@ -82,7 +81,7 @@ async fn schema(session: &Session, name: SchemaName) -> Result<StatementResult> 
 }
 
 async fn columns(session: &Session, name: TableName, extended: bool) -> Result<StatementResult> {
-    let table = session.query(&format!("SELECT * FROM {}", quoted(&name))).await?;
+    let table = resolve::table(session, &name, None).await?;
     let mut lines: Vec<[String; 3]> = Vec::new();
     let info = session.engine().metastore().table(&name).await?;
     for field in table.schema().fields() {

@@ -4,12 +4,12 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::prelude::Column;
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::Kind;
 use ingot_delta::{Operation, Snapshot};
 
 use super::cursor::Cursor;
 use super::{Work, counts};
+use crate::resolve::{self, Reads};
 use crate::write::{align_by_name, commit_append, commit_overwrite, stage_files};
 use crate::{Error, Result, Session};
 
@@ -27,26 +27,18 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         ));
     }
     let by_name = cursor.accept_all(&["BY", "NAME"]);
-    let columns = if !by_name && cursor.accept_token(&Token::LParen) {
-        let mut columns = Vec::new();
-        loop {
-            columns.push(cursor.name()?);
-            if !cursor.accept_token(&Token::Comma) {
-                break;
-            }
-        }
-        cursor.expect_token(&Token::RParen)?;
-        Some(columns)
-    } else {
-        None
+    let columns = match !by_name && cursor.at_names() {
+        true => Some(cursor.names_in_parentheses()?),
+        false => None,
     };
     let by_name = by_name || cursor.accept_all(&["BY", "NAME"]);
-    let query = cursor.query()?.to_string();
+    let query = cursor.query()?;
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::writes(async move {
         let (_, table) = session.open_table(&name).await?;
-        let snapshot = table.snapshot().await?;
-        let mut rows = session.query(&query).await?;
+        let reads = Reads::default();
+        let snapshot = reads.snapshot(&table).await?;
+        let mut rows = resolve::plan(session, query, &session.namespace(), &reads).await?;
         if by_name {
             rows = align_by_name(rows, &snapshot)?;
         } else if let Some(columns) = columns {

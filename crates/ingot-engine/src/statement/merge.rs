@@ -1,58 +1,48 @@
 //! `MERGE INTO`, parsed; run by [`crate::merge`].
 
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::future::BoxFuture;
+use ingot_common::TableName;
 
 use super::cursor::Cursor;
 use super::{Work, counts};
-use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, merge_with_retry};
-use crate::{Error, Result, Session, resolve};
+use crate::dialect::quoted;
+use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, merge_planned};
+use crate::resolve::{self, Reads};
+use crate::{Error, Result, Session};
+
+/// What stands between MERGE and the end of the statement.
+struct Definition {
+    target: ObjectName,
+    target_alias: Option<String>,
+    source: Statement,
+    source_alias: String,
+    on: String,
+    clauses: Vec<MergeClause>,
+}
 
 /// Parses the statement. It has committed when its work is done.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    if cursor.accept_all(&["WITH", "SCHEMA", "EVOLUTION"]) {
-        return Err(Error::unsupported(
-            "MERGE WITH SCHEMA EVOLUTION is not supported yet".to_owned(),
-        ));
-    }
-    cursor.expect("INTO")?;
-    let target = cursor.object_name()?;
-    let target_alias = alias(cursor, &["USING"])?;
-    cursor.expect("USING")?;
-    let (source, named) = if cursor.accept_token(&Token::LParen) {
-        let query = cursor.query()?;
-        cursor.expect_token(&Token::RParen)?;
-        (query.to_string(), None)
-    } else {
-        let name = cursor.object_name()?;
-        let last = resolve::parts(&name)?.pop();
-        (format!("SELECT * FROM {name}"), last)
-    };
-    let source_alias = alias(cursor, &["ON"])?
-        .or(named)
-        .unwrap_or_else(|| "source".to_owned());
-    cursor.expect("ON")?;
-    let on = cursor.expr()?.to_string();
-    let mut clauses = Vec::new();
-    while cursor.accept("WHEN") {
-        clauses.push(clause(cursor)?);
-    }
-    cursor.end()?;
-    if clauses.is_empty() {
-        return Err(Error::parse("MERGE needs at least one WHEN clause".to_owned()));
-    }
-    Ok(Box::pin(async move {
-        let name = session.resolve(&target)?;
+    let definition = definition(session, cursor)?;
+    Ok(Work::writes(async move {
+        let name = session.resolve(&definition.target)?;
         let (_, table) = session.open_table(&name).await?;
-        let merge = Merge {
-            target_alias: target_alias.unwrap_or_else(|| name.table.to_string()),
-            source_alias,
-            source: session.query(&source).await?,
-            on,
-            clauses,
-            app_transactions: Vec::new(),
-            user_metadata: None,
+        let plan = || -> BoxFuture<'_, Result<Merge>> {
+            Box::pin(async {
+                let (source, namespace) = (definition.source.clone(), session.namespace());
+                Ok(Merge {
+                    target_alias: definition.target_alias.clone().unwrap_or_else(|| full(&name)),
+                    source_alias: definition.source_alias.clone(),
+                    source: resolve::plan(session, source, &namespace, &Reads::default()).await?,
+                    on: definition.on.clone(),
+                    clauses: definition.clauses.clone(),
+                    app_transactions: Vec::new(),
+                    user_metadata: None,
+                })
+            })
         };
-        let (_, metrics) = merge_with_retry(session, &table, &merge).await?;
+        let metrics = merge_planned(session, &table, &plan).await?;
         counts(&[
             (
                 "num_affected_rows",
@@ -65,10 +55,100 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }))
 }
 
+fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> {
+    if cursor.accept_all(&["WITH", "SCHEMA", "EVOLUTION"]) {
+        return Err(Error::unsupported(
+            "MERGE WITH SCHEMA EVOLUTION is not supported yet".to_owned(),
+        ));
+    }
+    cursor.expect("INTO")?;
+    let target = cursor.object_name()?;
+    let target_alias = alias(cursor, &["USING"])?;
+    cursor.expect("USING")?;
+    let (source, named) = if cursor.accept_token(&Token::LParen) {
+        let query = cursor.query()?;
+        cursor.expect_token(&Token::RParen)?;
+        // Without a name of its own, nothing is called by it.
+        (query, String::new())
+    } else {
+        let text = cursor.object_name_text()?;
+        let source = super::parse_query(&format!("SELECT * FROM {text}"))?;
+        (source, source_name(session, text)?)
+    };
+    let source_alias = alias(cursor, &["ON"])?.unwrap_or(named);
+    cursor.expect("ON")?;
+    let on = cursor.expression_text()?.to_owned();
+    let mut clauses = Vec::new();
+    while cursor.accept("WHEN") {
+        clauses.push(clause(cursor)?);
+    }
+    cursor.end()?;
+    if clauses.is_empty() {
+        return Err(Error::parse("MERGE needs at least one WHEN clause".to_owned()));
+    }
+    check_order(&clauses)?;
+    Ok(Definition {
+        target,
+        target_alias,
+        source,
+        source_alias,
+        on,
+        clauses,
+    })
+}
+
+/// Returns what a source without an alias is called by: the full name of a table.
+fn source_name(session: &Session, text: &str) -> Result<String> {
+    let name = Cursor::new(text)?.object_name()?;
+    if let [part] = resolve::parts(&name)?.as_slice()
+        && session.relation(part).is_some()
+    {
+        return Ok(quoted(part));
+    }
+    Ok(match session.resolve(&name) {
+        Ok(name) => full(&name),
+        // A path, as in delta.`/path`.
+        Err(_) => String::new(),
+    })
+}
+
+fn full(name: &TableName) -> String {
+    let parts = [&name.catalog, &name.schema, &name.table];
+    parts.map(|part| quoted(part.as_str())).join(".")
+}
+
+/// Refuses a clause without a condition that others of its kind follow: they could never be reached.
+fn check_order(clauses: &[MergeClause]) -> Result<()> {
+    let kinds = [
+        (MergeMatching::Matched, "NON_LAST_MATCHED_CLAUSE_OMIT_CONDITION"),
+        (
+            MergeMatching::NotMatchedByTarget,
+            "NON_LAST_NOT_MATCHED_BY_TARGET_CLAUSE_OMIT_CONDITION",
+        ),
+        (
+            MergeMatching::NotMatchedBySource,
+            "NON_LAST_NOT_MATCHED_BY_SOURCE_CLAUSE_OMIT_CONDITION",
+        ),
+    ];
+    for (matching, condition) in kinds {
+        let mut kind = clauses.iter().filter(|clause| clause.matching == matching).rev();
+        let _last = kind.next();
+        if kind.any(|clause| clause.condition.is_none()) {
+            return Err(Error::Condition {
+                kind: ingot_common::Kind::InvalidArgument,
+                condition,
+                sqlstate: "42613",
+                message: "of several WHEN clauses of a kind, only the last can omit its condition".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Takes `[AS] name`, unless one of `ends` comes.
 fn alias(cursor: &mut Cursor<'_>, ends: &[&str]) -> Result<Option<String>> {
     if cursor.accept("AS") || !ends.iter().any(|end| cursor.at(end)) {
-        return cursor.name().map(Some);
+        return Ok(Some(quoted(&cursor.name()?)));
     }
     Ok(None)
 }
@@ -87,7 +167,7 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<MergeClause> {
         }
     };
     let condition = match cursor.accept("AND") {
-        true => Some(cursor.expr()?.to_string()),
+        true => Some(cursor.expression_text()?.to_owned()),
         false => None,
     };
     cursor.expect("THEN")?;
@@ -117,9 +197,9 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<MergeClause> {
 fn assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>> {
     let mut assignments = Vec::new();
     loop {
-        let column = resolve::parts(&cursor.object_name()?)?.pop().unwrap_or_default();
+        let column = cursor.object_name_text()?.to_owned();
         cursor.expect_token(&Token::Eq)?;
-        assignments.push((column, cursor.expr()?.to_string()));
+        assignments.push((column, cursor.expression_text()?.to_owned()));
         if !cursor.accept_token(&Token::Comma) {
             return Ok(assignments);
         }
@@ -128,17 +208,9 @@ fn assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>> {
 
 /// Takes `(a, b) VALUES (expr, expr)`.
 fn insertion(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>> {
-    let columns = cursor.names_in_parentheses()?;
+    let columns = cursor.in_parentheses(|cursor| Ok(cursor.object_name_text()?.to_owned()))?;
     cursor.expect("VALUES")?;
-    cursor.expect_token(&Token::LParen)?;
-    let mut values = Vec::new();
-    loop {
-        values.push(cursor.expr()?.to_string());
-        if !cursor.accept_token(&Token::Comma) {
-            break;
-        }
-    }
-    cursor.expect_token(&Token::RParen)?;
+    let values = cursor.in_parentheses(|cursor| Ok(cursor.expression_text()?.to_owned()))?;
     if columns.len() != values.len() {
         return Err(Error::parse(format!(
             "INSERT lists {} columns and {} values",

@@ -12,7 +12,7 @@ use super::cursor::Cursor;
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
-use crate::{Result, Session};
+use crate::{Result, Session, resolve};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -37,7 +37,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 fn catalogs<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let pattern = pattern(cursor)?;
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::reads(async move {
         let catalogs = session
             .engine()
             .metastore()
@@ -55,7 +55,7 @@ fn schemas<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
     };
     let pattern = pattern(cursor)?;
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::reads(async move {
         let schemas = session
             .engine()
             .metastore()
@@ -73,7 +73,7 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
     let schema = in_schema(session, cursor)?;
     let pattern = pattern(cursor)?;
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::reads(async move {
         let tables = session
             .engine()
             .metastore()
@@ -111,16 +111,11 @@ fn columns<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
     let _ = cursor.accept("IN") || cursor.accept("FROM");
     let name = cursor.table_name(session)?;
     cursor.end()?;
-    Ok(Box::pin(async move {
-        let table = session.query(&format!("SELECT * FROM {}", quoted(&name))).await?;
+    Ok(Work::reads(async move {
+        let table = resolve::table(session, &name, None).await?;
         let names = table.schema().fields().iter().map(|field| field.name().as_str());
         text_rows(&[("col_name", names.collect())])
     }))
-}
-
-/// Writes a name so that it is read as it is.
-pub(super) fn quoted(name: &ingot_common::TableName) -> String {
-    format!("`{}`.`{}`.`{}`", name.catalog, name.schema, name.table)
 }
 
 fn in_schema(session: &Session, cursor: &mut Cursor<'_>) -> Result<SchemaName> {
@@ -151,16 +146,24 @@ impl Pattern {
     }
 }
 
+/// Says if `name` is `pattern`, in which `*` stands for any text. Each piece between the stars is taken where it
+/// comes first: if that leaves no match, no later place would.
 fn glob(pattern: &str, name: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(rest) = name.strip_prefix(before) else {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
         return false;
     };
-    (0..=rest.len())
-        .filter(|at| rest.is_char_boundary(*at))
-        .any(|at| glob(after, &rest[at..]))
+    let Some(last) = pieces.next_back() else {
+        return rest.is_empty();
+    };
+    for piece in pieces {
+        let Some(place) = rest.find(piece) else {
+            return false;
+        };
+        rest = &rest[place + piece.len()..];
+    }
+    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -174,7 +177,16 @@ mod tests {
     #[test_case("a|b*", "bcd", true)]
     #[test_case("flights", "flights_raw", false)]
     #[test_case("*", "", true)]
+    #[test_case("a*a", "a", false)]
+    #[test_case("a*b*c", "axbybzc", true)]
+    #[test_case("*b*", "abc", true)]
+    #[test_case("a*bc", "abcbd", false)]
     fn pattern_matches(pattern: &str, name: &str, expected: bool) {
         assert_eq!(Pattern(Some(pattern.to_owned())).matches(name), expected);
+    }
+
+    #[test]
+    fn many_stars_take_no_longer_than_the_name() {
+        assert!(!glob(&"*a".repeat(200), &"a".repeat(199)));
     }
 }

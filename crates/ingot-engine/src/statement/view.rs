@@ -8,6 +8,8 @@ use ingot_common::Kind;
 
 use super::cursor::Cursor;
 use super::{Work, done, namespace};
+use crate::dialect::quoted;
+use crate::resolve::{self, Reads};
 use crate::write::type_text;
 use crate::{Error, Result, Session};
 
@@ -16,20 +18,15 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
     let if_not_exists = cursor.if_not_exists();
     let name = cursor.table_name(session)?;
     let mut named = Vec::new();
-    if cursor.accept_token(&Token::LParen) {
-        loop {
+    if cursor.at_token(&Token::LParen) {
+        named = cursor.in_parentheses(|cursor| {
             let column = cursor.name()?;
-            let comment = if cursor.accept("COMMENT") {
-                Some(cursor.string()?)
-            } else {
-                None
+            let comment = match cursor.accept("COMMENT") {
+                true => Some(cursor.string()?),
+                false => None,
             };
-            named.push((column, comment));
-            if !cursor.accept_token(&Token::Comma) {
-                break;
-            }
-        }
-        cursor.expect_token(&Token::RParen)?;
+            Ok((column, comment))
+        })?;
     }
     let mut comment = None;
     let mut properties = BTreeMap::new();
@@ -42,15 +39,25 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
             return Err(cursor.expected("COMMENT, TBLPROPERTIES or AS"));
         }
     }
-    let mut definition = cursor.query()?.to_string();
+    let mut definition = cursor.query_text()?.to_owned();
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::writes(async move {
         if !named.is_empty() {
-            let columns: Vec<String> = named.iter().map(|(column, _)| format!("`{column}`")).collect();
-            definition = format!("SELECT * FROM ({definition}) AS view({})", columns.join(", "));
+            let columns: Vec<String> = named.iter().map(|(column, _)| quoted(column)).collect();
+            definition = format!("SELECT * FROM ({definition}\n) AS view({})", columns.join(", "));
         }
         // Planned once, so that a view that cannot work is not made.
-        let planned = session.query(&definition).await?;
+        let reads = Reads::default();
+        let query = super::parse_query(&definition)?;
+        let planned = resolve::plan(session, query, &session.namespace(), &reads).await?;
+        if reads.has_view(&name) {
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "RECURSIVE_VIEW",
+                sqlstate: "42K0H",
+                message: format!("view `{name}` would stand on itself"),
+            });
+        }
         let columns = planned
             .schema()
             .fields()
@@ -100,7 +107,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
     let name = cursor.table_name(session)?;
     cursor.accept("PURGE");
     cursor.end()?;
-    Ok(Box::pin(async move {
+    Ok(Work::writes(async move {
         let metastore = session.engine().metastore();
         let info = match metastore.table(&name).await {
             Err(error) => return namespace::missing_is_fine::<()>(Err(error), if_exists),

@@ -1,8 +1,9 @@
 //! CREATE TABLE: metastore and log in the order that leaves either no table or a whole one.
 //!
 //! ```text
-//! reserve the name ─► write commit 0 (or adopt the log that stands there) ─► publish the name
-//!        └──────────────────── on failure: give the name back, delete what was written
+//! reserve the name ─► write its rows, if it has any ─► commit 0 with table and rows ─► publish the name
+//!        │            (or adopt the log that stands there)
+//!        └── renewed until then; on failure given back, and what was written goes with it
 //! ```
 
 use std::collections::BTreeMap;
@@ -10,12 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use ingot_catalog::{ColumnInfo, NewTable, TableInfo, TableKind};
+use datafusion::dataframe::DataFrame;
+use futures::StreamExt;
+use ingot_catalog::{ColumnInfo, Metastore, NewTable, TableId, TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CreateTable, DeltaTable, Operation};
 use url::Url;
 
+use super::stage::stage_for;
 use super::type_text;
 use crate::{Error, Result, Session};
 
@@ -25,6 +29,9 @@ const OTHER_CREATOR: RetryPolicy = RetryPolicy {
     pause_first: Duration::from_millis(10),
     pause_max: Duration::from_millis(500),
 };
+
+/// How often a creator says that it is still at work: a few times in what a reservation lasts.
+const RENEWAL: Duration = Duration::from_secs(15);
 
 /// A table to create through the engine: metastore and log in the safe order.
 #[derive(Debug, Clone)]
@@ -40,6 +47,14 @@ pub struct TableSpec {
     pub properties: BTreeMap<String, String>,
 }
 
+/// What CREATE TABLE found or made.
+pub(crate) enum Created {
+    /// A new table, with so many rows.
+    New(TableInfo, Arc<DeltaTable>, i64),
+    /// The table of that name.
+    Existed(TableInfo, Arc<DeltaTable>),
+}
+
 /// Creates an empty table. With `if_not_exists`, returns the existing one.
 ///
 /// An external table over a folder that holds a Delta table adopts that table as it is; a schema in `spec`
@@ -52,15 +67,30 @@ pub async fn create_table(
     spec: TableSpec,
     if_not_exists: bool,
 ) -> Result<(TableInfo, Arc<DeltaTable>)> {
+    match create(session, &spec, None, if_not_exists).await? {
+        Created::New(info, table, _) | Created::Existed(info, table) => Ok((info, table)),
+    }
+}
+
+/// Creates a table, with the rows of a query if one is given: they and the table become visible at once.
+///
+/// # Errors
+/// As [`create_table`]; `FailedPrecondition` when the rows are to go where there is something already.
+pub(crate) async fn create(
+    session: &Session,
+    spec: &TableSpec,
+    rows: Option<&DataFrame>,
+    if_not_exists: bool,
+) -> Result<Created> {
     let mut retries = OTHER_CREATOR.attempts();
     loop {
-        let error = match create_new(session, &spec).await {
+        let error = match create_new(session, spec, rows).await {
             Err(error) if if_not_exists && error.kind() == Kind::AlreadyExists => error,
             created => return created,
         };
         match session.open_table(&spec.name).await {
             Err(missing) if missing.kind() == Kind::NotFound => {}
-            opened => return opened,
+            opened => return opened.map(|(info, table)| Created::Existed(info, table)),
         }
         // The name is reserved by a creator that has not published it: it will, or its reservation ends.
         if !retries.pause().await {
@@ -69,9 +99,9 @@ pub async fn create_table(
     }
 }
 
-async fn create_new(session: &Session, spec: &TableSpec) -> Result<(TableInfo, Arc<DeltaTable>)> {
+async fn create_new(session: &Session, spec: &TableSpec, rows: Option<&DataFrame>) -> Result<Created> {
     let adopted = match &spec.location {
-        Some(location) => existing_table(session, spec, location).await?,
+        Some(location) => existing_table(session, spec, location, rows.is_some()).await?,
         None => None,
     };
     let (schema, partition_columns) = match &adopted {
@@ -90,24 +120,58 @@ async fn create_new(session: &Session, spec: &TableSpec) -> Result<(TableInfo, A
         .reserve_table(&new_table(spec, &schema, &partition_columns), principal)
         .await?;
     let created = match adopted {
-        Some(table) => Ok(table),
-        None => write_log(session, spec, &reserved).await,
+        Some(table) => Ok((table, 0)),
+        None => while_reserved(metastore, reserved.id, write_log(session, spec, &reserved, rows)).await,
     };
-    let table = match created {
-        Ok(table) => table,
+    let (table, count) = match created {
+        Ok(created) => created,
         Err(error) => {
-            metastore.abandon_table(reserved.id).await?;
+            abandon(metastore, &reserved).await;
             return Err(error);
         }
     };
     match metastore.publish_table(reserved.id).await {
-        Ok(info) => Ok((info, table)),
+        Ok(info) => Ok(Created::New(info, table, count)),
         Err(error) => {
-            if spec.kind.owns_files() {
-                // Nobody else knows the folder: it was made for this reservation.
-                session.engine().tables().delete(table.location()).await?;
+            // Only where it is certain that the name is not ours: the outcome of another failure is unknown.
+            let lost = matches!(error, ingot_catalog::Error::NotFound { .. });
+            if lost
+                && spec.kind.owns_files()
+                && let Err(left) = session.engine().tables().delete(table.location()).await
+            {
+                tracing::warn!(location = %table.location(), error = %left, "files of a table that was not made stay");
             }
             Err(error.into())
+        }
+    }
+}
+
+/// Gives a reservation back. If that fails it ends by itself; the failure that led here is the one to report.
+async fn abandon(metastore: &Metastore, reserved: &TableInfo) {
+    if let Err(error) = metastore.abandon_table(reserved.id).await {
+        tracing::warn!(table = %reserved.name, %error, "a reservation was not given back and lasts until its end");
+    }
+}
+
+/// Runs `work`, which must have an end, and renews the reservation meanwhile.
+///
+/// # Errors
+/// `NotFound` when the reservation was lost all the same; `work` is dropped then.
+async fn while_reserved<T>(
+    metastore: &Metastore,
+    id: TableId,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(RENEWAL) => {}
+        }
+        match metastore.renew_reservation(id).await {
+            Ok(()) => {}
+            Err(lost @ ingot_catalog::Error::NotFound { .. }) => return Err(lost.into()),
+            Err(error) => tracing::warn!(%id, %error, "a reservation was not renewed; tried again"),
         }
     }
 }
@@ -117,13 +181,22 @@ async fn existing_table(
     session: &Session,
     spec: &TableSpec,
     location: &str,
+    with_rows: bool,
 ) -> Result<Option<Arc<DeltaTable>>> {
     let url = parse_location(location)?;
     let table = match session.engine().tables().open(&url).await {
         Ok(table) => table,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) if error.kind() == Kind::NotFound => {
+            return match empty(session, &url).await? {
+                true => Ok(None),
+                false => Err(not_empty(location, "is not empty and no Delta table")),
+            };
+        }
         Err(error) => return Err(error.into()),
     };
+    if with_rows {
+        return Err(not_empty(location, "holds a Delta table"));
+    }
     let snapshot = table.snapshot().await?;
     if !spec.schema.fields().is_empty() && !same_columns(&spec.schema, snapshot.schema()) {
         return Err(Error::Condition {
@@ -136,7 +209,75 @@ async fn existing_table(
     Ok(Some(table))
 }
 
-async fn write_log(session: &Session, spec: &TableSpec, reserved: &TableInfo) -> Result<Arc<DeltaTable>> {
+async fn empty(session: &Session, location: &Url) -> Result<bool> {
+    let (store, root) = session.engine().tables().store_for(location)?;
+    let first = store.list(Some(&root)).next().await;
+    match first {
+        None | Some(Err(object_store::Error::NotFound { .. })) => Ok(true),
+        Some(Ok(_)) => Ok(false),
+        Some(Err(source)) => Err(Error::Delta(ingot_delta::Error::Store {
+            action: "list",
+            path: root.to_string(),
+            source,
+        })),
+    }
+}
+
+fn not_empty(location: &str, what: &str) -> Error {
+    Error::Condition {
+        kind: Kind::FailedPrecondition,
+        condition: "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
+        sqlstate: "42601",
+        message: format!("cannot create table: location=`{location}` {what}"),
+    }
+}
+
+/// Writes commit 0, with the rows of the query if there is one; returns their count.
+async fn write_log(
+    session: &Session,
+    spec: &TableSpec,
+    reserved: &TableInfo,
+    rows: Option<&DataFrame>,
+) -> Result<(Arc<DeltaTable>, i64)> {
+    let location = reserved.location.as_deref().or(spec.location.as_deref());
+    let location = location
+        .ok_or_else(|| Error::internal(format!("table {} was given no location", spec.name)))
+        .and_then(parse_location)?;
+    let operation = match rows {
+        Some(_) => "CREATE TABLE AS SELECT",
+        None => "CREATE TABLE",
+    };
+    let mut table = description(session, spec, operation)?;
+    let tables = session.engine().tables();
+    let Some(rows) = rows else {
+        return Ok((tables.create(&location, table).await?, 0));
+    };
+    let target = tables.write_target(&location, &table).await?;
+    let staged = stage_for(session, target.clone(), rows.clone()).await?;
+    let count = staged.metrics.get("numOutputRows");
+    table.metrics = staged.metrics;
+    table.files = staged.files.clone();
+    match tables.create(&location, table).await {
+        Ok(table) => Ok((table, count)),
+        Err(error) => {
+            use ingot_delta::Error::{CommitOutcomeUnknown, CommittedUnread};
+            if !matches!(error, CommitOutcomeUnknown { .. } | CommittedUnread { .. }) {
+                target.discard(&staged.files).await;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Describes the table of `spec` to the Delta log.
+///
+/// # Errors
+/// `InvalidArgument` when it has no columns.
+pub(super) fn description(
+    session: &Session,
+    spec: &TableSpec,
+    operation: &'static str,
+) -> Result<CreateTable> {
     if spec.schema.fields().is_empty() {
         return Err(Error::Condition {
             kind: Kind::InvalidArgument,
@@ -145,36 +286,26 @@ async fn write_log(session: &Session, spec: &TableSpec, reserved: &TableInfo) ->
             message: format!("table schema is not provided for {}", spec.name),
         });
     }
-    let location = reserved.location.as_deref().or(spec.location.as_deref());
-    let location = location.ok_or_else(|| Error::Condition {
-        kind: Kind::Internal,
-        condition: "INTERNAL_ERROR",
-        sqlstate: "XX000",
-        message: format!("table {} was given no location", spec.name),
-    })?;
     let partitions = serde_json::Value::from(spec.partition_columns.clone()).to_string();
     let properties: serde_json::Map<String, serde_json::Value> = spec
         .properties
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
         .collect();
-    let operation = Operation::new("CREATE TABLE")
+    let operation = Operation::new(operation)
         .with("partitionBy", partitions)
         .with("properties", serde_json::Value::from(properties).to_string())
         .with("isManaged", spec.kind.owns_files().to_string());
-    let table = CreateTable {
-        schema: Arc::clone(&spec.schema),
+    Ok(CreateTable {
         partition_columns: spec.partition_columns.clone(),
-        name: None,
         description: spec.comment.clone(),
         properties: spec.properties.clone(),
-        operation,
-    };
-    let tables = session.engine().tables();
-    Ok(tables.create(&parse_location(location)?, table).await?)
+        user_name: Some(session.context().principal.as_str().to_owned()),
+        ..CreateTable::new(Arc::clone(&spec.schema), operation)
+    })
 }
 
-fn parse_location(location: &str) -> Result<Url> {
+pub(super) fn parse_location(location: &str) -> Result<Url> {
     let parsed = if location.starts_with('/') {
         Url::from_directory_path(location).ok()
     } else {
@@ -201,7 +332,7 @@ fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[String]) ->
     }
 }
 
-fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec<ColumnInfo> {
+pub(super) fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec<ColumnInfo> {
     schema
         .fields()
         .iter()

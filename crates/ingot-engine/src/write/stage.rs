@@ -14,12 +14,12 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use futures::StreamExt;
-use ingot_delta::{Add, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriterOptions};
+use ingot_delta::{Add, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriteTarget, WriterOptions};
 use object_store::ObjectStoreExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Assignment, StagedFiles, reads_table};
+use super::{Assignment, StagedFiles, snapshot_read};
 use crate::{Error, Result, Session};
 
 /// Bytes in memory up to which a partition's rows wait for those of the others.
@@ -35,14 +35,22 @@ pub async fn stage_files(
     snapshot: &Arc<Snapshot>,
     rows: DataFrame,
 ) -> Result<StagedFiles> {
-    let reads_target = reads_table(rows.logical_plan(), table.location())?;
+    stage_for(session, WriteTarget::of_table(table, snapshot)?, rows).await
+}
+
+/// Does what [`stage_files`] does, for a table that may not exist yet.
+pub(crate) async fn stage_for(
+    session: &Session,
+    target: WriteTarget,
+    rows: DataFrame,
+) -> Result<StagedFiles> {
+    let reads_target = snapshot_read(rows.logical_plan(), target.location())?.is_some();
     let task = Arc::new(rows.task_ctx());
     let plan = rows.create_physical_plan().await?;
-    let plan = spread(plan, snapshot, task.session_config().target_partitions())?;
+    let plan = spread(plan, &target, task.session_config().target_partitions())?;
     let staging = Arc::new(Staging {
-        table: Arc::clone(table),
-        snapshot: Arc::clone(snapshot),
-        assignment: Assignment::new(&plan.schema(), snapshot.schema())?,
+        assignment: Assignment::new(&plan.schema(), target.schema())?,
+        target,
         stop: session.context().cancellation.child_token(),
     });
     let mut files = Vec::new();
@@ -59,7 +67,7 @@ pub async fn stage_files(
             })
         }
         Err(error) => {
-            discard(table, &files).await;
+            staging.target.discard(&files).await;
             Err(error)
         }
     }
@@ -69,15 +77,15 @@ pub async fn stage_files(
 /// they fill one file; otherwise an order that the plan has is kept.
 fn spread(
     plan: Arc<dyn ExecutionPlan>,
-    snapshot: &Snapshot,
+    target: &WriteTarget,
     partitions: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     if partitions < 2 {
         return Ok(plan);
     }
-    let partition_columns = snapshot.partition_columns();
+    let partition_columns = target.partition_columns();
     let source = plan.schema();
-    let keys: Vec<Arc<dyn PhysicalExpr>> = snapshot
+    let keys: Vec<Arc<dyn PhysicalExpr>> = target
         .schema()
         .fields()
         .iter()
@@ -98,8 +106,7 @@ fn spread(
 
 /// What the tasks of one staging share.
 struct Staging {
-    table: Arc<DeltaTable>,
-    snapshot: Arc<Snapshot>,
+    target: WriteTarget,
     assignment: Assignment,
     /// Cancelled by the session, and by the first task that fails.
     stop: CancellationToken,
@@ -234,9 +241,8 @@ impl Staging {
     }
 
     fn writer(&self) -> Result<FileWriter> {
-        Ok(FileWriter::new(
-            Arc::clone(&self.table),
-            &self.snapshot,
+        Ok(FileWriter::for_target(
+            self.target.clone(),
             WriterOptions::default(),
         )?)
     }

@@ -8,5 +8,6 @@
 
 mod merge;
 mod scan;
+mod sql;
 mod support;
 mod write;

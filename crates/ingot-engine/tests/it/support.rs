@@ -1,6 +1,5 @@
 //! Tables made through the real write path.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -31,12 +30,8 @@ pub async fn create_table(
 ) -> Arc<DeltaTable> {
     let location = Url::from_directory_path(directory.join("table")).expect("absolute path");
     let table = CreateTable {
-        schema,
         partition_columns: partition_columns.iter().map(|name| (*name).to_owned()).collect(),
-        name: None,
-        description: None,
-        properties: BTreeMap::new(),
-        operation: Operation::new("CREATE TABLE"),
+        ..CreateTable::new(schema, Operation::new("CREATE TABLE"))
     };
     tables.create(&location, table).await.expect("created")
 }
@@ -63,6 +58,11 @@ pub fn text(batches: &[RecordBatch]) -> String {
 
 /// Opens an engine of its own over a data directory: what another process would do.
 pub async fn engine(directory: &std::path::Path) -> Engine {
+    engine_over(directory, tables()).await
+}
+
+/// Opens an engine whose tables are those of a registry.
+pub async fn engine_over(directory: &std::path::Path, tables: DeltaTables) -> Engine {
     let root = directory.join("tables");
     std::fs::create_dir_all(&root).expect("directory");
     let root = Url::from_directory_path(root).expect("absolute path");
@@ -74,7 +74,7 @@ pub async fn engine(directory: &std::path::Path) -> Engine {
         spill_directory: directory.join("spill"),
         target_partitions: 2,
     };
-    Engine::new(options, metastore, tables()).expect("engine")
+    Engine::new(options, metastore, tables).expect("engine")
 }
 
 /// Opens a session.

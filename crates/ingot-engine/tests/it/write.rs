@@ -121,7 +121,7 @@ async fn unknown_column_is_refused_by_name() {
         .datafusion()
         .read_batch(rows(&[Some(1)], "a"))
         .expect("frame");
-    let frame = frame.with_column_renamed("Part", "other").expect("renamed");
+    let frame = frame.with_column_renamed("\"Part\"", "other").expect("renamed");
     let error = align_by_name(frame, &snapshot).expect_err("unknown column");
     assert!(error.to_string().contains("`other`"), "{error}");
 }

@@ -1,0 +1,309 @@
+//! How Spark SQL is read: sqlparser's Databricks dialect, with the literals and names of Spark.
+//!
+//! ```text
+//! text ─► tokens (places in the text kept) ─► escapes of literals resolved ─► Parser
+//! ```
+//! Always true: a text is parsed once. What must be parsed again later (the query of a view, the expressions of a
+//! MERGE) is kept as the piece of the text that the user wrote, because sqlparser's own way back to text does not
+//! escape literals. Source: Spark SQL, "Literals", "Identifiers".
+
+use std::any::TypeId;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use datafusion::sql::sqlparser::ast::{Expr, Statement};
+use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use crate::{Error, Result};
+
+/// The dialect. For sqlparser it is the Databricks one, but that `\` escapes in literals and that names may hold
+/// `@`, for `t@v1`.
+#[derive(Debug, Clone, Copy)]
+pub struct SparkDialect;
+
+const DATABRICKS: DatabricksDialect = DatabricksDialect;
+
+impl Dialect for SparkDialect {
+    fn dialect(&self) -> TypeId {
+        DATABRICKS.dialect()
+    }
+
+    fn supports_string_literal_backslash_escape(&self) -> bool {
+        true
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch == '@' || DATABRICKS.is_identifier_part(ch)
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        DATABRICKS.is_identifier_start(ch)
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        DATABRICKS.is_delimited_identifier_start(ch)
+    }
+
+    fn supports_numeric_prefix(&self) -> bool {
+        DATABRICKS.supports_numeric_prefix()
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        DATABRICKS.supports_filter_during_aggregation()
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        DATABRICKS.supports_group_by_expr()
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        DATABRICKS.supports_table_versioning()
+    }
+
+    fn supports_lambda_functions(&self) -> bool {
+        DATABRICKS.supports_lambda_functions()
+    }
+
+    fn supports_select_wildcard_except(&self) -> bool {
+        DATABRICKS.supports_select_wildcard_except()
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        DATABRICKS.require_interval_qualifier()
+    }
+
+    fn supports_struct_literal(&self) -> bool {
+        DATABRICKS.supports_struct_literal()
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        DATABRICKS.supports_nested_comments()
+    }
+
+    fn supports_group_by_with_modifier(&self) -> bool {
+        DATABRICKS.supports_group_by_with_modifier()
+    }
+
+    fn supports_values_as_table_factor(&self) -> bool {
+        DATABRICKS.supports_values_as_table_factor()
+    }
+
+    fn supports_optimize_table(&self) -> bool {
+        DATABRICKS.supports_optimize_table()
+    }
+
+    fn supports_bang_not_operator(&self) -> bool {
+        DATABRICKS.supports_bang_not_operator()
+    }
+
+    fn supports_cte_without_as(&self) -> bool {
+        DATABRICKS.supports_cte_without_as()
+    }
+
+    fn supports_select_item_multi_column_alias(&self) -> bool {
+        DATABRICKS.supports_select_item_multi_column_alias()
+    }
+}
+
+/// Makes a parser over the tokens of `text`.
+///
+/// # Errors
+/// `PARSE_SYNTAX_ERROR` for what is no token, as a literal without an end.
+pub fn parser(text: &str) -> Result<Parser<'static>> {
+    Ok(Parser::new(&SparkDialect).with_tokens_with_locations(tokens(text)?))
+}
+
+/// Parses statements.
+pub(crate) fn statements(text: &str) -> Result<Vec<Statement>> {
+    Ok(parser(text)?.parse_statements()?)
+}
+
+/// Parses one expression and nothing else.
+pub(crate) fn expression(text: &str) -> Result<Expr> {
+    let mut parser = parser(text)?;
+    let expression = parser.parse_expr()?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(expression),
+        other => Err(Error::parse(format!(
+            "`{other}` stands where the expression ends"
+        ))),
+    }
+}
+
+/// Cuts `text` into tokens, with their places in it.
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+    // Literals raw: sqlparser's escapes are MySQL's.
+    let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
+    let tokens = tokenizer
+        .tokenize_with_location()
+        .map_err(datafusion::sql::sqlparser::parser::ParserError::from)?;
+    let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for mut token in tokens {
+        let raw = literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
+        if raw && let Some(prefix) = read.pop() {
+            token.span.start = prefix.span.start;
+        }
+        match &mut token.token {
+            Token::SingleQuotedString(text) if !raw => *text = unescaped(text, '\''),
+            Token::DoubleQuotedString(text) if !raw => *text = unescaped(text, '"'),
+            Token::Word(word) if word.quote_style == Some('`') => word.value = word.value.replace("``", "`"),
+            _ => {}
+        }
+        read.push(token);
+    }
+    Ok(read)
+}
+
+fn literal(token: &Token) -> bool {
+    matches!(token, Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))
+}
+
+/// Says if a literal right after `token` is raw, as `r'\d'` is.
+fn raw_prefix(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("r"))
+}
+
+/// Resolves the escapes of a literal between `quote`s. Source: Spark, `ParserUtils.unescapeSQLString`.
+fn unescaped(raw: &str, quote: char) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == quote {
+            rest.next_if_eq(&quote);
+            text.push(quote);
+        } else if c == '\\' {
+            escape(&mut rest, &mut text);
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Reads what follows a backslash.
+fn escape(rest: &mut Peekable<Chars<'_>>, text: &mut String) {
+    let coded = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    let ahead = |count: usize| rest.clone().take(count).collect::<String>();
+    let hexadecimal = |digits: &str, count: usize| {
+        digits.len() == count && digits.chars().all(|digit| digit.is_ascii_hexdigit())
+    };
+    for (mark, count) in [('u', 4), ('U', 8)] {
+        let digits: String = ahead(count + 1);
+        if let Some(digits) = digits.strip_prefix(mark)
+            && hexadecimal(digits, count)
+            && let Some(c) = coded(digits, 16)
+        {
+            text.push(c);
+            rest.nth(count);
+            return;
+        }
+    }
+    let octal = ahead(3);
+    let mut digits = octal.chars();
+    let octal_code = matches!(digits.next(), Some('0' | '1'))
+        && octal.len() == 3
+        && digits.all(|digit| ('0'..='7').contains(&digit));
+    if octal_code && let Some(c) = coded(&octal, 8) {
+        text.push(c);
+        rest.nth(2);
+        return;
+    }
+    match rest.next() {
+        Some('0') => text.push('\0'),
+        Some('b') => text.push('\u{8}'),
+        Some('n') => text.push('\n'),
+        Some('r') => text.push('\r'),
+        Some('t') => text.push('\t'),
+        Some('Z') => text.push('\u{1a}'),
+        // Left to LIKE.
+        Some(wildcard @ ('%' | '_')) => text.extend(['\\', wildcard]),
+        Some(other) => text.push(other),
+        None => text.push('\\'),
+    }
+}
+
+/// Finds places of tokens in a text: sqlparser counts lines and characters from 1.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The byte at which each line begins.
+    lines: Vec<usize>,
+}
+
+impl Places {
+    pub fn new(text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        Self {
+            lines: std::iter::once(0).chain(ends).collect(),
+        }
+    }
+
+    /// Returns the byte of `text` at `location`; the end of the text for a place that is not in it.
+    pub fn offset(&self, text: &str, location: Location) -> usize {
+        let place = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+        let found = place(location.line).and_then(|line| {
+            let start = *self.lines.get(line)?;
+            let characters = place(location.column)?;
+            let rest = text.get(start..)?;
+            let within = rest.char_indices().nth(characters).map(|(at, _)| at);
+            Some(start + within.unwrap_or(rest.len()))
+        });
+        found.unwrap_or(text.len())
+    }
+}
+
+/// Writes a name so that it is read as it is.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(r"'a''b'", "a'b")]
+    #[test_case(r"'a\'b'", "a'b")]
+    #[test_case(r"'a\\'", r"a\")]
+    #[test_case(r"'\\d+\n'", "\\d+\n")]
+    #[test_case(r"'50\%\_'", r"50\%\_")]
+    #[test_case(r"'\u00e9\101\q'", "éAq")]
+    #[test_case(r"'\u12'", "u12"; "no code")]
+    #[test_case(r"r'\d\n'", r"\d\n"; "raw")]
+    #[test_case(r#""it's""#, "it's"; "double quotes")]
+    #[test_case(r#""a""b""#, r#"a"b"#; "doubled double quotes")]
+    fn literals_are_read_as_spark_reads_them(text: &str, expected: &str) {
+        let tokens = tokens(text).expect("tokens");
+        match tokens.as_slice() {
+            [token] => match &token.token {
+                Token::SingleQuotedString(read) | Token::DoubleQuotedString(read) => {
+                    assert_eq!(read, expected);
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_expression_is_all_there_is() {
+        assert!(expression("a = 'x;y'").is_ok());
+        assert!(expression("a = 1; DROP TABLE t").is_err());
+        assert!(expression("a = 'x").is_err());
+    }
+
+    #[test]
+    fn places_are_found_across_lines_and_wide_characters() {
+        let text = "é 'x\ny' b\n c";
+        let places = Places::new(text);
+        let found: Vec<&str> = tokens(text)
+            .expect("tokens")
+            .iter()
+            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+            .map(|token| &text[places.offset(text, token.span.start)..places.offset(text, token.span.end)])
+            .collect();
+        assert_eq!(found, ["é", "'x\ny'", "b", "c"]);
+    }
+}

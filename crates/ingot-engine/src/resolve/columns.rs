@@ -1,0 +1,359 @@
+//! The case of names: columns compare without it, and keep it.
+//!
+//! DataFusion folds a name without quotes to lower case and compares exactly. So each name in a query that means a
+//! column of one of its tables, or a name that the query itself makes (`AS totalDelay`), is written with quotes as
+//! that column or name is. Where spellings differ, the table's column wins, and what the outermost SELECT calls a
+//! column is restored at the end.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use arrow::datatypes::Schema;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::Expr as LogicalExpr;
+use datafusion::sql::sqlparser::ast::{
+    Cte, ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
+};
+
+use crate::Result;
+
+/// The names of a query's relations and their columns.
+#[derive(Default)]
+pub(super) struct Columns {
+    /// All spellings of a column's name, by lower case.
+    spellings: HashMap<String, Vec<String>>,
+    /// The columns of tables by their names as the query writes them, in lower case.
+    tables: HashMap<String, HashMap<String, String>>,
+}
+
+impl Columns {
+    /// Adds a table that the query calls `name`, parts joined by dots.
+    pub fn add(&mut self, name: &str, schema: &Schema) {
+        let mut columns = HashMap::new();
+        for field in schema.fields() {
+            let lower = field.name().to_lowercase();
+            let spellings = self.spellings.entry(lower.clone()).or_default();
+            if !spellings.contains(field.name()) {
+                spellings.push(field.name().clone());
+            }
+            columns.insert(lower, field.name().clone());
+        }
+        self.tables.insert(name.to_lowercase(), columns);
+    }
+
+    /// Gives the names in `query` their case, and returns how the outermost SELECT spells its columns.
+    pub fn restore(mut self, query: &mut Statement) -> OutputNames {
+        let output = OutputNames::of(query);
+        let mut declared = Declared {
+            columns: &mut self,
+            relations: HashMap::new(),
+            names: HashSet::new(),
+        };
+        let _ = VisitMut::visit(query, &mut declared);
+        let (relations, names) = (declared.relations, declared.names);
+        let mut restorer = Restorer {
+            spellings: &self.spellings,
+            relations: &relations,
+            names: &names,
+        };
+        let _ = VisitMut::visit(query, &mut restorer);
+        output
+    }
+}
+
+/// Collects what the query itself names.
+struct Declared<'a> {
+    columns: &'a mut Columns,
+    /// Columns of a relation by its alias; `None` where one alias stands for several.
+    relations: HashMap<String, Option<HashMap<String, String>>>,
+    /// Every name of a relation.
+    names: HashSet<String>,
+}
+
+impl Declared<'_> {
+    fn column(&mut self, name: &Ident) {
+        let spellings = self
+            .columns
+            .spellings
+            .entry(name.value.to_lowercase())
+            .or_default();
+        if spellings.is_empty() {
+            spellings.push(name.value.clone());
+        }
+    }
+
+    fn alias(&mut self, alias: &TableAlias) {
+        self.names.insert(alias.name.value.to_lowercase());
+        for column in &alias.columns {
+            self.column(&column.name);
+        }
+    }
+}
+
+impl VisitorMut for Declared<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for Cte { alias, .. } in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.alias(alias);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &select.projection {
+            match item {
+                SelectItem::ExprWithAlias { alias, .. } => self.column(alias),
+                SelectItem::ExprWithAliases { aliases, .. } => {
+                    aliases.iter().for_each(|alias| self.column(alias));
+                }
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, alias, .. } => {
+                let columns = self.columns.tables.get(&joined(name)).cloned();
+                let last = name.0.last().and_then(ObjectNamePart::as_ident);
+                let called = match alias {
+                    Some(alias) if alias.columns.is_empty() => Some(&alias.name),
+                    Some(_) => None,
+                    None => last,
+                };
+                if let (Some(called), Some(columns)) = (called, columns) {
+                    let lower = called.value.to_lowercase();
+                    let known = self.relations.insert(lower.clone(), Some(columns.clone()));
+                    if known.is_some_and(|known| known.as_ref() != Some(&columns)) {
+                        self.relations.insert(lower, None);
+                    }
+                }
+                self.names.extend(last.map(|last| last.value.to_lowercase()));
+                if let Some(alias) = alias {
+                    self.alias(alias);
+                }
+            }
+            TableFactor::Derived {
+                alias: Some(alias), ..
+            }
+            | TableFactor::TableFunction {
+                alias: Some(alias), ..
+            }
+            | TableFactor::Function {
+                alias: Some(alias), ..
+            }
+            | TableFactor::UNNEST {
+                alias: Some(alias), ..
+            }
+            | TableFactor::NestedJoin {
+                alias: Some(alias), ..
+            } => self.alias(alias),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn joined(name: &ObjectName) -> String {
+    let parts = name.0.iter().filter_map(ObjectNamePart::as_ident);
+    let parts: Vec<String> = parts.map(|part| part.value.to_lowercase()).collect();
+    parts.join(".")
+}
+
+struct Restorer<'a> {
+    spellings: &'a HashMap<String, Vec<String>>,
+    relations: &'a HashMap<String, Option<HashMap<String, String>>>,
+    names: &'a HashSet<String>,
+}
+
+impl Restorer<'_> {
+    fn restore(&self, ident: &mut Ident) {
+        let lower = ident.value.to_lowercase();
+        let spelling = match self.spellings.get(&lower).map(Vec::as_slice) {
+            Some([only]) => only,
+            Some(several) if several.contains(&ident.value) => &ident.value,
+            _ => return,
+        };
+        if ident.quote_style.is_some() || *spelling != lower {
+            *ident = Ident::with_quote('`', spelling.clone());
+        }
+    }
+
+    /// `relation.column`, `schema.relation.column.field`, `column.field`.
+    fn restore_compound(&self, idents: &mut [Ident]) {
+        let named = (0..idents.len().saturating_sub(1))
+            .rev()
+            .find(|place| self.names.contains(&idents[*place].value.to_lowercase()));
+        let Some(place) = named else {
+            idents.iter_mut().for_each(|ident| self.restore(ident));
+            return;
+        };
+        let columns = self.relations.get(&idents[place].value.to_lowercase());
+        let column = idents[place + 1].value.to_lowercase();
+        match columns
+            .and_then(Option::as_ref)
+            .and_then(|columns| columns.get(&column))
+        {
+            Some(spelling) => idents[place + 1] = Ident::with_quote('`', spelling.clone()),
+            None => self.restore(&mut idents[place + 1]),
+        }
+        idents[place + 2..]
+            .iter_mut()
+            .for_each(|ident| self.restore(ident));
+    }
+
+    fn restore_constraint(&self, operator: &mut JoinOperator) {
+        use JoinOperator::*;
+        let (Join(constraint)
+        | Inner(constraint)
+        | Left(constraint)
+        | LeftOuter(constraint)
+        | Right(constraint)
+        | RightOuter(constraint)
+        | FullOuter(constraint)
+        | CrossJoin(constraint)
+        | Semi(constraint)
+        | LeftSemi(constraint)
+        | RightSemi(constraint)
+        | Anti(constraint)
+        | LeftAnti(constraint)
+        | RightAnti(constraint)) = operator
+        else {
+            return;
+        };
+        if let JoinConstraint::Using(names) = constraint {
+            for part in names.iter_mut().flat_map(|name| &mut name.0) {
+                if let ObjectNamePart::Identifier(ident) = part {
+                    self.restore(ident);
+                }
+            }
+        }
+    }
+
+    fn restore_wildcard(&self, options: &mut WildcardAdditionalOptions) {
+        if let Some(ExceptSelectItem {
+            first_element,
+            additional_elements,
+        }) = &mut options.opt_except
+        {
+            self.restore(first_element);
+            additional_elements
+                .iter_mut()
+                .for_each(|ident| self.restore(ident));
+        }
+    }
+}
+
+impl VisitorMut for Restorer<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            cte.alias
+                .columns
+                .iter_mut()
+                .for_each(|column| self.restore(&mut column.name));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            match item {
+                SelectItem::ExprWithAlias { alias, .. } => self.restore(alias),
+                SelectItem::ExprWithAliases { aliases, .. } => {
+                    aliases.iter_mut().for_each(|alias| self.restore(alias));
+                }
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                    self.restore_wildcard(options);
+                }
+                SelectItem::UnnamedExpr(_) => {}
+            }
+        }
+        for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+            self.restore_constraint(&mut join.join_operator);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
+            return ControlFlow::Continue(());
+        };
+        for column in alias.iter_mut().flat_map(|alias| &mut alias.columns) {
+            self.restore(&mut column.name);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(ident) => self.restore(ident),
+            Expr::CompoundIdentifier(idents) => self.restore_compound(idents),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// How the outermost SELECT of a query spells the columns that it names.
+pub(super) struct OutputNames(Vec<String>);
+
+impl OutputNames {
+    fn of(query: &Statement) -> Self {
+        let Statement::Query(query) = query else {
+            return Self(Vec::new());
+        };
+        let mut body = query.body.as_ref();
+        let select = loop {
+            match body {
+                SetExpr::Select(select) => break select,
+                SetExpr::Query(query) => body = query.body.as_ref(),
+                // The first of several gives the names.
+                SetExpr::SetOperation { left, .. } => body = left.as_ref(),
+                _ => return Self(Vec::new()),
+            }
+        };
+        let aliases = select.projection.iter().filter_map(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+            _ => None,
+        });
+        Self(aliases.collect())
+    }
+
+    /// Calls the columns of `rows` as the query does, where their case was lost.
+    pub fn apply(&self, rows: DataFrame) -> Result<DataFrame> {
+        let spelling = |name: &str| {
+            let mut spellings = self
+                .0
+                .iter()
+                .filter(|spelled| spelled.to_lowercase() == name.to_lowercase());
+            match (spellings.next(), spellings.next()) {
+                (Some(only), None) if only != name => Some(only.clone()),
+                _ => None,
+            }
+        };
+        if !rows
+            .schema()
+            .fields()
+            .iter()
+            .any(|field| spelling(field.name()).is_some())
+        {
+            return Ok(rows);
+        }
+        let columns = rows
+            .schema()
+            .columns()
+            .into_iter()
+            .map(|column| match spelling(&column.name) {
+                Some(name) => LogicalExpr::Column(column).alias(name),
+                None => LogicalExpr::Column(column),
+            });
+        let columns: Vec<LogicalExpr> = columns.collect();
+        Ok(rows.select(columns)?)
+    }
+}

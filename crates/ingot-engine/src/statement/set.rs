@@ -1,0 +1,139 @@
+//! `SET`: settings of Spark's that clients send.
+//!
+//! A setting that would change results is taken only with the value under which results are what they are here; one
+//! that only tunes is kept and shown; an unknown one is refused, so that nobody relies on what is not done.
+
+use ingot_common::Kind;
+use ingot_common::port::StatementResult;
+
+use super::cursor::Cursor;
+use super::{Work, text_rows};
+use crate::{Error, Result, Session};
+
+/// Settings that change results, each with the values that say what is done here. Compared without case.
+const FIXED: [(&str, &[&str]); 16] = [
+    ("ansi_mode", &["true"]),
+    ("legacy_time_parser_policy", &["corrected", "exception"]),
+    ("spark.databricks.delta.schema.autoMerge.enabled", &["false"]),
+    ("spark.sql.ansi.enabled", &["true"]),
+    ("spark.sql.caseSensitive", &["false"]),
+    ("spark.sql.crossJoin.enabled", &["true"]),
+    ("spark.sql.legacy.timeParserPolicy", &["corrected", "exception"]),
+    ("spark.sql.mapKeyDedupPolicy", &["exception"]),
+    ("spark.sql.optimizer.collapseProjectAlwaysInline", &["false"]),
+    ("spark.sql.parser.escapedStringLiterals", &["false"]),
+    (
+        "spark.sql.session.timeZone",
+        &["utc", "etc/utc", "z", "+00:00", "gmt"],
+    ),
+    ("spark.sql.sources.default", &["delta"]),
+    ("spark.sql.sources.partitionOverwriteMode", &["static"]),
+    ("spark.sql.storeAssignmentPolicy", &["ansi"]),
+    ("spark.sql.timestampType", &["timestamp_ltz"]),
+    ("timezone", &["utc", "etc/utc", "z", "+00:00", "gmt"]),
+];
+
+/// Settings that change no result: how work is spread, cached and shown.
+const HARMLESS: [&str; 11] = [
+    "enable_photon",
+    "max_file_partition_bytes",
+    "spark.app.name",
+    "spark.databricks.io.cache.enabled",
+    "spark.databricks.optimizer.",
+    "spark.job.description",
+    "spark.sql.adaptive.",
+    "spark.sql.autoBroadcastJoinThreshold",
+    "spark.sql.files.",
+    "spark.sql.shuffle.partitions",
+    "use_cached_result",
+];
+
+/// `SET`, `SET key`, `SET key = value`.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let result = set(session, cursor.rest());
+    Ok(Work::reads(async { result }))
+}
+
+fn set(session: &Session, rest: &str) -> Result<StatementResult> {
+    let mut settings = session.settings();
+    let (key, value) = match rest.split_once('=') {
+        Some((key, value)) => {
+            let (key, value) = (key.trim().trim_matches('`'), unquoted(value.trim()));
+            check(key, value)?;
+            settings.insert(key.to_owned(), value.to_owned());
+            (key.to_owned(), value.to_owned())
+        }
+        None if rest.is_empty() => {
+            let keys = settings.keys().map(String::as_str);
+            let values = settings.values().map(String::as_str);
+            return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
+        }
+        None => {
+            let key = rest.trim_matches('`').to_owned();
+            let value = settings.get(&key).cloned();
+            (key, value.unwrap_or_else(|| "<undefined>".to_owned()))
+        }
+    };
+    text_rows(&[("key", vec![key.as_str()]), ("value", vec![value.as_str()])])
+}
+
+fn unquoted(value: &str) -> &str {
+    let quoted = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    quoted('\'').or_else(|| quoted('"')).unwrap_or(value)
+}
+
+/// Refuses a setting that would have to change what statements do.
+fn check(key: &str, value: &str) -> Result<()> {
+    let fixed = FIXED.iter().find(|(known, _)| known.eq_ignore_ascii_case(key));
+    if let Some((known, values)) = fixed {
+        if values.iter().any(|taken| taken.eq_ignore_ascii_case(value)) {
+            return Ok(());
+        }
+        return Err(refused(
+            Kind::Unsupported,
+            format!(
+                "`{known}` = `{value}` is not supported; it is {} here",
+                values.first().copied().unwrap_or_default()
+            ),
+        ));
+    }
+    let lower = key.to_lowercase();
+    let harmless = HARMLESS.iter().any(|known| {
+        let known = known.to_lowercase();
+        known == lower || (known.ends_with('.') && lower.starts_with(&known))
+    });
+    match harmless {
+        true => Ok(()),
+        false => Err(refused(
+            Kind::InvalidArgument,
+            format!("configuration `{key}` is not available"),
+        )),
+    }
+}
+
+fn refused(kind: Kind, message: String) -> Error {
+    Error::Condition {
+        kind,
+        condition: "CONFIG_NOT_AVAILABLE",
+        sqlstate: "42K0I",
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("spark.sql.sources.partitionOverwriteMode", "STATIC", true)]
+    #[test_case("spark.sql.sources.partitionOverwriteMode", "dynamic", false)]
+    #[test_case("SPARK.SQL.ANSI.ENABLED", "false", false)]
+    #[test_case("spark.sql.adaptive.coalescePartitions.enabled", "true", true)]
+    #[test_case("spark.sql.session.timeZone", "Europe/Berlin", false)]
+    #[test_case("spark.sql.adaptive", "true", false; "only what is below a prefix")]
+    #[test_case("no.such.setting", "1", false)]
+    fn a_setting_is_taken_or_refused(key: &str, value: &str, taken: bool) {
+        assert_eq!(check(key, value).is_ok(), taken);
+    }
+}

@@ -1,0 +1,211 @@
+//! Cancelled statements: nothing has changed, or all of it has.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream::BoxStream;
+use ingot_common::{Classify, Kind, Principal, RequestContext};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{new_session, open, refused, rows, run, try_rows};
+use crate::support;
+
+/// Rows without end; the request is cancelled when the second batch is asked for.
+#[derive(Debug)]
+struct Endless {
+    schema: SchemaRef,
+    cancellation: CancellationToken,
+}
+
+impl PartitionStream for Endless {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batch = RecordBatch::try_new(
+            Arc::clone(&self.schema),
+            vec![Arc::new(Int64Array::from(vec![1]))],
+        );
+        let batch = batch.expect("valid rows");
+        let cancellation = self.cancellation.clone();
+        let batches = futures::stream::unfold(0, move |place| {
+            if place == 1 {
+                cancellation.cancel();
+            }
+            let batch = batch.clone();
+            async move {
+                tokio::task::yield_now().await;
+                Some((Ok(batch), place + 1))
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+    }
+}
+
+fn endless(cancellation: &CancellationToken) -> Arc<dyn TableProvider> {
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+    let stream = Endless {
+        schema: Arc::clone(&schema),
+        cancellation: cancellation.clone(),
+    };
+    Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)]).expect("streaming table"))
+}
+
+#[tokio::test]
+async fn a_write_that_is_cancelled_leaves_no_trace() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &["CREATE TABLE t (a BIGINT)", "INSERT INTO t VALUES (7)"],
+    )
+    .await;
+    for statement in [
+        "CREATE TABLE made AS SELECT * FROM endless",
+        "CREATE OR REPLACE TABLE t AS SELECT a + 1 AS b FROM endless",
+        "INSERT INTO t SELECT * FROM endless",
+        "INSERT OVERWRITE t SELECT * FROM endless",
+        "MERGE INTO t USING endless s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+    ] {
+        let context = RequestContext::new(Principal::new("hasty"));
+        let hasty = engine.session(&context).expect("session");
+        hasty
+            .register_relation("endless", endless(&context.cancellation))
+            .expect("registered");
+        let error = try_rows(&hasty, statement).await.expect_err("cancelled");
+        assert_eq!(error.kind(), Kind::Cancelled, "{statement}: {error}");
+    }
+    assert_eq!(rows(&session, "SELECT a FROM t").await, ["7"]);
+    assert_eq!(rows(&session, "DESCRIBE HISTORY t").await.len(), 2);
+    assert_eq!(
+        refused(&session, "SELECT * FROM made").await,
+        "TABLE_OR_VIEW_NOT_FOUND"
+    );
+    run(&new_session(&engine), &["CREATE TABLE made (a INT)"]).await;
+}
+
+#[tokio::test]
+async fn a_statement_of_a_request_that_is_cancelled_already_does_nothing() {
+    let (_directory, engine, session) = open().await;
+    let context = RequestContext::new(Principal::new("hasty"));
+    context.cancellation.cancel();
+    let hasty = engine.session(&context).expect("session");
+    let error = try_rows(&hasty, "CREATE TABLE t (a INT)")
+        .await
+        .expect_err("cancelled");
+    assert_eq!(error.kind(), Kind::Cancelled);
+    assert_eq!(
+        refused(&session, "SELECT * FROM t").await,
+        "TABLE_OR_VIEW_NOT_FOUND"
+    );
+}
+
+/// The local disk; a request is cancelled at the moment its commit is put.
+#[derive(Debug)]
+struct CancellingStore {
+    inner: LocalFileSystem,
+    next: Arc<Mutex<Option<CancellationToken>>>,
+}
+
+impl fmt::Display for CancellingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancelling{}", self.inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for CancellingStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        if location.as_ref().contains("_delta_log/") {
+            let token = self.next.lock().expect("no holder panics").take();
+            if let Some(token) = token {
+                token.cancel();
+                // Whoever waits for the token gets its turn before the commit is there.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_commit_in_flight_is_told_as_what_it_becomes() {
+    let directory = tempfile::tempdir().expect("directory");
+    let root = directory.path().join("tables");
+    std::fs::create_dir_all(&root).expect("folder");
+    let next = Arc::default();
+    let store = CancellingStore {
+        inner: LocalFileSystem::new_with_prefix(&root).expect("store"),
+        next: Arc::clone(&next),
+    };
+    let url = Url::from_directory_path(&root).expect("absolute path");
+    let tables = support::tables().with_store(url, Arc::new(store));
+    let engine = support::engine_over(directory.path(), tables).await;
+    let session = support::session(&engine);
+    run(&session, &["CREATE TABLE t (a INT)"]).await;
+    for statement in [
+        "INSERT INTO t VALUES (1)",
+        "INSERT OVERWRITE t VALUES (1)",
+        "MERGE INTO t USING (SELECT 2 AS a) s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+        "CREATE TABLE made AS SELECT 1 AS a",
+        "CREATE OR REPLACE TABLE made AS SELECT 2 AS b",
+    ] {
+        let context = RequestContext::new(Principal::new("hasty"));
+        *next.lock().expect("no holder panics") = Some(context.cancellation.clone());
+        let service: Arc<dyn ingot_common::port::StatementService> = engine.clone().into();
+        let request = ingot_common::port::StatementRequest {
+            statement: statement.to_owned(),
+            catalog: None,
+            schema: None,
+        };
+        let outcome = service.execute(&context, request).await;
+        assert!(context.cancellation.is_cancelled(), "{statement}");
+        assert!(outcome.is_ok(), "{statement}: {:?}", outcome.err());
+    }
+    assert_eq!(rows(&session, "SELECT a FROM t ORDER BY a").await, ["1", "2"]);
+    assert_eq!(rows(&session, "SELECT b FROM made").await, ["2"]);
+}
