@@ -1,5 +1,5 @@
-//! The sizes that the crate is designed for: what snapshots cost as tables grow. `cargo bench --profile dev -p ingot-delta`
-//! (the one profile that everything is built with).
+//! The sizes that the crate is designed for: what snapshots cost as tables grow.
+//! `cargo bench --profile dev -p ingot-delta --bench snapshot`: in the one profile that everything is built with.
 //!
 //! Prints times, and ratios to compare between machines: the last commits should cost what the first did, and what
 //! is warm a small part of what is cold.
