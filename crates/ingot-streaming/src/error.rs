@@ -34,7 +34,7 @@ pub enum Error {
         offset: i64,
         waited_ms: u128,
         /// What the consumer complained of meanwhile.
-        source: Option<KafkaError>,
+        source: Option<Box<KafkaError>>,
     },
     #[error("data of {origin} was lost: {message}; set failOnDataLoss=false to go on without it")]
     DataLoss { origin: String, message: String },

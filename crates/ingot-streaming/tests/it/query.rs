@@ -16,6 +16,7 @@ use ingot_streaming::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rdkafka::mocking::MockCluster;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -43,6 +44,7 @@ fn query(broker: &Broker, table: &Arc<DeltaTable>, checkpoint: &Path, trigger: T
         ("subscribe", "t"),
         ("startingOffsets", "earliest"),
         ("maxOffsetsPerTrigger", "70"),
+        ("kafka.reconnect.backoff.max.ms", "200"),
         ("kafka.bootstrap.servers", &broker.servers),
     ]);
     StreamingQuery {
@@ -190,6 +192,41 @@ async fn a_full_disk_costs_time_and_no_record() {
         assert_eq!(numbers, (0..before + 60).collect::<Vec<_>>());
         assert_eq!(places, numbers.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_is_waited_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let tables = tables();
+    let engine = engine(folder.path(), tables.clone()).await;
+    let table = create(&tables, folder.path()).await;
+    let cluster = MockCluster::new(1).expect("cluster");
+    cluster.create_topic("t", 1, 1).expect("topic");
+    let broker = Broker {
+        servers: cluster.bootstrap_servers(),
+    };
+    let checkpoint = folder.path().join("checkpoint");
+    broker.send(0, 0..100);
+    run(
+        &engine,
+        query(&broker, &table, &checkpoint, Trigger::AvailableNow),
+    )
+    .await
+    .expect("run");
+    broker.send(0, 100..200);
+    cluster.broker_down(1).expect("down");
+    let running = run(
+        &engine,
+        query(&broker, &table, &checkpoint, Trigger::AvailableNow),
+    );
+    tokio::pin!(running);
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut running).await;
+    assert!(early.is_err(), "there is nobody to ask: {early:?}");
+    cluster.broker_up(1).expect("up");
+    running.await.expect("goes on by itself");
+    let (numbers, places) = numbers(&engine, folder.path()).await;
+    assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+    assert_eq!(places, numbers.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

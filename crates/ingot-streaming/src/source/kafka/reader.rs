@@ -319,7 +319,7 @@ impl PartitionConsumer {
             partition: self.partition.number,
             offset,
             waited_ms: waited.as_millis(),
-            source: self.complaint.take(),
+            source: self.complaint.take().map(Box::new),
         })
     }
 
