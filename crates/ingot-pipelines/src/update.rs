@@ -5,20 +5,22 @@
 //!                                           └► continuous: all streams at once, views at intervals, until stopped
 //! ```
 
+mod check;
+mod continuous;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::datasource::empty::EmptyTable;
-use futures::future::join_all;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, Principal, RequestContext, TableName};
-use ingot_delta::{DeltaTable, Snapshot};
-use ingot_engine::write::{TableSpec, create_table, type_text};
+use ingot_delta::DeltaTable;
+use ingot_engine::write::{TableSpec, create_table};
 use ingot_engine::{Engine, Session};
 use ingot_streaming::{
     BatchSink, DeltaSource, FileSource, KafkaSource, QueryHandle, QueryOptions, Source, SourceRelation,
@@ -26,7 +28,7 @@ use ingot_streaming::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::definition::{CdcFlow, Dataset, DatasetKind, Query, Reference, StreamOrigin};
+use crate::definition::{CdcFlow, DatasetKind, Query, Reference, StreamOrigin};
 use crate::event::{
     BatchKey, EventLog, FollowedDataset, PipelineEvent, UpdateHandle, Which, event_log_name, open_event_log,
 };
@@ -35,22 +37,15 @@ use crate::flow::streaming::StreamingTableSink;
 use crate::flow::view::{Files, MaterializedView};
 use crate::graph::Node;
 use crate::{Error, Project, Result};
+use check::check_table;
 
-/// Pause between micro-batches of a continuous update: batches of a useful size at a latency of a second or two.
-const BATCH_INTERVAL: Duration = Duration::from_millis(500);
-/// Pause between two looks at the inputs of materialized views in a continuous update.
-const VIEW_INTERVAL: Duration = Duration::from_secs(2);
-
-/// How often a stream that failed runs again. Source: Databricks, `pipelines.numUpdateRetryAttempts`.
-const FLOW_RETRIES: RetryPolicy = RetryPolicy {
-    retries_max: 8,
+/// How long an update waits for a name that is reserved: longer than the minute after which a reservation ends whose
+/// holder was killed. Each try of the engine's takes some seconds.
+const RESERVED: RetryPolicy = RetryPolicy {
+    retries_max: 12,
     pause_first: Duration::from_secs(1),
-    pause_max: Duration::from_secs(60),
+    pause_max: Duration::from_secs(5),
 };
-/// A stream that ran for so long before it failed has all its retries again.
-const FLOW_HEALTHY: Duration = Duration::from_secs(600);
-/// Pause between two tries of a view that fails again and again.
-const VIEW_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// How an update ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +217,18 @@ impl<'a> Update<'a> {
             properties: dataset.properties.clone(),
         };
         let kind = spec.kind;
-        let (info, table) = create_table(session, spec, true).await?;
+        let mut retries = RESERVED.attempts();
+        let (info, table) = loop {
+            match create_table(session, spec.clone(), true).await {
+                Err(error) if error.kind() == Kind::AlreadyExists && !self.token.is_cancelled() => {
+                    tracing::warn!(table = %spec.name, "name is reserved by whoever is making the table, or was killed over it");
+                    if !retries.pause().await {
+                        return Err(error.into());
+                    }
+                }
+                made => break made?,
+            }
+        };
         let snapshot = table.snapshot().await?;
         check_table(dataset, kind, &info, &schema, &snapshot)?;
         Ok((info, table))
@@ -328,89 +334,6 @@ impl<'a> Update<'a> {
                 let dataset = dataset.node.dataset.name.to_string();
                 self.events.note(PipelineEvent::FlowCompleted { dataset });
                 self.log_events(&self.session()?, log, Which::Complete).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn continuous(&self, prepared: &[Prepared<'a>], log: &Arc<DeltaTable>) -> Result<()> {
-        let streams = prepared
-            .iter()
-            .filter(|dataset| dataset.node.dataset.kind == DatasetKind::StreamingTable);
-        let streams: Vec<_> = streams
-            .map(|dataset| self.keep_running(dataset, prepared))
-            .collect();
-        let views_stop = self.token.child_token();
-        let all_streams = async {
-            let some = !streams.is_empty();
-            let ended = join_all(streams).await;
-            // Nothing new can come when no stream is left.
-            if some {
-                views_stop.cancel();
-            }
-            ended
-        };
-        let (ended, views) = tokio::join!(all_streams, self.refresh_at_intervals(prepared, log, &views_stop));
-        ended.into_iter().collect::<Result<()>>().and(views)
-    }
-
-    /// Runs a stream until it is stopped; after a failure again, a few times in a row.
-    async fn keep_running(&self, dataset: &Prepared<'a>, all: &[Prepared<'a>]) -> Result<()> {
-        let mut retries = FLOW_RETRIES.attempts();
-        loop {
-            let begun = Instant::now();
-            let stream = self.stream(dataset, all, Trigger::ProcessingTime(BATCH_INTERVAL));
-            let Err(error) = self.noted(dataset, stream).await else {
-                return Ok(());
-            };
-            if begun.elapsed() > FLOW_HEALTHY {
-                retries = FLOW_RETRIES.attempts();
-            }
-            let name = dataset.node.dataset.name.to_string();
-            tracing::error!(dataset = name, error = %ingot_common::error::chain(&error), "stream of a pipeline failed");
-            let again = tokio::select! {
-                again = retries.pause() => again,
-                () = self.token.cancelled() => return Ok(()),
-            };
-            if !again {
-                return Err(error);
-            }
-        }
-    }
-
-    /// Looks after the views, and after the event log. A view that fails is tried again less and less often.
-    async fn refresh_at_intervals(
-        &self,
-        prepared: &[Prepared<'a>],
-        log: &Arc<DeltaTable>,
-        stop: &CancellationToken,
-    ) -> Result<()> {
-        let mut views: Vec<_> = prepared
-            .iter()
-            .filter(|dataset| dataset.node.dataset.kind == DatasetKind::MaterializedView)
-            .map(|dataset| (dataset, Files::Changed, Patience::default()))
-            .collect();
-        while !stop.is_cancelled() {
-            for (dataset, files, patience) in &mut views {
-                if stop.is_cancelled() || patience.asks_to_wait() {
-                    continue;
-                }
-                match self.noted(dataset, self.refresh(dataset, *files)).await {
-                    Ok(()) => (*files, *patience) = (Files::Unchanged, Patience::default()),
-                    Err(error) => {
-                        patience.note_failure();
-                        let name = dataset.node.dataset.name.to_string();
-                        let error = ingot_common::error::chain(&error);
-                        tracing::error!(dataset = name, error, "view of a pipeline failed");
-                    }
-                }
-            }
-            if !stop.is_cancelled() {
-                self.log_events(&self.session()?, log, Which::Complete).await;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(VIEW_INTERVAL) => {}
-                () = stop.cancelled() => {}
             }
         }
         Ok(())
@@ -548,78 +471,4 @@ impl<'a> Update<'a> {
         query.run(self.engine, &handle, self.token.clone()).await?;
         Ok(())
     }
-}
-
-/// When a view that failed is looked at again.
-#[derive(Debug, Clone, Copy, Default)]
-struct Patience {
-    failures: u32,
-    until: Option<Instant>,
-}
-
-impl Patience {
-    fn asks_to_wait(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn note_failure(&mut self) {
-        let pause = VIEW_INTERVAL.saturating_mul(1 << self.failures.min(10));
-        self.failures += 1;
-        self.until = Some(Instant::now() + pause.min(VIEW_PAUSE_MAX));
-    }
-}
-
-/// A table that was there must be the dataset's, with its columns and partitions.
-fn check_table(
-    dataset: &Dataset,
-    kind: TableKind,
-    info: &TableInfo,
-    defined: &Schema,
-    stored: &Snapshot,
-) -> Result<()> {
-    let changed = |message: String| {
-        Err(Error::SchemaChanged {
-            dataset: dataset.name.to_string(),
-            message,
-        })
-    };
-    if info.kind != kind {
-        let (is, should_be) = (info.kind.as_str(), kind.as_str());
-        return changed(format!("it is a {is}, not a {should_be}"));
-    }
-    let names = |schema: &Schema| -> Vec<String> {
-        let fields = schema.fields().iter();
-        fields.map(|field| field.name().to_lowercase()).collect()
-    };
-    let (defined_names, stored_names) = (names(defined), names(stored.schema()));
-    if defined_names != stored_names {
-        return changed(format!(
-            "the query gives {}, the table has {}",
-            defined_names.join(", "),
-            stored_names.join(", ")
-        ));
-    }
-    for (defined, stored) in defined.fields().iter().zip(stored.schema().fields()) {
-        let (given, has) = (type_text(defined.data_type()), type_text(stored.data_type()));
-        if given != has {
-            let column = stored.name();
-            return changed(format!(
-                "column `{column}` is {given} in the query and {has} in the table"
-            ));
-        }
-    }
-    let lower =
-        |columns: &[String]| -> Vec<String> { columns.iter().map(|column| column.to_lowercase()).collect() };
-    let (defined, stored) = (
-        lower(&dataset.partition_columns),
-        lower(stored.partition_columns()),
-    );
-    if defined != stored {
-        return changed(format!(
-            "it is partitioned by ({}), the table by ({})",
-            defined.join(", "),
-            stored.join(", ")
-        ));
-    }
-    Ok(())
 }

@@ -218,7 +218,7 @@ fn kept_columns<'a>(flow: &'a CdcFlow, source: &'a Schema) -> impl Iterator<Item
     fields.filter(|field: &&Field| flow.columns.holds(field.name()))
 }
 
-fn names<'a>(fields: &mut dyn Iterator<Item = &'a Field>) -> Vec<String> {
+fn names(fields: &mut dyn Iterator<Item = &Field>) -> Vec<String> {
     fields.map(|field| field.name().clone()).collect()
 }
 
