@@ -2,6 +2,7 @@
 //! code: 0 (also when the reader of the output has seen enough), 1 for an error, 2 for a wrong command line.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use ingot::cli::Cli;
@@ -10,16 +11,30 @@ use ingot::terminal;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Threads beside one for each core. A statement can keep all cores busy for long without a pause (a cross join
+/// does); signals and other requests are answered meanwhile.
+const SPARE_THREADS: usize = 2;
+/// How long the runtime's threads may take to end after the command has.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + SPARE_THREADS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             terminal::note(format_args!("failed to start threads: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(ingot::command::run(cli)) {
+    let outcome = runtime.block_on(ingot::command::run(cli));
+    // A statement that computes without a pause cannot be stopped; it must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.reader_left() => ExitCode::SUCCESS,
         Err(error) => {
