@@ -67,7 +67,6 @@ async fn a_filtered_table_comes_as_json_csv_and_arrow() {
 #[test_case("table=main.default.t&filters=%7B%22flights%22%3A1.5%7D", &["column `flights`", "bigint", "1.5"]; "fraction for a whole number")]
 #[test_case("table=main.default.t&filters=%7B%22flights%22%3A%5B1%2C%22x%22%5D%7D", &["column `flights`", "bigint"]; "one wrong of several")]
 #[test_case("table=t", &["has 1 parts, expected 3"]; "name with one part")]
-#[test_case("table=main.default.v&version=1", &["is a view"]; "history of a view")]
 #[tokio::test]
 async fn wrong_input_is_named(query: &str, named: &[&str]) {
     let data_dir = tempfile::tempdir().expect("tempdir");
@@ -151,6 +150,16 @@ async fn a_name_is_never_read_as_sql(table: &str) {
     let text = String::from_utf8_lossy(&body);
     assert!(status == 400 || status == 404, "{status} {text}");
     assert!(!text.contains("PARSE_SYNTAX_ERROR"), "{text}");
+}
+
+#[tokio::test]
+async fn a_view_has_no_versions() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let (status, body) = get(&server, "table=main.default.v&version=1", "application/json").await;
+    let text = String::from_utf8_lossy(&body);
+    assert_eq!(status, 501, "{text}");
+    assert!(text.contains("view `main.default.v`"), "{text}");
 }
 
 #[tokio::test]
