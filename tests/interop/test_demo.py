@@ -8,7 +8,7 @@ from conftest import Ingot
 
 LAYERS = [
     "bronze.flights_raw", "bronze.airlines", "bronze.airports", "bronze.planes", "bronze.weather",
-    "silver.flights", "silver.flights_quarantine",
+    "silver.flights_parsed", "silver.flights", "silver.flights_quarantine", "silver.aircraft_sightings",
     "gold.carrier_delay", "gold.airport_month", "gold.route_day", "gold.dim_aircraft",
 ]
 
