@@ -26,4 +26,4 @@ pub mod update;
 pub use error::{Error, Result};
 pub use event::{PipelineEvent, UpdateHandle};
 pub use project::Project;
-pub use update::{Mode, run_update};
+pub use update::{Mode, check_names, run_update};

@@ -96,6 +96,48 @@ pub async fn run_update(
     outcome
 }
 
+/// Checks that every table that `project` reads is defined by it or stands in the catalog.
+///
+/// # Errors
+/// `InvalidArgument`, with file, line and column of the first name that is unknown.
+pub async fn check_names(engine: &Engine, project: &Project) -> Result<()> {
+    let nodes = project.nodes();
+    for reference in nodes.iter().flat_map(Node::inputs) {
+        if nodes.iter().any(|node| node.dataset.name == reference.name) {
+            continue;
+        }
+        match engine.metastore().table(&reference.name).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == Kind::NotFound => {
+                return Err(Error::Definition {
+                    place: reference.place.clone(),
+                    message: format!(
+                        "`{}` is neither defined by the project nor in the catalog{}",
+                        reference.name,
+                        defined_beside(project, reference)
+                    ),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Names what the project defines in the schema of `reference`: what its author may have meant.
+fn defined_beside(project: &Project, reference: &Reference) -> String {
+    let schema = reference.name.schema_name();
+    let names = project.nodes().iter().map(|node| &node.dataset.name);
+    let beside: Vec<_> = names
+        .filter(|name| name.schema_name() == schema)
+        .map(ToString::to_string)
+        .collect();
+    match beside.is_empty() {
+        true => String::new(),
+        false => format!("; of its schema the project defines {}", beside.join(", ")),
+    }
+}
+
 /// A dataset with its table.
 struct Prepared<'a> {
     node: &'a Node,
@@ -156,48 +198,13 @@ impl<'a> Update<'a> {
         }
         session.use_namespace(self.project.namespace()).await?;
         // Before anything is made: a name that is wrong leaves nothing behind.
-        for node in nodes {
-            for reference in node.inputs() {
-                if nodes.iter().all(|other| other.dataset.name != reference.name) {
-                    self.check_exists(reference).await?;
-                }
-            }
-        }
+        check_names(self.engine, self.project).await?;
         let mut prepared = Vec::with_capacity(nodes.len());
         for node in nodes {
             let (info, table) = self.open_or_create(session, node).await?;
             prepared.push(Prepared { node, info, table });
         }
         Ok(prepared)
-    }
-
-    async fn check_exists(&self, reference: &Reference) -> Result<()> {
-        match self.engine.metastore().table(&reference.name).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == Kind::NotFound => Err(Error::Definition {
-                place: reference.place.clone(),
-                message: format!(
-                    "`{}` is neither defined by the project nor in the catalog{}",
-                    reference.name,
-                    self.defined_beside(reference)
-                ),
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Names what the project defines in the schema of `reference`: what its author may have meant.
-    fn defined_beside(&self, reference: &Reference) -> String {
-        let schema = reference.name.schema_name();
-        let names = self.project.nodes().iter().map(|node| &node.dataset.name);
-        let beside: Vec<_> = names
-            .filter(|name| name.schema_name() == schema)
-            .map(ToString::to_string)
-            .collect();
-        match beside.is_empty() {
-            true => String::new(),
-            false => format!("; of its schema the project defines {}", beside.join(", ")),
-        }
     }
 
     async fn open_or_create(&self, session: &Session, node: &Node) -> Result<(TableInfo, Arc<DeltaTable>)> {

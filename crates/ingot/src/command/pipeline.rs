@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use ingot_common::task::Supervisor;
-use ingot_pipelines::{Mode, PipelineEvent, UpdateHandle, run_update};
+use ingot_pipelines::{Mode, PipelineEvent, UpdateHandle, check_names, run_update};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::{logging, shutdown, terminal};
 pub enum PipelineCommand {
     /// Bring every dataset of a project up to date.
     Run(RunArgs),
-    /// Check a project without running it.
+    /// Check a project without running it: syntax, cycles, and names by the project and the catalog.
     Validate(ProjectArgs),
 }
 
@@ -64,6 +64,8 @@ pub async fn run(global: &GlobalArgs, command: PipelineCommand) -> Result<()> {
     match command {
         PipelineCommand::Validate(args) => {
             let project = load(&args.project, &args.configuration())?;
+            let instance = Instance::open(&config).await?;
+            check_names(&instance.engine, &project).await?;
             for dataset in project.datasets() {
                 terminal::print(dataset)?;
             }
