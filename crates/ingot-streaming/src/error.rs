@@ -86,6 +86,24 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Says if a batch that failed so may run again. A batch is added once however often it runs, so a commit of which
+    /// nobody knows whether it is there may be repeated, unlike that of a statement.
+    pub(crate) fn batch_may_run_again(&self) -> bool {
+        let delta = match self {
+            Self::Delta(error) | Self::Engine(ingot_engine::Error::Delta(error)) => Some(error),
+            _ => None,
+        };
+        let unknown = matches!(
+            delta,
+            Some(
+                ingot_delta::Error::CommitOutcomeUnknown { .. } | ingot_delta::Error::CommittedUnread { .. }
+            )
+        );
+        unknown || self.kind().retryable()
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self.root() {
@@ -151,5 +169,19 @@ mod tests {
         let wrapped = DataFusionError::External(Box::new(lost)).context("reading");
         let error = Error::Engine(ingot_engine::Error::DataFusion(wrapped));
         assert_eq!(error.kind(), Kind::DataLoss);
+    }
+
+    #[test]
+    fn a_batch_runs_again_when_nobody_knows_whether_it_is_committed() {
+        let unknown = ingot_delta::Error::CommittedUnread {
+            location: "file:///t/".to_owned(),
+            version: 3,
+            source: Box::new(ingot_delta::Error::Internal {
+                message: "away".to_owned(),
+            }),
+        };
+        assert!(!unknown.kind().retryable(), "a statement is not repeated");
+        assert!(Error::Engine(ingot_engine::Error::Delta(unknown)).batch_may_run_again());
+        assert!(!Error::Stopped.batch_may_run_again());
     }
 }

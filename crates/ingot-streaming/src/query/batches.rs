@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::DateTime;
+use ingot_common::clock;
 use ingot_common::error::chain;
 use ingot_common::retry::{Backoff, RetryPolicy};
-use ingot_common::{Classify, clock};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -377,7 +377,7 @@ impl<'a, R: BatchRunner> MicroBatches<'a, R> {
 
     /// Waits after a failure that may pass; returns any other, and one after the last retry.
     async fn pause_after(&self, retries: &mut Backoff, error: Error) -> Result<()> {
-        if !error.kind().retryable() {
+        if !error.batch_may_run_again() {
             return Err(error);
         }
         tracing::warn!(

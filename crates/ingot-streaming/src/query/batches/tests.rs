@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use ingot_common::{Kind, Principal, ServiceError};
+use ingot_common::{Classify, Kind, Principal, ServiceError};
 use serde_json::Value;
 use test_case::test_case;
 
