@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use super::offsets::{Partition, PartitionOffsets, Watermark, Watermarks};
 use super::options::{KafkaSourceOptions, Topics};
@@ -14,10 +14,39 @@ use crate::{Error, Result};
 /// How long a broker may take to answer; after that, the caller decides whether to ask again.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
+/// A consumer of this source.
+pub type SourceConsumer = BaseConsumer<SourceContext>;
+
+/// Makes a consumer; it connects in the background.
+///
+/// # Errors
+/// `InvalidArgument` for a setting that librdkafka refuses.
+pub fn consumer(options: &KafkaSourceOptions) -> Result<SourceConsumer> {
+    options
+        .consumer
+        .create_with_context(SourceContext)
+        .map_err(failed("make a consumer"))
+}
+
+/// Passes on what librdkafka complains of. It tries again by itself, and what it gives up comes out of the calls, so
+/// nothing here is an error; the end of a partition is not even a complaint.
+pub struct SourceContext;
+
+impl ClientContext for SourceContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        tracing::warn!(%error, reason, "kafka client complains");
+    }
+}
+
+impl ConsumerContext for SourceContext {}
+
 /// A client that is never assigned a partition.
 pub struct Client {
     options: Arc<KafkaSourceOptions>,
-    consumer: BaseConsumer,
+    consumer: SourceConsumer,
     /// The watermarks seen last.
     last: Mutex<Watermarks>,
 }
@@ -28,7 +57,7 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` for a setting that librdkafka refuses.
     pub fn new(options: Arc<KafkaSourceOptions>) -> Result<Self> {
-        let consumer = options.consumer.create().map_err(failed("make a consumer"))?;
+        let consumer = consumer(&options)?;
         Ok(Self {
             options,
             consumer,

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, stream};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::client::failed;
+use super::client::{SourceConsumer, consumer, failed};
 use super::offsets::{Partition, Range};
 use super::options::KafkaSourceOptions;
 use super::rows::Rows;
@@ -173,7 +173,7 @@ fn read_on_thread(
 
 /// A consumer that is assigned one partition.
 struct PartitionConsumer {
-    consumer: BaseConsumer,
+    consumer: SourceConsumer,
     partition: Partition,
     /// The offset that comes next; `None` when it is not known and the consumer must be assigned anew.
     position: Option<i64>,
@@ -210,7 +210,7 @@ enum Polled {
 impl PartitionConsumer {
     fn new(options: &KafkaSourceOptions, partition: Partition) -> Result<Self> {
         Ok(Self {
-            consumer: options.consumer.create().map_err(failed("make a consumer"))?,
+            consumer: consumer(options)?,
             partition,
             position: None,
             paused: false,
