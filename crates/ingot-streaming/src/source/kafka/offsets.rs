@@ -185,7 +185,7 @@ impl std::fmt::Display for Partition {
 }
 
 /// Decides where a batch that begins at `start` ends. With `rows_max`, at most so many offsets are taken, from
-/// each partition in proportion to its backlog.
+/// each partition in proportion to its backlog (more only where there are more partitions than that).
 pub fn next(start: &PartitionOffsets, available: &Watermarks, rows_max: Option<u64>) -> Next {
     let mut losses = Vec::new();
     for partition in start.0.keys() {
@@ -235,8 +235,8 @@ pub fn next(start: &PartitionOffsets, available: &Watermarks, rows_max: Option<u
             Some(limit) => {
                 let waiting = backlog(partition, watermark);
                 let share = u128::from(limit) * u128::from(waiting);
-                // Rounded up, so that no partition with a backlog starves.
-                let share = share.div_ceil(u128::from(total));
+                // At least one, so that no partition with a backlog starves. Source: Spark, `rateLimit`.
+                let share = (share / u128::from(total)).max(u128::from(waiting.min(1)));
                 let share = i64::try_from(share).unwrap_or(i64::MAX);
                 from.get(partition)
                     .copied()
@@ -311,7 +311,8 @@ mod tests {
     #[test_case(json!({"0": 10}), &[(0, 0, 10), (1, 0, 8)], None, json!({"0": 10, "1": 8}), 0; "a new partition")]
     #[test_case(json!({"0": 10}), &[(0, 0, 10), (1, 3, 8)], None, json!({"0": 10, "1": 8}), 1; "a new partition that lost its beginning")]
     #[test_case(json!({"0": 0, "1": 0}), &[(0, 0, 300), (1, 0, 100)], Some(40), json!({"0": 30, "1": 10}), 0; "limited by backlog")]
-    #[test_case(json!({"0": 0, "1": 0}), &[(0, 0, 1000), (1, 0, 1)], Some(10), json!({"0": 10, "1": 1}), 0; "limited without starving")]
+    #[test_case(json!({"0": 0, "1": 0}), &[(0, 0, 1000), (1, 0, 1)], Some(10), json!({"0": 9, "1": 1}), 0; "limited without starving")]
+    #[test_case(json!({"0": 0, "1": 0, "2": 0}), &[(0, 0, 90), (1, 0, 90), (2, 0, 90)], Some(50), json!({"0": 16, "1": 16, "2": 16}), 0; "never more than the limit")]
     #[test_case(json!({"0": 0}), &[(0, 0, 5)], Some(10), json!({"0": 5}), 0; "a limit that does not bind")]
     #[test_case(json!({"0": 2}), &[(0, 5, 9)], None, json!({"0": 9}), 1; "retention overtook")]
     #[test_case(json!({"0": 12}), &[(0, 0, 9)], None, json!({"0": 9}), 1; "topic made anew")]
