@@ -12,6 +12,7 @@ use tempfile::TempDir;
 mod cancel;
 mod create;
 mod describe;
+mod json;
 mod literals;
 mod maintenance;
 mod merge;
