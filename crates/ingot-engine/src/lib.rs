@@ -19,6 +19,7 @@ mod pruning;
 mod resolve;
 pub mod scan;
 pub mod session;
+mod stack;
 mod statement;
 mod statistics;
 mod table_query;

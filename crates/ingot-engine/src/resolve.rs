@@ -39,6 +39,7 @@ use url::Url;
 use self::columns::Columns;
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
+use crate::stack::deep;
 use crate::{Error, Result, Session, files};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
@@ -146,7 +147,7 @@ fn plan_at_depth<'a>(
     reads: &'a Reads,
     depth: usize,
 ) -> BoxFuture<'a, Result<DataFrame>> {
-    Box::pin(async move {
+    deep(async move {
         let context = planning_context(session, &namespace);
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
