@@ -9,14 +9,15 @@
 //! 1. A winner that changed the protocol or the metadata conflicts with everything.
 //! 2. A winner with one of our application ids has done our work (same or newer version) or is another instance of
 //!    us (older version), and conflicts.
-//! 3. Files that the winner removed conflict if we read them or remove them, **whatever its `dataChange`**: after
+//! 3. A domain that both sides configure conflicts: one of the configurations would be lost.
+//! 4. Files that the winner removed conflict if we read them or remove them, **whatever its `dataChange`**: after
 //!    OPTIMIZE has moved rows to another file, removing the old one would double or resurrect them.
-//! 4. Rows that the winner added conflict if our predicate could have matched them. Under `WriteSerializable`
+//! 5. Rows that the winner added conflict if our predicate could have matched them. Under `WriteSerializable`
 //!    blind appends do not count: the history in which they came after us is as good. They do count if we change
 //!    the metadata: after us, rows of the old schema would be wrong. A write that only moves rows
 //!    (`dataChange=false`) reads at snapshot isolation: added rows do not concern it.
 //!
-//! A blind append reads nothing and removes nothing, so only rules 1 and 2 concern it.
+//! A blind append reads nothing and removes nothing, so only rules 1 to 3 concern it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub enum ConflictReason {
     ConcurrentDeleteDelete { version: i64, path: String },
     #[error("version {version} was written by the same application `{app_id}`")]
     ConcurrentTransaction { version: i64, app_id: String },
+    #[error("version {version} changed the domain `{domain}` that this operation changes")]
+    ConcurrentDomainMetadata { version: i64, domain: String },
 }
 
 /// How strictly a commit's place in the history is guarded. Source: Delta, `delta.isolationLevel`.
@@ -68,6 +71,8 @@ pub(crate) struct Staged<'a> {
     /// Paths of removed files.
     pub removed: HashSet<&'a str>,
     pub app_transactions: &'a [Txn],
+    /// Domains that are configured or removed.
+    pub domains: HashSet<&'a str>,
     /// Some staged file action changes rows, rather than moving them.
     pub data_change: bool,
     /// The table's metadata is staged anew.
@@ -97,7 +102,9 @@ pub(crate) fn decide(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Deci
     if let Some(decision) = same_application(ours, version, winner) {
         return decision;
     }
-    let reason = files_removed(ours, version, winner).or_else(|| rows_added(ours, version, winner));
+    let reason = same_domain(ours, version, winner)
+        .or_else(|| files_removed(ours, version, winner))
+        .or_else(|| rows_added(ours, version, winner));
     reason.map_or(Decision::Rebased, Decision::Conflict)
 }
 
@@ -136,6 +143,16 @@ fn same_application(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Optio
         }));
     }
     fenced
+}
+
+fn same_domain(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<ConflictReason> {
+    winner.iter().find_map(|action| match action {
+        Action::DomainMetadata(theirs) if ours.domains.contains(theirs.domain.as_str()) => {
+            let domain = theirs.domain.clone();
+            Some(ConflictReason::ConcurrentDomainMetadata { version, domain })
+        }
+        _ => None,
+    })
 }
 
 fn files_removed(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<ConflictReason> {
@@ -319,6 +336,7 @@ mod tests {
             read_set,
             removed: removed.iter().copied().collect(),
             app_transactions,
+            domains: HashSet::new(),
             data_change,
             metadata_change: loser == "overwrite with another schema",
             isolation,
@@ -335,6 +353,7 @@ mod tests {
                 ConflictReason::ConcurrentDeleteRead { .. } => "delete-read",
                 ConflictReason::ConcurrentDeleteDelete { .. } => "delete-delete",
                 ConflictReason::ConcurrentTransaction { .. } => "transaction",
+                ConflictReason::ConcurrentDomainMetadata { .. } => "domain",
                 ConflictReason::LogReplaced { .. } => unreachable!("no decision about a winner"),
             },
         }

@@ -17,7 +17,7 @@ use object_store::ObjectStoreExt;
 use url::Url;
 use uuid::Uuid;
 
-use crate::action::Format;
+use crate::action::{DomainMetadata, Format};
 use crate::log::{Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
@@ -177,7 +177,7 @@ fn first_commit(
         .fields()
         .iter()
         .any(|field| schema::holds_timestamp_ntz(field.data_type()));
-    let protocol = features::protocol_for(&configuration, timestamp_ntz);
+    let protocol = features::protocol_for(&configuration, timestamp_ntz, !table.domains.is_empty());
     let parameters: BTreeMap<String, serde_json::Value> = table
         .operation
         .parameters
@@ -213,6 +213,14 @@ fn first_commit(
         Action::Protocol(protocol),
         Action::Metadata(metadata),
     ];
+    let domains = table.domains.into_iter();
+    actions.extend(domains.map(|(domain, configuration)| {
+        Action::DomainMetadata(DomainMetadata {
+            domain,
+            configuration,
+            removed: false,
+        })
+    }));
     actions.extend(table.files.into_iter().map(Action::Add));
     Ok(actions)
 }

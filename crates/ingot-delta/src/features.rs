@@ -121,7 +121,11 @@ pub(crate) fn in_commit_timestamps(metadata: &Metadata) -> bool {
 }
 
 /// Returns the protocol of a new table: explicit lists with exactly what it uses.
-pub(crate) fn protocol_for(properties: &BTreeMap<String, String>, timestamp_ntz: bool) -> Protocol {
+pub(crate) fn protocol_for(
+    properties: &BTreeMap<String, String>,
+    timestamp_ntz: bool,
+    domain_metadata: bool,
+) -> Protocol {
     let mut reader = Vec::new();
     let mut writer = vec!["inCommitTimestamp".to_owned()];
     if properties
@@ -129,6 +133,9 @@ pub(crate) fn protocol_for(properties: &BTreeMap<String, String>, timestamp_ntz:
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
         writer.push("appendOnly".to_owned());
+    }
+    if domain_metadata {
+        writer.push("domainMetadata".to_owned());
     }
     if timestamp_ntz {
         reader.push("timestampNtz".to_owned());
@@ -139,6 +146,23 @@ pub(crate) fn protocol_for(properties: &BTreeMap<String, String>, timestamp_ntz:
         min_writer_version: WRITER_VERSION,
         reader_features: Some(reader),
         writer_features: Some(writer),
+    }
+}
+
+/// Refuses domain metadata where the protocol does not list its feature: other writers would drop it.
+///
+/// # Errors
+/// `InvalidArgument`, naming the domain.
+pub(crate) fn check_domain_metadata(protocol: &Protocol, domain: &str) -> Result<()> {
+    let mut listed = protocol.writer_features.iter().flatten();
+    match listed.any(|feature| feature == "domainMetadata") {
+        true => Ok(()),
+        false => Err(Error::InvalidArgument {
+            message: format!(
+                "domain `{domain}` cannot be set: the table lacks feature `domainMetadata`; set table property \
+                 `delta.feature.domainMetadata` to `supported`"
+            ),
+        }),
     }
 }
 

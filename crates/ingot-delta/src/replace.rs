@@ -38,7 +38,7 @@ impl DeltaTable {
             .fields()
             .iter()
             .any(|field| schema::holds_timestamp_ntz(field.data_type()));
-        let needed = features::protocol_for(&properties, timestamp_ntz);
+        let needed = features::protocol_for(&properties, timestamp_ntz, !table.domains.is_empty());
         Ok(Replacement {
             protocol: self.extended(snapshot.protocol(), &needed, &properties)?,
             target: WriteTarget::new(

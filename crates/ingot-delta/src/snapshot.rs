@@ -242,6 +242,13 @@ impl Snapshot {
         &self.app_transactions
     }
 
+    /// Returns the configuration of a domain (`delta.*` for those of features), if it is set.
+    /// Source: Delta protocol, "Domain Metadata".
+    pub fn domain_metadata(&self, domain: &str) -> Option<&str> {
+        let found = self.domains.get(domain);
+        found.map(|domain| domain.configuration.as_str())
+    }
+
     /// Returns the domain metadata in force, by domain.
     pub(crate) fn domains(&self) -> &BTreeMap<String, DomainMetadata> {
         &self.domains

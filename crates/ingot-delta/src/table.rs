@@ -103,6 +103,8 @@ pub struct CreateTable {
     /// become visible in one commit.
     pub files: Vec<Add>,
     pub metrics: OperationMetrics,
+    /// Domain metadata that the table begins with, by domain: needs the feature `domainMetadata`.
+    pub domains: BTreeMap<String, String>,
     /// Who creates it (`userName`).
     pub user_name: Option<String>,
 }
@@ -119,6 +121,7 @@ impl CreateTable {
             operation,
             files: Vec::new(),
             metrics: OperationMetrics::default(),
+            domains: BTreeMap::new(),
             user_name: None,
         }
     }

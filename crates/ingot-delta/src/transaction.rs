@@ -14,6 +14,7 @@
 //! stands nothing but the store. What depends on the place in the history (in-commit timestamp) is made anew for
 //! each attempt.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use ingot_common::clock;
 use ingot_common::retry::{Backoff, RetryPolicy};
 use uuid::Uuid;
 
-use crate::action;
+use crate::action::{self, DomainMetadata};
 use crate::conflict::{self, Decision, IsolationLevel, Staged};
 use crate::features::{self, WriteOperation};
 use crate::log::PutOutcome;
@@ -83,6 +84,7 @@ pub struct Transaction {
     metadata: Option<Metadata>,
     protocol: Option<Protocol>,
     app_transactions: Vec<Txn>,
+    domains: BTreeMap<String, DomainMetadata>,
     metrics: OperationMetrics,
     user_name: Option<String>,
     user_metadata: Option<String>,
@@ -100,6 +102,7 @@ impl Transaction {
             metadata: None,
             protocol: None,
             app_transactions: Vec::new(),
+            domains: BTreeMap::new(),
             metrics: OperationMetrics::default(),
             user_name: None,
             user_metadata: None,
@@ -148,6 +151,34 @@ impl Transaction {
         });
     }
 
+    /// Stages the configuration of a domain, in place of the one in force. Domains that begin with `delta.` are those
+    /// of table features; whoever keeps the feature calls this for them. The last word on a domain counts.
+    pub fn set_domain_metadata(&mut self, domain: impl Into<String>, configuration: impl Into<String>) {
+        let domain = DomainMetadata {
+            domain: domain.into(),
+            configuration: configuration.into(),
+            removed: false,
+        };
+        self.domains.insert(domain.domain.clone(), domain);
+    }
+
+    /// Stages the removal of a domain; one that the table does not have stays out of the commit.
+    pub fn remove_domain_metadata(&mut self, domain: &str) {
+        match self.read.domain_metadata(domain) {
+            Some(configuration) => {
+                let removed = DomainMetadata {
+                    domain: domain.to_owned(),
+                    configuration: configuration.to_owned(),
+                    removed: true,
+                };
+                self.domains.insert(domain.to_owned(), removed);
+            }
+            None => {
+                self.domains.remove(domain);
+            }
+        }
+    }
+
     /// Records operation metrics for the history.
     pub fn set_metrics(&mut self, metrics: OperationMetrics) {
         self.metrics = metrics;
@@ -170,7 +201,8 @@ impl Transaction {
     /// [`Error::CommittedUnread`] where that cannot be said. Staged files may be deleted after none of these.
     /// `Unsupported` when the table has a writer feature that we cannot honour; `InvalidArgument` for metadata that
     /// changes a `delta.*` property to one that we do not know or to a value that it does not take, that needs a
-    /// feature which the protocol does not list, or that names a column as Delta forbids.
+    /// feature which the protocol does not list, or that names a column as Delta forbids, and for domain metadata in a
+    /// table without the feature.
     pub async fn commit(self) -> Result<CommitOutcome> {
         self.check_writable()?;
         if let Some(applied) = self.applied_before().await? {
@@ -228,6 +260,9 @@ impl Transaction {
                 schema::check_schema_string(&metadata.schema_string)?;
             }
         }
+        if let Some(domain) = self.domains.keys().next() {
+            features::check_domain_metadata(protocol, domain)?;
+        }
         features::check_writable(self.table.location().as_str(), protocol, metadata, operation)
     }
 
@@ -250,6 +285,7 @@ impl Transaction {
             read_set: &self.read_set,
             removed: self.removes.iter().map(|remove| remove.path.as_str()).collect(),
             app_transactions: &self.app_transactions,
+            domains: self.domains.keys().map(String::as_str).collect(),
             data_change,
             metadata_change: self.metadata.is_some(),
             isolation: self.isolation(),
@@ -304,6 +340,7 @@ impl Transaction {
         actions.extend(self.protocol.clone().map(Action::Protocol));
         actions.extend(self.metadata.clone().map(Action::Metadata));
         actions.extend(self.app_transactions.iter().cloned().map(Action::Txn));
+        actions.extend(self.domains.values().cloned().map(Action::DomainMetadata));
         actions.extend(self.removes.iter().cloned().map(Action::Remove));
         actions.extend(self.adds.iter().cloned().map(Action::Add));
         Ok(actions)

@@ -444,3 +444,86 @@ async fn commit_info_says_who_did_what_on_which_version() {
     assert_eq!(info["isBlindAppend"], true);
     assert!(info["inCommitTimestamp"].is_i64() && info["txnId"].is_string());
 }
+
+/// Makes a table with domain `d` configured as `1`.
+async fn create_with_domain(folder: &Folder) -> Arc<DeltaTable> {
+    let mut spec = spec(schema(), &[]);
+    spec.domains.insert("d".to_owned(), "1".to_owned());
+    let created = tables().create(&folder.location(), spec).await;
+    created.expect("table is created")
+}
+
+#[tokio::test]
+async fn domain_metadata_is_set_and_removed() {
+    let folder = Folder::new();
+    let table = create_with_domain(&folder).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.domain_metadata("d"), Some("1"));
+    let mut change = table.transaction(snapshot, Operation::new("SET DOMAIN"));
+    change.set_domain_metadata("d", "2");
+    change.set_domain_metadata("gone", "3");
+    change.remove_domain_metadata("gone");
+    change.commit().await.expect("commit");
+    table.checkpoint().await.expect("checkpoint");
+
+    for reader in [&tables(), &tables()] {
+        let read = reader.open(&folder.location()).await.expect("table");
+        let snapshot = read.snapshot().await.expect("snapshot");
+        assert_eq!(snapshot.domain_metadata("d"), Some("2"));
+        assert_eq!(snapshot.domain_metadata("gone"), None);
+    }
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut removal = table.transaction(snapshot, Operation::new("REMOVE DOMAIN"));
+    removal.remove_domain_metadata("d");
+    removal.commit().await.expect("commit");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.domain_metadata("d"), None);
+    let anew = tables().open(&folder.location()).await.expect("table");
+    assert_eq!(
+        anew.snapshot().await.expect("snapshot").domain_metadata("d"),
+        None
+    );
+}
+
+#[tokio::test]
+async fn writers_of_one_domain_conflict_and_of_two_do_not() {
+    let folder = Folder::new();
+    let table = create_with_domain(&folder).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let staged = |domain: &str| {
+        let mut change = table.transaction(Arc::clone(&snapshot), Operation::new("SET DOMAIN"));
+        change.set_domain_metadata(domain, "2");
+        change
+    };
+    let (stale, beside, winner) = (staged("d"), staged("other"), staged("d"));
+    let append = staged_append(&table, 1).await;
+    winner.commit().await.expect("commit");
+    assert_eq!(
+        conflict(stale).await,
+        ConflictReason::ConcurrentDomainMetadata {
+            version: 1,
+            domain: "d".to_owned()
+        }
+    );
+    for (transaction, expected) in [(beside, 2), (append, 3)] {
+        match transaction.commit().await.expect("no failure") {
+            CommitOutcome::Committed { version, .. } => assert_eq!(version, expected),
+            other => panic!("not committed: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn domain_metadata_needs_its_feature() {
+    let folder = Folder::new();
+    let table = create(&folder, &[]).await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut change = table.transaction(snapshot, Operation::new("SET DOMAIN"));
+    change.set_domain_metadata("d", "1");
+    let error = change.commit().await.expect_err("no feature");
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    assert!(
+        error.to_string().contains("lacks feature `domainMetadata`"),
+        "{error}"
+    );
+}

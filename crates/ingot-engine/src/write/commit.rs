@@ -105,7 +105,8 @@ pub fn conflict_error(reason: &ConflictReason) -> Error {
             ConflictReason::ConcurrentAppend { .. } => "DELTA_CONCURRENT_APPEND",
             ConflictReason::ConcurrentDeleteRead { .. } => "DELTA_CONCURRENT_DELETE_READ",
             ConflictReason::ConcurrentDeleteDelete { .. } => "DELTA_CONCURRENT_DELETE_DELETE",
-            ConflictReason::ConcurrentTransaction { .. } => "DELTA_CONCURRENT_TRANSACTION",
+            ConflictReason::ConcurrentTransaction { .. }
+            | ConflictReason::ConcurrentDomainMetadata { .. } => "DELTA_CONCURRENT_TRANSACTION",
         },
         sqlstate: "2D521",
         message: reason.to_string(),
