@@ -225,7 +225,7 @@ fn first_commit(
     Ok(actions)
 }
 
-fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {
+pub(crate) fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {
     let refuse = |message: String| Err(Error::InvalidArgument { message });
     if schema.fields().is_empty() {
         return refuse("a table needs at least one column".to_owned());

@@ -63,6 +63,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// `path` tells the column, nested ones by their parents' names.
+    #[error(
+        "cannot merge the column `{path}` of the rows into the table: type {rows} does not fit type {table}"
+    )]
+    SchemaMerge {
+        path: String,
+        table: String,
+        rows: String,
+    },
     #[error("column `{column}` cannot be null")]
     NullInNotNull { column: String },
     #[error("arrow failed to {action}")]
@@ -120,7 +129,9 @@ impl Classify for Error {
             }
             Self::TableExists { .. } => Kind::AlreadyExists,
             Self::Store { source, .. } => store_kind(source),
-            Self::InvalidArgument { .. } | Self::NullInNotNull { .. } => Kind::InvalidArgument,
+            Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
+                Kind::InvalidArgument
+            }
             Self::UnsupportedFeature { .. } => Kind::Unsupported,
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::CommitRetriesExhausted { .. } | Self::LogReplaced { .. } => Kind::Conflict,
@@ -130,6 +141,20 @@ impl Classify for Error {
             | Self::Arrow { .. }
             | Self::Parquet { .. }
             | Self::Internal { .. } => Kind::Internal,
+        }
+    }
+
+    fn condition(&self) -> Option<&str> {
+        match self {
+            Self::SchemaMerge { .. } => Some("DELTA_FAILED_TO_MERGE_FIELDS"),
+            _ => None,
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::SchemaMerge { .. } => Some("22005"),
+            _ => None,
         }
     }
 }

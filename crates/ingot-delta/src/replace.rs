@@ -59,7 +59,7 @@ impl DeltaTable {
     }
 
     /// Returns `protocol` with the features of `needed` that it lacks, if there are any.
-    fn extended(
+    pub(crate) fn extended(
         &self,
         protocol: &Protocol,
         needed: &Protocol,

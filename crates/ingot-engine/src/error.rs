@@ -258,8 +258,9 @@ impl Classify for Error {
         match self {
             Self::Condition { condition, .. } => Some(condition),
             Self::Catalog(error) => error.condition(),
+            Self::Delta(error) => error.condition(),
             Self::Cancelled => Some("OPERATION_CANCELED"),
-            Self::Delta(_) | Self::Name(_) | Self::DataFusion(_) => None,
+            Self::Name(_) | Self::DataFusion(_) => None,
         }
     }
 
@@ -267,8 +268,9 @@ impl Classify for Error {
         match self {
             Self::Condition { sqlstate, .. } => Some(sqlstate),
             Self::Catalog(error) => error.sqlstate(),
+            Self::Delta(error) => error.sqlstate(),
             Self::Cancelled => Some("HY008"),
-            Self::Delta(_) | Self::Name(_) | Self::DataFusion(_) => None,
+            Self::Name(_) | Self::DataFusion(_) => None,
         }
     }
 }
