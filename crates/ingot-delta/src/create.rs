@@ -18,11 +18,12 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::action::{DomainMetadata, Format};
+use crate::features::IN_COMMIT_TIMESTAMPS;
 use crate::log::{Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
-    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Result, WriteTarget, action,
-    features, partition, properties, schema,
+    Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
+    action, features, partition, properties, schema,
 };
 
 /// How often the store is asked again about a table that was just made.
@@ -42,14 +43,15 @@ impl DeltaTables {
         let stored = check(table)?;
         let place = self.place(location)?;
         check_free(&place).await?;
+        let (_, metadata) = first_state(location, &stored, table)?;
         // As a snapshot will have it: the names inside of lists and maps are Delta's.
-        let schema = schema::parse_schema_string(&schema::schema_string(&stored)?);
+        let schema = schema::parse_schema_string(&metadata.schema_string);
         let schema = schema.map_err(|message| Error::Internal { message })?;
         Ok(WriteTarget::new(
             place,
             Arc::new(schema),
-            table.partition_columns.clone(),
-            table.properties.clone(),
+            metadata.partition_columns,
+            metadata.configuration,
             &self.options().engine_info,
         ))
     }
@@ -68,7 +70,9 @@ impl DeltaTables {
         check_free(&place).await?;
         delete_leftovers(&place).await?;
         let transaction_id = Uuid::new_v4().to_string();
-        let actions = first_commit(&stored, table, &transaction_id, &self.options().engine_info)?;
+        let (protocol, metadata) = first_state(location, &stored, &table)?;
+        let engine_info = &self.options().engine_info;
+        let actions = first_commit(protocol, metadata, table, &transaction_id, engine_info);
         put_first_commit(&place, &actions, &transaction_id).await?;
         self.forget(location);
         let mut retries = STORE_RETRIES.attempts();
@@ -164,32 +168,45 @@ async fn settle(log: &Log, actions: &[Action]) -> Result<()> {
     }
 }
 
+/// Returns what the new table is: protocol with the features it uses, and metadata.
+fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(Protocol, Metadata)> {
+    let mut configuration = table.properties.clone();
+    configuration.insert(IN_COMMIT_TIMESTAMPS.to_owned(), "true".to_owned());
+    let metadata = Metadata {
+        id: Uuid::new_v4().to_string(),
+        name: table.name.clone(),
+        description: table.description.clone(),
+        format: Format::default(),
+        schema_string: schema::schema_string(stored)?,
+        partition_columns: table.partition_columns.clone(),
+        created_time: Some(clock::now_ms()),
+        configuration,
+    };
+    let domains = table.domains.keys().map(String::as_str);
+    features::upgraded(
+        location.as_str(),
+        &features::new_protocol(),
+        None,
+        metadata,
+        domains,
+    )
+}
+
 fn first_commit(
-    stored: &Schema,
+    protocol: Protocol,
+    metadata: Metadata,
     table: CreateTable,
     transaction_id: &str,
     engine_info: &str,
-) -> Result<Vec<Action>> {
+) -> Vec<Action> {
     let now = clock::now_ms();
-    let mut configuration = table.properties;
-    configuration.insert("delta.enableInCommitTimestamps".to_owned(), "true".to_owned());
-    let timestamp_ntz = stored
-        .fields()
-        .iter()
-        .any(|field| schema::holds_timestamp_ntz(field.data_type()));
-    let protocol = features::protocol_for(&configuration, timestamp_ntz, !table.domains.is_empty());
-    let parameters: BTreeMap<String, serde_json::Value> = table
-        .operation
-        .parameters
-        .into_iter()
-        .map(|(key, value)| (key, value.into()))
-        .collect();
+    let parameters = table.operation.parameters.into_iter();
     let metrics = table.metrics.0.iter();
     let info = CommitInfo {
         in_commit_timestamp: Some(now),
         timestamp: Some(now),
         operation: Some(table.operation.name.to_owned()),
-        operation_parameters: Some(parameters),
+        operation_parameters: Some(parameters.map(|(key, value)| (key, value.into())).collect()),
         isolation_level: Some("Serializable".to_owned()),
         is_blind_append: Some(true),
         operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
@@ -197,16 +214,6 @@ fn first_commit(
         engine_info: Some(engine_info.to_owned()),
         txn_id: Some(transaction_id.to_owned()),
         ..CommitInfo::default()
-    };
-    let metadata = Metadata {
-        id: Uuid::new_v4().to_string(),
-        name: table.name,
-        description: table.description,
-        format: Format::default(),
-        schema_string: schema::schema_string(stored)?,
-        partition_columns: table.partition_columns,
-        created_time: Some(now),
-        configuration,
     };
     let mut actions = vec![
         Action::CommitInfo(info),
@@ -222,7 +229,7 @@ fn first_commit(
         })
     }));
     actions.extend(table.files.into_iter().map(Action::Add));
-    Ok(actions)
+    actions
 }
 
 pub(crate) fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
-use crate::schema::{holds_timestamp_ntz, parse_schema_string, schema_string, storable_schema};
+use crate::schema::{parse_schema_string, schema_string, storable_schema};
 use crate::{DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema};
 
 /// The parts of a field that say what the rows' columns mean, and go with a new column into the table.
@@ -98,25 +98,28 @@ impl DeltaTable {
     ) -> Result<Evolution> {
         schema::check_schema_string(&schema_string)?;
         let schema = parse_schema_string(&schema_string).map_err(|message| Error::Internal { message })?;
-        let timestamp_ntz = schema
-            .fields()
-            .iter()
-            .any(|field| holds_timestamp_ntz(field.data_type()));
-        let needed = features::protocol_for(snapshot.properties(), timestamp_ntz, false);
+        let metadata = Metadata {
+            schema_string,
+            partition_columns: partition_columns.clone(),
+            ..snapshot.metadata().clone()
+        };
+        let (protocol, metadata) = features::upgraded(
+            self.location().as_str(),
+            snapshot.protocol(),
+            Some(snapshot.metadata()),
+            metadata,
+            [],
+        )?;
         Ok(Evolution {
-            protocol: self.extended(snapshot.protocol(), &needed, snapshot.properties())?,
+            protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
             target: WriteTarget::new(
                 self.place().clone(),
                 Arc::new(schema),
-                partition_columns.clone(),
+                partition_columns,
                 snapshot.properties().clone(),
                 &self.options().engine_info,
             ),
-            metadata: Metadata {
-                schema_string,
-                partition_columns,
-                ..snapshot.metadata().clone()
-            },
+            metadata,
         })
     }
 }

@@ -1,31 +1,31 @@
-//! Which writer features Ingot honours, and which tables it therefore writes to.
+//! The table features of Delta: one table of all of them, and what it means to read or write a table that has them.
 //!
-//! A feature that a table lists but does not use mostly binds nobody: a table of writer version 4 without
-//! constraints is written to. Row tracking does: once it is listed, writers give row ids. Whatever is listed and
-//! unknown is refused. Source: Delta protocol, "Table Features", "Row Tracking".
+//! ```text
+//! reading ── check_readable: every reader feature that is listed is honoured
+//! writing ── check_writable: every feature that is listed (or implied by a legacy version) is honoured for the
+//!            operation, or binds only where the table uses it, and it does not
+//! new metadata ── protocol::upgraded: the features that it uses are listed, or it is refused
+//! ```
+//!
+//! Always true: a feature that the table below does not have is refused. A feature that is listed but not used
+//! mostly binds nobody: a table of writer version 4 without constraints is written to. Row tracking does: once it is
+//! listed, writers give row ids. Statements turn on only what is honoured for reading, appending and changing rows.
+//! Source: Delta protocol, "Table Features", "Valid Feature Names in Table Features", "Row Tracking".
 
-use std::collections::BTreeMap;
+mod protocol;
 
-use crate::{Error, Metadata, Protocol, Result};
+use serde_json::Value;
+
+pub(crate) use self::protocol::{new_protocol, protocol_property, upgraded};
+use crate::{Error, Metadata, Protocol, Result, schema};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.
 pub(crate) const READER_VERSION: i32 = 3;
 pub(crate) const WRITER_VERSION: i32 = 7;
 
-/// The property that makes commits carry their own time.
+/// The property that makes commits carry their own time, and its feature.
 pub(crate) const IN_COMMIT_TIMESTAMPS: &str = "delta.enableInCommitTimestamps";
-
-/// Writer features that bind us to nothing, or to what we do anyway.
-const HONOURED: [&str; 8] = [
-    "appendOnly",
-    "inCommitTimestamp",
-    "timestampNtz",
-    "v2Checkpoint",
-    "domainMetadata",
-    "vacuumProtocolCheck",
-    "deletionVectors",
-    "checkpointProtection",
-];
+pub(crate) const IN_COMMIT_TIMESTAMP: &str = "inCommitTimestamp";
 
 /// What a write does to the rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,243 @@ pub(crate) enum WriteOperation {
     Append,
     /// Takes rows out or changes them.
     ChangeRows,
+}
+
+/// How far an operation keeps to the rules of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Support {
+    /// Keeps to them.
+    Honoured,
+    /// Would break them: works only on tables that list the feature and do not use it.
+    WhenUnused,
+    /// Would break them as soon as the feature is listed.
+    Refused,
+}
+
+use Support::{Honoured, Refused, WhenUnused};
+
+/// How metadata tells that a table uses a feature.
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    /// Metadata does not tell: whoever uses the feature lists it first.
+    Untold,
+    /// This property is `true`.
+    Property(&'static str),
+    Metadata(fn(&Metadata) -> bool),
+}
+
+/// One feature.
+#[derive(Debug)]
+struct Feature {
+    name: &'static str,
+    /// Binds readers too.
+    readers: bool,
+    /// The legacy reader and writer version from which on every table has it.
+    legacy: Option<(i32, i32)>,
+    usage: Use,
+    /// Features that must be listed with it.
+    requires: &'static [&'static str],
+    read: Support,
+    append: Support,
+    change_rows: Support,
+}
+
+/// All features that Delta defines, and what is done with them here.
+const FEATURES: [Feature; 30] = [
+    writers("appendOnly")
+        .legacy(1, 2)
+        .used(Use::Property("delta.appendOnly")),
+    writers("invariants")
+        .legacy(1, 2)
+        .used(Use::Metadata(|metadata| {
+            has_field_with(metadata, "delta.invariants")
+        }))
+        .written(WhenUnused, WhenUnused),
+    writers("checkConstraints")
+        .legacy(1, 3)
+        .used(Use::Metadata(|metadata| {
+            let mut keys = metadata.configuration.keys();
+            keys.any(|key| key.starts_with("delta.constraints."))
+        }))
+        .written(WhenUnused, WhenUnused),
+    writers("changeDataFeed")
+        .legacy(1, 4)
+        .used(Use::Property("delta.enableChangeDataFeed"))
+        .written(WhenUnused, WhenUnused),
+    writers("generatedColumns")
+        .legacy(1, 4)
+        .used(Use::Metadata(|metadata| {
+            has_field_with(metadata, "delta.generationExpression")
+        }))
+        .written(WhenUnused, WhenUnused),
+    everyone("columnMapping")
+        .legacy(2, 5)
+        .used(Use::Metadata(|metadata| {
+            let mode = metadata.configuration.get("delta.columnMapping.mode");
+            mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("none"))
+        }))
+        .written(WhenUnused, WhenUnused),
+    writers("identityColumns")
+        .legacy(1, 6)
+        .used(Use::Metadata(|metadata| {
+            has_field_with(metadata, "delta.identity.")
+        }))
+        .written(WhenUnused, WhenUnused),
+    writers("allowColumnDefaults")
+        .used(Use::Metadata(|metadata| {
+            has_field_with(metadata, "CURRENT_DEFAULT")
+        }))
+        .written(WhenUnused, WhenUnused),
+    everyone("deletionVectors").used(Use::Property("delta.enableDeletionVectors")),
+    everyone("timestampNtz").used(Use::Metadata(schema::has_timestamp_ntz)),
+    // Stands in old tables for `timestampNtz`.
+    everyone("timestampWithoutTimezone").written(Refused, Refused),
+    everyone("typeWidening")
+        .used(Use::Property("delta.enableTypeWidening"))
+        .written(Refused, Refused),
+    everyone("typeWidening-preview").written(Refused, Refused),
+    everyone("v2Checkpoint").used(Use::Metadata(|metadata| {
+        let policy = metadata.configuration.get("delta.checkpointPolicy");
+        policy.is_some_and(|policy| policy.eq_ignore_ascii_case("v2"))
+    })),
+    everyone("vacuumProtocolCheck"),
+    writers("domainMetadata"),
+    writers("clustering")
+        .requires(&["domainMetadata"])
+        .written(Refused, Refused),
+    writers("rowTracking")
+        .used(Use::Property("delta.enableRowTracking"))
+        .requires(&["domainMetadata"])
+        .written(Refused, Refused),
+    writers(IN_COMMIT_TIMESTAMP).used(Use::Property(IN_COMMIT_TIMESTAMPS)),
+    writers("checkpointProtection"),
+    everyone("variantType").written(Refused, Refused),
+    everyone("variantType-preview").written(Refused, Refused),
+    everyone("variantShredding")
+        .requires(&["variantType"])
+        .read(Refused)
+        .written(Refused, Refused),
+    everyone("variantShredding-preview")
+        .read(Refused)
+        .written(Refused, Refused),
+    writers("icebergCompatV1")
+        .used(Use::Property("delta.enableIcebergCompatV1"))
+        .requires(&["columnMapping"])
+        .written(Refused, Refused),
+    writers("icebergCompatV2")
+        .used(Use::Property("delta.enableIcebergCompatV2"))
+        .requires(&["columnMapping"])
+        .written(Refused, Refused),
+    writers("icebergCompatV3")
+        .used(Use::Property("delta.enableIcebergCompatV3"))
+        .requires(&["columnMapping", "rowTracking"])
+        .written(Refused, Refused),
+    writers("materializePartitionColumns")
+        .used(Use::Property("delta.enableMaterializePartitionColumnsFeature"))
+        .written(Refused, Refused),
+    writers("coordinatedCommits-preview")
+        .requires(&[IN_COMMIT_TIMESTAMP, "vacuumProtocolCheck"])
+        .written(Refused, Refused),
+    everyone("catalogManaged")
+        .requires(&[IN_COMMIT_TIMESTAMP, "vacuumProtocolCheck"])
+        .read(Refused)
+        .written(Refused, Refused),
+];
+
+/// A feature that binds writers only, honoured by all operations.
+const fn writers(name: &'static str) -> Feature {
+    Feature {
+        name,
+        readers: false,
+        legacy: None,
+        usage: Use::Untold,
+        requires: &[],
+        read: Honoured,
+        append: Honoured,
+        change_rows: Honoured,
+    }
+}
+
+/// A feature that binds readers and writers, honoured by all operations.
+const fn everyone(name: &'static str) -> Feature {
+    let mut feature = writers(name);
+    feature.readers = true;
+    feature
+}
+
+impl Feature {
+    const fn legacy(mut self, reader: i32, writer: i32) -> Self {
+        self.legacy = Some((reader, writer));
+        self
+    }
+
+    const fn used(mut self, usage: Use) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    const fn requires(mut self, features: &'static [&'static str]) -> Self {
+        self.requires = features;
+        self
+    }
+
+    const fn read(mut self, support: Support) -> Self {
+        self.read = support;
+        self
+    }
+
+    const fn written(mut self, append: Support, change_rows: Support) -> Self {
+        self.append = append;
+        self.change_rows = change_rows;
+        self
+    }
+
+    fn used_by(&self, metadata: &Metadata) -> bool {
+        match self.usage {
+            Use::Untold => false,
+            Use::Property(property) => enabled(metadata, property),
+            Use::Metadata(used_by) => used_by(metadata),
+        }
+    }
+
+    /// Says if a table has the feature: by its lists, or by its legacy versions.
+    fn supported_by(&self, protocol: &Protocol) -> bool {
+        match (&protocol.writer_features, self.legacy) {
+            (Some(listed), _) => listed.iter().any(|name| name == self.name),
+            (None, Some((reader, writer))) => {
+                protocol.min_reader_version >= reader && protocol.min_writer_version >= writer
+            }
+            (None, None) => false,
+        }
+    }
+
+    fn supports(&self) -> [Support; 3] {
+        [self.read, self.append, self.change_rows]
+    }
+}
+
+fn feature(name: &str) -> Option<&'static Feature> {
+    FEATURES.iter().find(|feature| feature.name == name)
+}
+
+/// Refuses a table that needs a reader feature which readers of this crate do not have.
+///
+/// # Errors
+/// `Unsupported`, naming the feature.
+pub(crate) fn check_readable(location: &str, protocol: &Protocol) -> Result<()> {
+    let refuse = |feature: String| {
+        Err(Error::UnsupportedFeature {
+            location: location.to_owned(),
+            feature,
+            operation: "reading",
+        })
+    };
+    if protocol.min_reader_version > READER_VERSION {
+        return refuse(format!("minReaderVersion {}", protocol.min_reader_version));
+    }
+    let mut listed = protocol.reader_features.iter().flatten();
+    let unread = listed.find(|name| !feature(name).is_some_and(|feature| feature.read == Honoured));
+    unread.map_or(Ok(()), |name| refuse(name.clone()))
 }
 
 /// Refuses a table whose rules a write of ours would break.
@@ -50,63 +287,38 @@ pub(crate) fn check_writable(
         WriteOperation::Append => "append",
         WriteOperation::ChangeRows => "changing rows",
     };
-    let refuse = |feature: &str| Error::UnsupportedFeature {
-        location: location.to_owned(),
-        feature: feature.to_owned(),
-        operation: name,
+    let refuse = |feature: &str| {
+        Err(Error::UnsupportedFeature {
+            location: location.to_owned(),
+            feature: feature.to_owned(),
+            operation: name,
+        })
     };
     if protocol.min_writer_version > WRITER_VERSION {
-        return Err(refuse(&format!("writer version {}", protocol.min_writer_version)));
+        return refuse(&format!("writer version {}", protocol.min_writer_version));
     }
-    if let Some(feature) = used(metadata).into_iter().next() {
-        return Err(refuse(feature));
+    for feature in &FEATURES {
+        let support = match operation {
+            WriteOperation::Append => feature.append,
+            WriteOperation::ChangeRows => feature.change_rows,
+        };
+        let breaks = match support {
+            Honoured => false,
+            WhenUnused => feature.used_by(metadata),
+            Refused => feature.supported_by(protocol) || feature.used_by(metadata),
+        };
+        if breaks {
+            return refuse(feature.name);
+        }
     }
-    let listed = protocol.writer_features.iter().flatten();
-    let known =
-        |feature: &str| HONOURED.contains(&feature) || OPTIONAL.iter().any(|(name, _)| *name == feature);
-    if let Some(feature) = listed.map(String::as_str).find(|feature| !known(feature)) {
-        return Err(refuse(feature));
+    let mut listed = protocol.writer_features.iter().flatten();
+    if let Some(unknown) = listed.find(|name| feature(name).is_none()) {
+        return refuse(unknown);
     }
     if operation == WriteOperation::ChangeRows && enabled(metadata, "delta.appendOnly") {
-        return Err(refuse("appendOnly"));
+        return refuse("appendOnly");
     }
     Ok(())
-}
-
-type UsedBy = fn(&Metadata) -> bool;
-
-/// Features that bind a writer only where the table uses them, and how to tell.
-const OPTIONAL: [(&str, UsedBy); 7] = [
-    ("invariants", |metadata| {
-        metadata.schema_string.contains("\"delta.invariants\"")
-    }),
-    ("checkConstraints", |metadata| {
-        metadata
-            .configuration
-            .keys()
-            .any(|key| key.starts_with("delta.constraints."))
-    }),
-    ("generatedColumns", |metadata| {
-        metadata.schema_string.contains("\"delta.generationExpression\"")
-    }),
-    ("identityColumns", |metadata| {
-        metadata.schema_string.contains("\"delta.identity.")
-    }),
-    ("allowColumnDefaults", |metadata| {
-        metadata.schema_string.contains("\"CURRENT_DEFAULT\"")
-    }),
-    ("changeDataFeed", |metadata| {
-        enabled(metadata, "delta.enableChangeDataFeed")
-    }),
-    ("columnMapping", |metadata| {
-        let mode = metadata.configuration.get("delta.columnMapping.mode");
-        mode.is_some_and(|mode| mode != "none")
-    }),
-];
-
-fn used(metadata: &Metadata) -> Vec<&'static str> {
-    let used = OPTIONAL.iter().filter(|(_, used_by)| used_by(metadata));
-    used.map(|(feature, _)| *feature).collect()
 }
 
 /// Says if a property is `true`.
@@ -117,36 +329,7 @@ pub(crate) fn enabled(metadata: &Metadata, property: &str) -> bool {
 
 /// Says if commits carry their own time.
 pub(crate) fn in_commit_timestamps(metadata: &Metadata) -> bool {
-    enabled(metadata, "delta.enableInCommitTimestamps")
-}
-
-/// Returns the protocol of a new table: explicit lists with exactly what it uses.
-pub(crate) fn protocol_for(
-    properties: &BTreeMap<String, String>,
-    timestamp_ntz: bool,
-    domain_metadata: bool,
-) -> Protocol {
-    let mut reader = Vec::new();
-    let mut writer = vec!["inCommitTimestamp".to_owned()];
-    if properties
-        .get("delta.appendOnly")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    {
-        writer.push("appendOnly".to_owned());
-    }
-    if domain_metadata {
-        writer.push("domainMetadata".to_owned());
-    }
-    if timestamp_ntz {
-        reader.push("timestampNtz".to_owned());
-        writer.push("timestampNtz".to_owned());
-    }
-    Protocol {
-        min_reader_version: READER_VERSION,
-        min_writer_version: WRITER_VERSION,
-        reader_features: Some(reader),
-        writer_features: Some(writer),
-    }
+    enabled(metadata, IN_COMMIT_TIMESTAMPS)
 }
 
 /// Refuses domain metadata where the protocol does not list its feature: other writers would drop it.
@@ -166,35 +349,25 @@ pub(crate) fn check_domain_metadata(protocol: &Protocol, domain: &str) -> Result
     }
 }
 
-/// Refuses metadata that uses a feature which `protocol` does not list: other writers would not keep it.
-///
-/// # Errors
-/// `InvalidArgument`, naming the property and the feature.
-pub(crate) fn check_listed(protocol: &Protocol, metadata: &Metadata) -> Result<()> {
-    const NEEDS: [(&str, &str); 2] = [
-        ("delta.appendOnly", "appendOnly"),
-        (IN_COMMIT_TIMESTAMPS, "inCommitTimestamp"),
-    ];
-    if protocol.min_writer_version < WRITER_VERSION {
-        return Ok(());
+/// Says if a field, at any depth, has metadata under a key that begins with `prefix`.
+fn has_field_with(metadata: &Metadata, prefix: &str) -> bool {
+    // Most tables have none, and their schemas need not be parsed to know that.
+    if !metadata.schema_string.contains(prefix) {
+        return false;
     }
-    let listed = |feature: &str| {
-        protocol
-            .writer_features
-            .iter()
-            .flatten()
-            .any(|name| name == feature)
-    };
-    match NEEDS
-        .iter()
-        .find(|(property, feature)| enabled(metadata, property) && !listed(feature))
-    {
-        Some((property, feature)) => Err(Error::InvalidArgument {
-            message: format!(
-                "table property `{property}` needs feature `{feature}`, which the protocol does not list"
-            ),
+    let schema: Option<Value> = serde_json::from_str(&metadata.schema_string).ok();
+    // What cannot be parsed is no reason to believe that there is none.
+    schema.is_none_or(|schema| holds_key(&schema, prefix))
+}
+
+fn holds_key(schema: &Value, prefix: &str) -> bool {
+    match schema {
+        Value::Object(object) => object.iter().any(|(key, value)| match (key.as_str(), value) {
+            ("metadata", Value::Object(metadata)) => metadata.keys().any(|key| key.starts_with(prefix)),
+            (_, value) => holds_key(value, prefix),
         }),
-        None => Ok(()),
+        Value::Array(values) => values.iter().any(|value| holds_key(value, prefix)),
+        _ => false,
     }
 }
 
@@ -204,7 +377,7 @@ mod tests {
 
     use super::*;
 
-    fn metadata(schema: &str, properties: &[(&str, &str)]) -> Metadata {
+    pub(super) fn metadata(schema: &str, properties: &[(&str, &str)]) -> Metadata {
         Metadata {
             id: "id".to_owned(),
             name: None,
@@ -220,13 +393,29 @@ mod tests {
         }
     }
 
-    fn protocol(version: i32, features: &[&str]) -> Protocol {
+    pub(super) fn protocol(version: i32, features: &[&str]) -> Protocol {
         let features: Vec<String> = features.iter().map(|feature| (*feature).to_owned()).collect();
         Protocol {
             min_reader_version: 1,
             min_writer_version: version,
             reader_features: None,
             writer_features: (version == 7).then_some(features),
+        }
+    }
+
+    #[test]
+    fn the_table_is_consistent() {
+        for one in &FEATURES {
+            assert!(
+                one.readers || one.read == Honoured,
+                "{} binds no reader",
+                one.name
+            );
+            for required in one.requires {
+                assert!(feature(required).is_some(), "{} requires {required}", one.name);
+            }
+            let twice = FEATURES.iter().filter(|other| other.name == one.name).count();
+            assert_eq!(twice, 1, "{}", one.name);
         }
     }
 
@@ -266,12 +455,14 @@ mod tests {
         assert!(check_writable("t", &protocol, &metadata, WriteOperation::ChangeRows).is_err());
     }
 
-    #[test_case("delta.appendOnly", &["appendOnly"], true)]
-    #[test_case("delta.appendOnly", &["inCommitTimestamp"], false)]
-    #[test_case("delta.enableInCommitTimestamps", &["appendOnly"], false)]
-    #[test_case("user.property", &[], true)]
-    fn properties_need_their_feature(property: &str, features: &[&str], taken: bool) {
-        let metadata = metadata("{}", &[(property, "true")]);
-        assert_eq!(check_listed(&protocol(7, features), &metadata).is_ok(), taken);
+    #[test]
+    fn use_is_told_by_keys_of_fields_and_not_by_words_in_comments() {
+        let nested = r#"{"type":"struct","fields":[{"name":"a","type":{"type":"array","elementType":{"type":"struct",
+            "fields":[{"name":"x","type":"long","nullable":true,"metadata":{"delta.identity.start":1}}]},
+            "containsNull":true},"nullable":true,"metadata":{}}]}"#;
+        assert!(has_field_with(&metadata(nested, &[]), "delta.identity."));
+        let comment = r#"{"type":"struct","fields":[{"name":"a","type":"long","nullable":true,
+            "metadata":{"comment":"no \"delta.identity.start\" here"}}]}"#;
+        assert!(!has_field_with(&metadata(comment, &[]), "delta.identity."));
     }
 }

@@ -1,14 +1,15 @@
 //! The `delta.*` properties that Ingot honours, and which values they take.
 //!
-//! Others are refused: a property that is written down and not kept is a promise broken. Properties without the
-//! prefix are the user's own. Source: Delta Lake documentation, "Delta table properties reference".
+//! Others are refused: a property that is written down and not kept is a promise broken. One that turns on a feature
+//! stands here too, and is refused by [`crate::features`] as long as the feature is not honoured. Properties without
+//! the prefix are the user's own. Source: Delta Lake documentation, "Delta table properties reference".
 
 use std::collections::BTreeMap;
 
 use strsim::jaro_winkler;
 
 use crate::retention::parse_interval_ms;
-use crate::{Error, Result};
+use crate::{Error, Result, features};
 
 /// A property, how its value is read, and what it is expected to be.
 type Property = (&'static str, fn(&str) -> bool, &'static str);
@@ -16,12 +17,37 @@ type Property = (&'static str, fn(&str) -> bool, &'static str);
 const BOOLEAN: &str = "`true` or `false`";
 const INTERVAL: &str = "an interval of fixed length such as `interval 30 days`";
 
-const PROPERTIES: [Property; 11] = [
+/// CHECK constraints stand among the properties, each under its name.
+pub(crate) const CONSTRAINT_PREFIX: &str = "delta.constraints.";
+
+const PROPERTIES: [Property; 22] = [
     ("delta.appendOnly", is_boolean, BOOLEAN),
+    ("delta.autoOptimize", is_boolean, BOOLEAN),
+    (
+        "delta.autoOptimize.autoCompact",
+        |text| is_boolean(text) || one_of(text, &["auto", "legacy"]),
+        "`true`, `false`, `auto` or `legacy`",
+    ),
+    ("delta.autoOptimize.optimizeWrite", is_boolean, BOOLEAN),
     (
         "delta.checkpointInterval",
         |text| text.parse::<i64>().is_ok_and(|commits| commits > 0),
         "a number of commits above 0",
+    ),
+    (
+        "delta.checkpointPolicy",
+        |text| one_of(text, &["classic", "v2"]),
+        "`classic` or `v2`",
+    ),
+    (
+        "delta.columnMapping.maxColumnId",
+        |text| text.parse::<i64>().is_ok_and(|id| id >= 0),
+        "a number",
+    ),
+    (
+        "delta.columnMapping.mode",
+        |text| one_of(text, &["none", "name", "id"]),
+        "`none`, `name` or `id`",
     ),
     (
         "delta.dataSkippingNumIndexedCols",
@@ -37,18 +63,19 @@ const PROPERTIES: [Property; 11] = [
         "names of columns, separated by commas",
     ),
     ("delta.deletedFileRetentionDuration", is_interval, INTERVAL),
+    ("delta.enableChangeDataFeed", is_boolean, BOOLEAN),
+    ("delta.enableDeletionVectors", is_boolean, BOOLEAN),
     ("delta.enableExpiredLogCleanup", is_boolean, BOOLEAN),
     (
         "delta.enableInCommitTimestamps",
         |text| text.eq_ignore_ascii_case("true"),
         "`true`: every commit carries its time",
     ),
+    ("delta.enableRowTracking", is_boolean, BOOLEAN),
+    ("delta.enableTypeWidening", is_boolean, BOOLEAN),
     (
         "delta.isolationLevel",
-        |text| {
-            let levels = ["Serializable", "WriteSerializable"];
-            levels.iter().any(|level| text.eq_ignore_ascii_case(level))
-        },
+        |text| one_of(text, &["Serializable", "WriteSerializable"]),
         "`Serializable` or `WriteSerializable`",
     ),
     ("delta.logRetentionDuration", is_interval, INTERVAL),
@@ -58,6 +85,7 @@ const PROPERTIES: [Property; 11] = [
         |text| parse_bytes(text).is_some(),
         "bytes above 0, or a number with `k`, `m` or `g` such as `128mb`",
     ),
+    ("delta.tuneFileSizesForRewrites", is_boolean, BOOLEAN),
 ];
 
 /// Checks the properties of a new table, or those that change: `present` are the table's own, whose values may
@@ -69,7 +97,8 @@ const PROPERTIES: [Property; 11] = [
 pub(crate) fn check(properties: &BTreeMap<String, String>, present: &BTreeMap<String, String>) -> Result<()> {
     let refuse = |message: String| Err(Error::InvalidArgument { message });
     for (key, value) in properties {
-        if !key.starts_with("delta.") || present.get(key) == Some(value) {
+        let checked_elsewhere = features::protocol_property(key) || key.starts_with(CONSTRAINT_PREFIX);
+        if !key.starts_with("delta.") || checked_elsewhere || present.get(key) == Some(value) {
             continue;
         }
         let Some((_, accepts, expected)) = PROPERTIES.iter().find(|(name, _, _)| name == key) else {
@@ -105,6 +134,10 @@ fn is_boolean(text: &str) -> bool {
     text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")
 }
 
+fn one_of(text: &str, values: &[&str]) -> bool {
+    values.iter().any(|value| text.eq_ignore_ascii_case(value))
+}
+
 fn is_interval(text: &str) -> bool {
     parse_interval_ms(text).is_some()
 }
@@ -132,16 +165,27 @@ mod tests {
     }
 
     #[test_case("delta.appendOnly", "TRUE", "yes")]
+    #[test_case("delta.autoOptimize", "true", "on")]
+    #[test_case("delta.autoOptimize.autoCompact", "auto", "sometimes")]
+    #[test_case("delta.autoOptimize.optimizeWrite", "false", "auto")]
     #[test_case("delta.checkpointInterval", "1", "0")]
+    #[test_case("delta.checkpointPolicy", "V2", "v3")]
+    #[test_case("delta.columnMapping.maxColumnId", "7", "x")]
+    #[test_case("delta.columnMapping.mode", "name", "position")]
     #[test_case("delta.dataSkippingNumIndexedCols", "-1", "-2")]
     #[test_case("delta.dataSkippingStatsColumns", "a, `b c`", "a,,b")]
     #[test_case("delta.deletedFileRetentionDuration", "interval 0 seconds", "7")]
+    #[test_case("delta.enableChangeDataFeed", "true", "1")]
+    #[test_case("delta.enableDeletionVectors", "false", "no")]
     #[test_case("delta.enableExpiredLogCleanup", "false", "off")]
     #[test_case("delta.enableInCommitTimestamps", "true", "false")]
+    #[test_case("delta.enableRowTracking", "true", "")]
+    #[test_case("delta.enableTypeWidening", "true", "widen")]
     #[test_case("delta.isolationLevel", "writeserializable", "ReadCommitted")]
     #[test_case("delta.logRetentionDuration", "interval 30 days", "interval 1 month")]
     #[test_case("delta.setTransactionRetentionDuration", "12 hours", "")]
     #[test_case("delta.targetFileSize", "128MB", "18446744073709551615g")]
+    #[test_case("delta.tuneFileSizesForRewrites", "true", "maybe")]
     fn values_are_checked(key: &str, accepted: &str, refused: &str) {
         assert_eq!(refusal(key, accepted), None);
         let message = refusal(key, refused).expect("refused");
@@ -153,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_property_has_its_case_above() {
-        assert_eq!(PROPERTIES.len(), 11, "a new property needs a case");
+        assert_eq!(PROPERTIES.len(), 22, "a new property needs a case");
     }
 
     #[test]
@@ -165,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_another_writer_set_may_stay() {
-        let present = BTreeMap::from([("delta.columnMapping.mode".to_owned(), "none".to_owned())]);
+        let present = BTreeMap::from([("delta.randomizeFilePrefixes".to_owned(), "none".to_owned())]);
         assert!(check(&present, &present).is_ok());
         assert!(check(&present, &BTreeMap::new()).is_err());
     }

@@ -13,7 +13,7 @@ use arrow::datatypes::{
 use delta_kernel::engine::arrow_conversion::{TryFromArrow, TryIntoArrow};
 use delta_kernel::schema::StructType;
 
-use crate::{Error, Result};
+use crate::{Error, Metadata, Result};
 
 /// What no column's name may hold in a table without column mapping. Source: Delta protocol, "Column Mapping";
 /// Parquet as Spark reads it.
@@ -69,8 +69,19 @@ pub(crate) fn check_schema_string(text: &str) -> Result<()> {
     storable_fields(schema.fields(), "").map(drop)
 }
 
-/// Says if a column of this type, at any depth, is a timestamp without time zone.
-pub(crate) fn holds_timestamp_ntz(data_type: &DataType) -> bool {
+/// Says if a table has a timestamp without time zone, at any depth.
+pub(crate) fn has_timestamp_ntz(metadata: &Metadata) -> bool {
+    if !metadata.schema_string.contains("\"timestamp_ntz\"") {
+        return false;
+    }
+    let schema = parse_schema_string(&metadata.schema_string);
+    schema.is_ok_and(|schema| {
+        let mut fields = schema.fields().iter();
+        fields.any(|field| holds_timestamp_ntz(field.data_type()))
+    })
+}
+
+fn holds_timestamp_ntz(data_type: &DataType) -> bool {
     match data_type {
         DataType::Timestamp(_, None) => true,
         DataType::Struct(fields) => fields.iter().any(|field| holds_timestamp_ntz(field.data_type())),

@@ -22,26 +22,7 @@ use crate::file_index::FileKey;
 use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
 use crate::table::parse_actions;
-use crate::{Action, Add, Error, FileIndex, Metadata, Protocol, Result, Txn};
-
-/// Reader features whose tables can be read: what the kernel and the readers above this crate honour or may
-/// leave alone.
-const READER_FEATURES: [&str; 10] = [
-    "columnMapping",
-    "deletionVectors",
-    "timestampNtz",
-    // Stands in old tables for `timestampNtz`.
-    "timestampWithoutTimezone",
-    "typeWidening",
-    "typeWidening-preview",
-    "v2Checkpoint",
-    "vacuumProtocolCheck",
-    "variantType",
-    "variantType-preview",
-];
-
-/// The newest reader version that the protocol defines.
-const READER_VERSION_MAX: i32 = 3;
+use crate::{Action, Add, Error, FileIndex, Metadata, Protocol, Result, Txn, features};
 
 /// The state of a table after one commit. Cheap to share; never changes.
 #[derive(Debug)]
@@ -81,7 +62,7 @@ impl Snapshot {
         mut state: VersionState,
         commit: Option<&ObjectMeta>,
     ) -> Result<Self> {
-        check_reader_features(&location, &state.protocol)?;
+        features::check_readable(location.as_str(), &state.protocol)?;
         let schema = logical_schema(&location, &state.metadata)?;
         let adds = state.replay.take_adds();
         Ok(Self {
@@ -141,7 +122,7 @@ impl Snapshot {
                     }
                 }
                 Action::Protocol(protocol) => {
-                    check_reader_features(&self.location, &protocol)?;
+                    features::check_readable(self.location.as_str(), &protocol)?;
                     self.protocol = Arc::new(protocol);
                 }
                 Action::Metadata(metadata) => self.set_metadata(metadata)?,
@@ -261,8 +242,7 @@ impl Snapshot {
 
     /// Says if commits carry their own time.
     pub(crate) fn in_commit_timestamps(&self) -> bool {
-        let enabled = self.properties().get("delta.enableInCommitTimestamps");
-        enabled.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        features::in_commit_timestamps(&self.metadata)
     }
 }
 
@@ -273,26 +253,6 @@ impl CommitIdentity {
             last_modified_ms: meta.last_modified.timestamp_millis(),
             size: meta.size,
         }
-    }
-}
-
-fn check_reader_features(location: &Url, protocol: &Protocol) -> Result<()> {
-    let unsupported = |feature: String| Error::UnsupportedFeature {
-        location: location.to_string(),
-        feature,
-        operation: "reading",
-    };
-    let version = protocol.min_reader_version;
-    if version > READER_VERSION_MAX {
-        return Err(unsupported(format!("minReaderVersion {version}")));
-    }
-    let features = protocol.reader_features.as_deref().unwrap_or_default();
-    match features
-        .iter()
-        .find(|feature| !READER_FEATURES.contains(&feature.as_str()))
-    {
-        Some(feature) => Err(unsupported(feature.clone())),
-        None => Ok(()),
     }
 }
 

@@ -129,7 +129,7 @@ impl Transaction {
         self.removes.extend(files);
     }
 
-    /// Stages new metadata (schema, properties, description).
+    /// Stages new metadata (schema, properties, description). The features that it uses join the protocol.
     pub fn set_metadata(&mut self, metadata: Metadata) {
         self.metadata = Some(metadata);
     }
@@ -200,10 +200,10 @@ impl Transaction {
     /// `Unavailable` when the store fails and nothing was committed; [`Error::CommitOutcomeUnknown`] and
     /// [`Error::CommittedUnread`] where that cannot be said. Staged files may be deleted after none of these.
     /// `Unsupported` when the table has a writer feature that we cannot honour; `InvalidArgument` for metadata that
-    /// changes a `delta.*` property to one that we do not know or to a value that it does not take, that needs a
-    /// feature which the protocol does not list, or that names a column as Delta forbids, and for domain metadata in a
-    /// table without the feature.
-    pub async fn commit(self) -> Result<CommitOutcome> {
+    /// changes a `delta.*` property to one that we do not know or to a value that it does not take, or that names a
+    /// column as Delta forbids, and for domain metadata in a table without the feature.
+    pub async fn commit(mut self) -> Result<CommitOutcome> {
+        self.upgrade_protocol()?;
         self.check_writable()?;
         if let Some(applied) = self.applied_before().await? {
             return Ok(applied);
@@ -243,6 +243,26 @@ impl Transaction {
         }
     }
 
+    /// Lists the features that staged metadata uses.
+    fn upgrade_protocol(&mut self) -> Result<()> {
+        let Some(metadata) = self.metadata.take() else {
+            return Ok(());
+        };
+        let present = self.read.metadata();
+        properties::check(&metadata.configuration, &present.configuration)?;
+        if metadata.schema_string != present.schema_string {
+            schema::check_schema_string(&metadata.schema_string)?;
+        }
+        let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
+        let location = self.table.location().as_str();
+        let (upgraded, metadata) = features::upgraded(location, protocol, Some(present), metadata, [])?;
+        if upgraded != *protocol {
+            self.protocol = Some(upgraded);
+        }
+        self.metadata = Some(metadata);
+        Ok(())
+    }
+
     fn check_writable(&self) -> Result<()> {
         let changes_rows = self.removes.iter().any(|remove| remove.data_change);
         let operation = if changes_rows {
@@ -252,14 +272,6 @@ impl Transaction {
         };
         let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
         let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
-        if self.metadata.is_some() {
-            let present = self.read.metadata();
-            properties::check(&metadata.configuration, &present.configuration)?;
-            features::check_listed(protocol, metadata)?;
-            if metadata.schema_string != present.schema_string {
-                schema::check_schema_string(&metadata.schema_string)?;
-            }
-        }
         if let Some(domain) = self.domains.keys().next() {
             features::check_domain_metadata(protocol, domain)?;
         }

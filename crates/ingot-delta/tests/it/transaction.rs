@@ -331,7 +331,7 @@ async fn table_with_rules_that_cannot_be_kept_is_not_written(feature: &str, prop
     "5",
     "the nearest known is `delta.checkpointInterval`"
 )]
-#[test_case("delta.appendOnly", "true", "needs feature `appendOnly`")]
+#[test_case("delta.feature.fromTheFuture", "supported", "is not known"; "unknown feature")]
 #[tokio::test]
 async fn staged_properties_are_checked(key: &str, value: &str, message: &str) {
     let folder = Folder::new();
@@ -344,8 +344,38 @@ async fn staged_properties_are_checked(key: &str, value: &str, message: &str) {
     let error = change.commit().await.expect_err("refused");
     assert_eq!(error.kind(), Kind::InvalidArgument);
     let text = error.to_string();
-    assert!(text.contains(key) && text.contains(message), "{text}");
+    let named = key.trim_start_matches("delta.feature.");
+    assert!(text.contains(named) && text.contains(message), "{text}");
     assert_eq!(table.snapshot().await.expect("snapshot").version(), 0);
+}
+
+#[tokio::test]
+async fn a_property_that_implies_a_feature_adds_it() {
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let foreign = ForeignTable::new(&[protocol(1, 1), metadata("t", &fields, &[], json!({}))]);
+    let table = foreign.open().await;
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    let added = [
+        ("delta.appendOnly", "true"),
+        ("delta.feature.v2Checkpoint", "supported"),
+    ];
+    let added = added.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    metadata.configuration.extend(added);
+    let mut change = table.transaction(snapshot, Operation::new("SET TBLPROPERTIES"));
+    change.set_metadata(metadata);
+    change.commit().await.expect("committed");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let protocol = snapshot.protocol();
+    assert_eq!((protocol.min_reader_version, protocol.min_writer_version), (3, 7));
+    assert_eq!(protocol.reader_features, Some(vec!["v2Checkpoint".to_owned()]));
+    let writer = ["appendOnly", "v2Checkpoint"].map(str::to_owned).to_vec();
+    assert_eq!(protocol.writer_features, Some(writer));
+    assert_eq!(
+        snapshot.properties().len(),
+        1,
+        "what was only asked for is not stored"
+    );
 }
 
 #[tokio::test]
