@@ -127,6 +127,11 @@ impl FileIndex {
         Arc::clone(Columns::new(schema, partition_columns).statistics_schema())
     }
 
+    /// Says if the table holds the rows of `add`: the same file with the same deletion vector.
+    pub fn holds(&self, add: &Add) -> bool {
+        self.contains(&FileKey::of_add(add))
+    }
+
     /// Says if the table holds this very file.
     pub(crate) fn contains(&self, key: &FileKey) -> bool {
         self.inner.segments.iter().any(|segment| segment.contains(key))

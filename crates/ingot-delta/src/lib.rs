@@ -52,4 +52,4 @@ pub use replace::Replacement;
 pub use snapshot::Snapshot;
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
-pub use writer::{FileWriter, WriteTarget, WriterOptions};
+pub use writer::{FILE_BYTES_TARGET, FileWriter, WriteTarget, WriterOptions, file_bytes_target};

@@ -35,11 +35,16 @@ const OPEN_FILES_MAX: usize = 128;
 /// closed whose bytes wait for a part to fill.
 const OPEN_BYTES_MAX: usize = 256 << 20;
 
+/// Compressed bytes of a file, about, where neither writer nor table say otherwise: large enough that opening a file
+/// costs little of reading it, small enough that a handful of cores share a table of a few files.
+pub const FILE_BYTES_TARGET: u64 = 128 << 20;
+
 /// Sizes of the files to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Compressed bytes after which a file is closed and the next begun; `delta.targetFileSize` if set.
-    pub file_bytes_target: u64,
+    /// Compressed bytes after which a file is closed and the next begun. `None` leaves it to the table: its
+    /// `delta.targetFileSize`, or [`FILE_BYTES_TARGET`].
+    pub file_bytes_target: Option<u64>,
     /// Rows per row group at most.
     pub row_group_rows_max: usize,
     /// `dataChange` of the actions.
@@ -49,7 +54,7 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         Self {
-            file_bytes_target: 128 << 20,
+            file_bytes_target: None,
             row_group_rows_max: 1 << 20,
             data_change: true,
         }
@@ -65,7 +70,8 @@ pub struct FileWriter {
     data_indices: Vec<usize>,
     converter: Option<RowConverter>,
     format: FileFormat,
-    options: WriterOptions,
+    file_bytes_target: u64,
+    data_change: bool,
     open: HashMap<Option<OwnedRow>, DataFile>,
     written: Vec<Add>,
 }
@@ -114,12 +120,9 @@ impl FileWriter {
             .iter()
             .map(|index| schema.fields()[*index].clone())
             .collect();
-        let target_bytes = target.properties().get("delta.targetFileSize");
-        let target_bytes = target_bytes.and_then(|text| properties::parse_bytes(text));
-        let options = WriterOptions {
-            file_bytes_target: target_bytes.unwrap_or(options.file_bytes_target),
-            ..options
-        };
+        let file_bytes_target = options
+            .file_bytes_target
+            .unwrap_or_else(|| file_bytes_target(target.properties()));
         let format = FileFormat::new(
             Arc::new(Schema::new(data_fields)),
             indexed_columns(target.properties()),
@@ -135,7 +138,8 @@ impl FileWriter {
             data_indices,
             converter,
             format,
-            options,
+            file_bytes_target,
+            data_change: options.data_change,
             open: HashMap::new(),
             written: Vec::new(),
         })
@@ -274,7 +278,7 @@ impl FileWriter {
             }
         };
         file.write(&rows).await?;
-        if file.bytes() >= self.options.file_bytes_target {
+        if file.bytes() >= self.file_bytes_target {
             self.close_file(&key).await?;
         }
         Ok(())
@@ -290,7 +294,7 @@ impl FileWriter {
 
     async fn close_file(&mut self, key: &Option<OwnedRow>) -> Result<()> {
         if let Some(file) = self.open.remove(key) {
-            self.written.push(file.close(self.options.data_change).await?);
+            self.written.push(file.close(self.data_change).await?);
         }
         Ok(())
     }
@@ -341,6 +345,13 @@ impl std::fmt::Debug for FileWriter {
             .field("written", &self.written.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the size that a table with these properties wants its files to have, in compressed bytes.
+pub fn file_bytes_target(properties: &BTreeMap<String, String>) -> u64 {
+    let set = properties.get("delta.targetFileSize");
+    set.and_then(|text| properties::parse_bytes(text))
+        .unwrap_or(FILE_BYTES_TARGET)
 }
 
 fn indexed_columns(properties: &BTreeMap<String, String>) -> IndexedColumns {

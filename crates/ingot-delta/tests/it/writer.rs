@@ -161,7 +161,7 @@ async fn files_end_at_their_target_size() {
     let table = create(&folder, &[]).await;
     let snapshot = table.snapshot().await.expect("snapshot");
     let options = WriterOptions {
-        file_bytes_target: 20_000,
+        file_bytes_target: Some(20_000),
         ..WriterOptions::default()
     };
     let mut writer = FileWriter::new(Arc::clone(&table), &snapshot, options).expect("writer");
