@@ -14,6 +14,7 @@ pub mod files;
 mod functions;
 mod maintenance;
 pub mod merge;
+mod optimize;
 pub mod provider;
 mod pruning;
 mod resolve;

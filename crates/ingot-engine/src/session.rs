@@ -119,6 +119,13 @@ impl Session {
         lock(&self.settings)
     }
 
+    /// Returns the value of a setting; names compare without case.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        let settings = self.settings();
+        let found = settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    }
+
     /// Completes a name of one to three parts with the session's namespace.
     ///
     /// # Errors

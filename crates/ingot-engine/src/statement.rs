@@ -9,6 +9,7 @@ mod describe;
 mod insert;
 mod merge;
 mod namespace;
+mod optimize;
 mod set;
 mod show;
 mod view;
@@ -85,6 +86,12 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("DESCRIBE") || cursor.accept("DESC") {
         return describe::parse(session, &mut cursor);
     }
+    if cursor.accept("OPTIMIZE") {
+        return optimize::parse(session, &mut cursor);
+    }
+    if cursor.accept("REORG") {
+        return optimize::parse_reorg(session, &mut cursor);
+    }
     if cursor.accept("SHOW") {
         return show::parse(session, &mut cursor);
     }
@@ -95,7 +102,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         return set::parse(session, &mut cursor);
     }
     for refused in [
-        "DELETE", "UPDATE", "ALTER", "OPTIMIZE", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",
+        "DELETE", "UPDATE", "ALTER", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",
     ] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!("{refused} is not supported yet")));

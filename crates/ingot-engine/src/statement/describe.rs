@@ -165,7 +165,10 @@ fn instant(milliseconds: i64) -> String {
 }
 
 /// Opens a table by its name, or by its path (`delta.`/path``).
-async fn open(session: &Session, name: &ObjectName) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
+pub(super) async fn open(
+    session: &Session,
+    name: &ObjectName,
+) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
     if let [format, path] = resolve::parts(name)?.as_slice()
         && format.eq_ignore_ascii_case("delta")
         && path.contains('/')

@@ -1,14 +1,15 @@
 //! `SET`: settings of Spark's that clients send.
 //!
-//! A setting that would change results is taken only with the value under which results are what they are here; one
-//! that only tunes is kept and shown; an unknown one is refused, so that nobody relies on what is not done.
+//! A setting that statements here act on is taken with any value that can be read. One that would change results is
+//! taken only with the value under which results are what they are here; one that only tunes is kept and shown; an
+//! unknown one is refused, so that nobody relies on what is not done.
 
 use ingot_common::Kind;
 use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, text_rows};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, optimize};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
 const FIXED: [(&str, &[&str]); 16] = [
@@ -47,6 +48,28 @@ const HARMLESS: [&str; 11] = [
     "spark.sql.shuffle.partitions",
     "use_cached_result",
 ];
+
+/// A setting that statements act on, how its value is read, and what it is expected to be.
+type Honoured = (String, fn(&str) -> bool, &'static str);
+
+/// Settings that statements of ours act on.
+fn honoured() -> Vec<Honoured> {
+    let size = |name: &&str| -> Honoured {
+        let taken = |text: &str| text.parse::<u64>().is_ok();
+        (format!("{}{name}", optimize::PREFIX), taken, "a number of bytes")
+    };
+    let share = |text: &str| {
+        text.parse::<f64>()
+            .is_ok_and(|share| (0.0..=1.0).contains(&share))
+    };
+    let mut honoured: Vec<Honoured> = optimize::SIZES.iter().map(size).collect();
+    honoured.push((
+        format!("{}{}", optimize::PREFIX, optimize::DELETED_SHARE),
+        share,
+        "a share from 0 to 1",
+    ));
+    honoured
+}
 
 /// `SET`, `SET key`, `SET key = value`.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -97,6 +120,16 @@ fn check(key: &str, value: &str) -> Result<()> {
             ),
         ));
     }
+    let mut honoured = honoured().into_iter();
+    if let Some((known, takes, expected)) = honoured.find(|(known, ..)| known.eq_ignore_ascii_case(key)) {
+        return match takes(value) {
+            true => Ok(()),
+            false => Err(refused(
+                Kind::InvalidArgument,
+                format!("`{known}` cannot be `{value}`; expected {expected}"),
+            )),
+        };
+    }
     let lower = key.to_lowercase();
     let harmless = HARMLESS.iter().any(|known| {
         let known = known.to_lowercase();
@@ -132,6 +165,8 @@ mod tests {
     #[test_case("spark.sql.adaptive.coalescePartitions.enabled", "true", true)]
     #[test_case("spark.sql.session.timeZone", "Europe/Berlin", false)]
     #[test_case("spark.sql.adaptive", "true", false; "only what is below a prefix")]
+    #[test_case("spark.databricks.delta.optimize.maxFileSize", "1048576", true)]
+    #[test_case("spark.databricks.delta.optimize.maxDeletedRowsRatio", "1.5", false)]
     #[test_case("no.such.setting", "1", false)]
     fn a_setting_is_taken_or_refused(key: &str, value: &str, taken: bool) {
         assert_eq!(check(key, value).is_ok(), taken);

@@ -17,6 +17,7 @@ mod literals;
 mod maintenance;
 mod merge;
 mod numbers;
+mod optimize;
 mod resolve;
 
 use crate::support;

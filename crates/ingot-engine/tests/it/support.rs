@@ -82,3 +82,25 @@ pub fn session(engine: &Engine) -> Session {
     let context = RequestContext::new(Principal::new("tester"));
     engine.session(&context).expect("session")
 }
+
+/// Returns where a table of the default schema is.
+pub async fn location(engine: &Engine, table: &str) -> Url {
+    let session = session(engine);
+    let parts = ["main", "default", table].map(|part| ingot_common::Identifier::new(part).expect("name"));
+    let [catalog, schema, table] = parts;
+    let name = ingot_common::TableName::new(catalog, schema, table);
+    let (_, table) = session.open_table(&name).await.expect("table");
+    table.location().clone()
+}
+
+/// Sets a property of a table.
+pub async fn set_property(engine: &Engine, location: &Url, key: &str, value: &str) {
+    let table = engine.tables().open(location).await.expect("opened");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    metadata.configuration.insert(key.to_owned(), value.to_owned());
+    let mut transaction = table.transaction(snapshot, Operation::new("SET TBLPROPERTIES"));
+    transaction.set_metadata(metadata);
+    let outcome = transaction.commit().await.expect("commit");
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+}

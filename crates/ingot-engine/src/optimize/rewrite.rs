@@ -1,0 +1,153 @@
+//! Rewriting bins: the live rows of some files into new ones, several bins at once.
+//!
+//! A bin is read and written by one task, batch by batch; memory is that of the open row groups.
+
+use std::sync::Arc;
+
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use ingot_delta::{Add, DeltaTable, FileWriter, Snapshot, WriteTarget, WriterOptions};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Bin;
+use crate::provider::delta_provider;
+use crate::{Error, Result, Session};
+
+/// A bin whose rows are in new files that no commit names yet.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    pub removed: Vec<Arc<Add>>,
+    pub added: Vec<Add>,
+}
+
+/// What all tasks of a rewrite share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rewriter {
+    pub table: Arc<DeltaTable>,
+    pub snapshot: Arc<Snapshot>,
+    pub target: WriteTarget,
+    /// Plans for one core: bins run beside each other.
+    state: SessionState,
+    /// Bins at once.
+    pub parallelism: usize,
+    /// Cancelled by the session, and by the first task that fails.
+    stop: CancellationToken,
+}
+
+impl Rewriter {
+    /// Prepares to rewrite files of `snapshot`.
+    ///
+    /// # Errors
+    /// `Unsupported` when the table has a writer feature that we cannot honour.
+    pub fn new(session: &Session, table: &Arc<DeltaTable>, snapshot: &Arc<Snapshot>) -> Result<Self> {
+        let mut state = session.datafusion().state();
+        let parallelism = state.config().target_partitions().max(1);
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        Ok(Self {
+            table: Arc::clone(table),
+            snapshot: Arc::clone(snapshot),
+            target: WriteTarget::of_table(table, snapshot)?,
+            state,
+            parallelism,
+            stop: session.context().cancellation.child_token(),
+        })
+    }
+
+    /// Writes each bin into one file per partition, as a rule one. On an error nothing is left behind.
+    pub async fn compact(&self, bins: Vec<Bin>) -> Result<Vec<Rewritten>> {
+        let mut waiting = bins.into_iter().enumerate();
+        let mut tasks = JoinSet::new();
+        let mut done = Vec::new();
+        let mut failure = None;
+        loop {
+            while tasks.len() < self.parallelism
+                && failure.is_none()
+                && let Some((place, bin)) = waiting.next()
+            {
+                let rewriter = self.clone();
+                tasks.spawn(async move { Ok((place, rewriter.compact_one(bin).await?)) });
+            }
+            let error = match tasks.join_next().await {
+                None => break,
+                Some(Ok(Ok(rewritten))) => {
+                    done.push(rewritten);
+                    continue;
+                }
+                Some(Ok(Err(error))) => error,
+                Some(Err(error)) => Error::internal(format!("rewriting files failed: {error}")),
+            };
+            // The first failure is the cause; those after it are cancellations.
+            self.stop.cancel();
+            failure.get_or_insert(error);
+        }
+        done.sort_by_key(|(place, _)| *place);
+        let done: Vec<Rewritten> = done.into_iter().map(|(_, rewritten)| rewritten).collect();
+        match failure {
+            None => Ok(done),
+            Some(error) => {
+                self.discard(&done).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes the new files of bins that will not be committed.
+    pub async fn discard(&self, bins: &[Rewritten]) {
+        for bin in bins {
+            self.target.discard(&bin.added).await;
+        }
+    }
+
+    async fn compact_one(&self, bin: Bin) -> Result<Rewritten> {
+        let rows = self.rows(&bin).await?;
+        // One file, however large: a bin is as large as a file is to be.
+        let options = WriterOptions {
+            file_bytes_target: Some(u64::MAX),
+            data_change: false,
+            ..WriterOptions::default()
+        };
+        let mut writer = FileWriter::for_target(self.target.clone(), options)?;
+        if let Err(error) = self.copy(&mut writer, rows).await {
+            writer.abort().await;
+            return Err(error);
+        }
+        let removed = self.adds(&bin).await?;
+        let mut added = writer.close().await?;
+        if let [alone] = removed.as_slice() {
+            // The same rows in the same order: what the tags say of them is as true as before.
+            for add in &mut added {
+                add.tags.clone_from(&alone.tags);
+                add.clustering_provider.clone_from(&alone.clustering_provider);
+            }
+        }
+        Ok(Rewritten { removed, added })
+    }
+
+    async fn rows(&self, bin: &Bin) -> Result<SendableRecordBatchStream> {
+        let table = Arc::clone(&self.table);
+        let provider = delta_provider(table, Arc::clone(&self.snapshot), Some(bin.files.clone()));
+        let context = SessionContext::new_with_state(self.state.clone());
+        Ok(context.read_table(provider)?.execute_stream().await?)
+    }
+
+    async fn copy(&self, writer: &mut FileWriter, mut rows: SendableRecordBatchStream) -> Result<()> {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Error::Cancelled),
+                next = rows.next() => next,
+            };
+            match next.transpose()? {
+                Some(batch) => writer.write(&batch).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn adds(&self, bin: &Bin) -> Result<Vec<Arc<Add>>> {
+        let index = self.snapshot.files().await?;
+        Ok(bin.files.iter().map(|file| index.add(*file)).collect())
+    }
+}
