@@ -14,7 +14,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use delta_kernel::actions::deletion_vector::DeletionVectorDescriptor as KernelDeletionVector;
 use delta_kernel::engine::arrow_conversion::TryFromArrow;
 use delta_kernel::engine::arrow_data::EngineDataArrowExt;
 use delta_kernel::history_manager::{
@@ -22,7 +21,7 @@ use delta_kernel::history_manager::{
 };
 use delta_kernel::schema::{SchemaRef as KernelSchemaRef, StructType};
 use delta_kernel::snapshot::SnapshotRef;
-use delta_kernel::{Engine, KernelError, KernelResult, Snapshot as KernelSnapshot};
+use delta_kernel::{KernelError, KernelResult, Snapshot as KernelSnapshot};
 use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use ingot_common::error::chain;
@@ -33,7 +32,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::action::DeletionVectorDescriptor;
 use crate::replay::Replay;
 use crate::schema::parse_schema_string;
 use crate::{Error, FileIndex, Metadata, Protocol, Remove, Result};
@@ -145,22 +143,6 @@ impl Kernel {
                 None,
                 recreatable,
             )?)
-        })
-        .await
-    }
-
-    /// Reads the rows, ascending, that a deletion vector deletes.
-    pub async fn deleted_rows(&self, vector: &DeletionVectorDescriptor) -> Result<Vec<u64>> {
-        let vector = vector.clone();
-        self.run("read a deletion vector", move |kernel| {
-            let vector = KernelDeletionVector {
-                storage_type: vector.storage_type.parse()?,
-                path_or_inline_dv: vector.path_or_inline_dv,
-                offset: vector.offset,
-                size_in_bytes: vector.size_in_bytes,
-                cardinality: vector.cardinality,
-            };
-            vector.row_indexes(kernel.engine.storage_handler(), &kernel.root)
         })
         .await
     }

@@ -7,6 +7,7 @@
 //!                       │                │
 //!  writer ─► FileWriter │◄───────────────┘   batches in, Parquet + `add` actions out
 //!                │      ▼
+//!                ├─► write_deletion_vectors: rows of old files that are gone, as descriptors for their `add`s
 //!                └─► Transaction::commit ─► put-if-absent N.json ─► Committed │ AlreadyApplied │ Conflicted
 //!                                             │ lost the race: read winners, decide (`conflict`), rebase
 //!                                             └ every `checkpointInterval` commits: `checkpoint`
@@ -20,6 +21,7 @@ pub mod action;
 mod checkpoint;
 pub mod conflict;
 mod create;
+pub mod deletion_vector;
 pub mod error;
 pub mod evolution;
 mod features;
@@ -43,6 +45,7 @@ pub mod writer;
 
 pub use action::{Action, Add, CommitInfo, Metadata, Protocol, Remove, Txn};
 pub use conflict::ConflictReason;
+pub use deletion_vector::DeletionVector;
 pub use error::{Error, Result};
 pub use evolution::{Evolution, TypeEvolution};
 pub use file_index::FileIndex;

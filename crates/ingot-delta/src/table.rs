@@ -33,7 +33,7 @@ use url::Url;
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
 pub(crate) use self::place::Place;
 pub use self::registry::DeltaTables;
-use crate::action::DeletionVectorDescriptor;
+use crate::deletion_vector::cache::VectorCache;
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
@@ -134,6 +134,7 @@ pub struct DeltaTable {
     options: Arc<TablesOptions>,
     kernel: Kernel,
     log: Log,
+    vectors: Arc<VectorCache>,
     newest: RwLock<Arc<Snapshot>>,
     /// Past versions that someone still holds.
     past: Mutex<BTreeMap<i64, Weak<Snapshot>>>,
@@ -155,6 +156,7 @@ impl DeltaTable {
         place: Place,
         options: Arc<TablesOptions>,
         executor: Arc<TokioBackgroundExecutor>,
+        vectors: Arc<VectorCache>,
     ) -> Result<Self> {
         let kernel = Kernel::new(
             Arc::clone(&place.store),
@@ -169,6 +171,7 @@ impl DeltaTable {
             options,
             kernel,
             log,
+            vectors,
             newest: RwLock::new(Arc::new(newest)),
             past: Mutex::default(),
             refreshes_begun: AtomicU64::new(0),
@@ -194,13 +197,6 @@ impl DeltaTable {
     /// `InvalidArgument` for a path that is not UTF-8, leaves the table with `..`, or lies in another store.
     pub fn file_path(&self, action_path: &str) -> Result<Path> {
         self.place.file_path(action_path)
-    }
-
-    /// Returns the rows of a data file, ascending from 0, that its deletion vector deletes.
-    ///
-    /// Source: Delta protocol, "Deletion Vectors".
-    pub async fn deleted_rows(&self, vector: &DeletionVectorDescriptor) -> Result<Vec<u64>> {
-        self.kernel.deleted_rows(vector).await
     }
 
     /// Returns the newest snapshot. Asks the store for newer commits each time, and reads those only.
@@ -243,6 +239,11 @@ impl DeltaTable {
     /// Returns the table's commits.
     pub(crate) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Returns the deletion vectors that this process has read.
+    pub(crate) fn vectors(&self) -> &VectorCache {
+        &self.vectors
     }
 
     pub(crate) fn kernel(&self) -> &Kernel {

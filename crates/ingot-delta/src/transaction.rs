@@ -29,7 +29,7 @@ use crate::features::{self, WriteOperation};
 use crate::log::PutOutcome;
 use crate::{
     Action, Add, CommitInfo, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation,
-    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn, properties, schema,
+    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn, deletion_vector, properties, schema,
 };
 
 /// Pauses between attempts, growing with each.
@@ -275,6 +275,7 @@ impl Transaction {
         if let Some(domain) = self.domains.keys().next() {
             features::check_domain_metadata(protocol, domain)?;
         }
+        deletion_vector::check_allowed(protocol, &self.adds)?;
         features::check_writable(self.table.location().as_str(), protocol, metadata, operation)
     }
 

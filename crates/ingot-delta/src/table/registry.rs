@@ -11,6 +11,7 @@ use url::Url;
 
 use super::handles::Handles;
 use super::{DeltaTable, Place, TablesOptions};
+use crate::deletion_vector::cache::VectorCache;
 use crate::store::local_store;
 use crate::{Error, Result};
 
@@ -28,6 +29,8 @@ struct Shared {
     stores: Mutex<Vec<(Url, Arc<dyn ObjectStore>)>>,
     tables: Mutex<Handles>,
     executor: OnceLock<Arc<TokioBackgroundExecutor>>,
+    /// Of all tables.
+    vectors: Arc<VectorCache>,
 }
 
 impl DeltaTables {
@@ -40,6 +43,7 @@ impl DeltaTables {
                 local: OnceLock::new(),
                 stores: Mutex::default(),
                 executor: OnceLock::new(),
+                vectors: Arc::default(),
             }),
         }
     }
@@ -129,7 +133,9 @@ impl DeltaTables {
             .executor
             .get_or_init(|| Arc::new(TokioBackgroundExecutor::new()));
         let place = self.place(&location)?;
-        let table = DeltaTable::open(place, Arc::clone(&self.shared.options), Arc::clone(executor)).await?;
+        let shared = &self.shared;
+        let (options, vectors) = (Arc::clone(&shared.options), Arc::clone(&shared.vectors));
+        let table = DeltaTable::open(place, options, Arc::clone(executor), vectors).await?;
         Ok(Arc::new(table))
     }
 

@@ -9,6 +9,7 @@
 mod checkpoint;
 mod concurrency;
 mod create;
+mod deletion_vector;
 mod faults;
 mod faulty_store;
 mod foreign;

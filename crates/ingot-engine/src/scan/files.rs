@@ -1,8 +1,9 @@
 //! From the chosen files of a snapshot to the node that reads them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use chrono::DateTime;
 use datafusion::catalog::Session;
@@ -15,14 +16,12 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
-use ingot_delta::action::DeletionVectorDescriptor;
-use ingot_delta::{Add, DeltaTable, FileIndex, Snapshot};
+use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, Snapshot};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use crate::provider::{FILE_COLUMN, ROW_COLUMN, external};
-use crate::pruning::deleted_rows;
 use crate::scan::{DeltaScanExec, ScanTarget};
 use crate::statistics::ScanStatistics;
 
@@ -49,8 +48,7 @@ pub(crate) struct ScanRequest<'a> {
 /// Plans the scan.
 ///
 /// # Errors
-/// `UnsupportedFeature` when the table maps column names, or when a file has a deletion vector and no count
-/// of its rows.
+/// `UnsupportedFeature` when the table maps column names; `DataLoss` for a deletion vector that cannot be read.
 pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) -> Result<DeltaScanExec> {
     refuse_column_mapping(request)?;
     let layout = Layout::new(request);
@@ -198,15 +196,15 @@ async fn partitioned_files(
         .map(|field| request.index.partition_values(field.name()))
         .collect();
     let by_file = statistics.by_file()?;
+    let selections = selections(request).await?;
     let mut files = Vec::with_capacity(request.files.len());
     for (place, number) in request.files.iter().enumerate() {
         let add = request.index.add(*number);
         let mut file = PartitionedFile::new_from_meta(object_meta(request.table, &add)?);
         file.partition_values = constant_values(layout, &values, *number)?;
         file.statistics = by_file.get(place).cloned();
-        if let Some(vector) = &add.deletion_vector {
-            let selection = live_rows(request, vector, *number).await?;
-            file = file.with_extension(ParquetRowSelection::new(selection));
+        if let Some(selection) = selections.get(number) {
+            file = file.with_extension(ParquetRowSelection::new(selection.clone()));
         }
         files.push(file);
     }
@@ -240,40 +238,47 @@ fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) 
         .collect()
 }
 
-/// Returns the rows of a file that its deletion vector leaves.
-async fn live_rows(
-    request: &ScanRequest<'_>,
-    vector: &DeletionVectorDescriptor,
-    number: usize,
-) -> Result<RowSelection> {
-    let live = request.index.num_records();
-    if live.is_null(number) {
-        return Err(external(ingot_delta::Error::UnsupportedFeature {
-            location: request.table.location().to_string(),
-            feature: "deletionVectors".to_owned(),
-            operation: "reading a file whose rows the log does not count",
-        }));
+/// Returns the rows to read of those files that are not read whole. Their deletion vectors are read at once.
+async fn selections(request: &ScanRequest<'_>) -> Result<HashMap<usize, RowSelection>> {
+    let adds = request
+        .files
+        .iter()
+        .map(|number| (*number, request.index.add(*number)));
+    let with_vectors: Vec<(usize, Arc<Add>)> =
+        adds.filter(|(_, add)| add.deletion_vector.is_some()).collect();
+    let descriptors: Vec<_> = with_vectors
+        .iter()
+        .filter_map(|(_, add)| add.deletion_vector.as_ref())
+        .collect();
+    let vectors = request
+        .table
+        .deletion_vectors(&descriptors)
+        .await
+        .map_err(external)?;
+    let mut selections = HashMap::with_capacity(vectors.len());
+    for ((number, add), vector) in with_vectors.iter().zip(vectors) {
+        let stored = request.table.stored_rows(add).await.map_err(external)?;
+        if vector.last().is_some_and(|last| last >= stored) {
+            return Err(external(ingot_delta::Error::CorruptLog {
+                location: request.table.location().to_string(),
+                message: format!(
+                    "a deletion vector deletes rows beyond the end of its file `{}`",
+                    add.path
+                ),
+            }));
+        }
+        selections.insert(*number, without_rows(stored, &vector));
     }
-    let stored = live
-        .value(number)
-        .saturating_add(deleted_rows(request.index, number));
-    let deleted = request.table.deleted_rows(vector).await.map_err(external)?;
-    if deleted.last().is_some_and(|last| *last >= stored) {
-        return Err(external(ingot_delta::Error::CorruptLog {
-            location: request.table.location().to_string(),
-            message: "a deletion vector deletes rows beyond the end of its file".to_owned(),
-        }));
-    }
-    Ok(without_rows(stored, &deleted))
+    Ok(selections)
 }
 
-/// Selects the rows of a file of `stored` rows that are not in `deleted`, which ascends and lies within it.
-fn without_rows(stored: u64, deleted: &[u64]) -> RowSelection {
+/// Selects the rows of a file of `stored` rows that are not in `deleted`, which lies within it.
+fn without_rows(stored: u64, deleted: &DeletionVector) -> RowSelection {
     let rows = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let mut selectors = Vec::new();
     let mut next = 0;
-    for row in deleted {
-        if *row > next {
+    for row in deleted.iter() {
+        if row > next {
             selectors.push(RowSelector::select(rows(row - next)));
         }
         selectors.push(RowSelector::skip(1));
@@ -339,7 +344,7 @@ mod tests {
 
     #[test]
     fn deleted_rows_are_skipped() {
-        let selection = without_rows(6, &[0, 3, 4]);
+        let selection = without_rows(6, &[0, 3, 4].into_iter().collect());
         let expected = vec![
             RowSelector::skip(1),
             RowSelector::select(2),
@@ -347,8 +352,8 @@ mod tests {
             RowSelector::select(1),
         ];
         assert_eq!(Vec::from(selection), expected);
-        assert_eq!(without_rows(2, &[0, 1]).row_count(), 0);
-        assert_eq!(without_rows(2, &[]).row_count(), 2);
+        assert_eq!(without_rows(2, &[0, 1].into_iter().collect()).row_count(), 0);
+        assert_eq!(without_rows(2, &DeletionVector::new()).row_count(), 2);
     }
 
     #[test]
