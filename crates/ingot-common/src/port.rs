@@ -4,6 +4,7 @@
 //! [`StatementResult`]: a schema and a stream of record batches. Results are produced as they are read; a
 //! reader that stops reading stops the work.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use arrow::array::RecordBatch;
@@ -16,7 +17,7 @@ use crate::{RequestContext, ServiceError, TableName};
 /// Record batches of one schema, as they become ready.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ServiceError>> + Send>>;
 
-/// One SQL statement and where its one- and two-part names are looked up.
+/// One SQL statement, where its one- and two-part names are looked up, and the settings that it runs under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatementRequest {
     pub statement: String,
@@ -24,6 +25,8 @@ pub struct StatementRequest {
     pub catalog: Option<String>,
     /// Schema for names of one part; the server's default when absent.
     pub schema: Option<String>,
+    /// Settings as `SET key = value` takes them, for this statement alone.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The answer to a statement. A statement without rows has a schema without fields and an empty stream.

@@ -150,6 +150,9 @@ impl StatementService for Engine {
             let catalog = part(request.catalog.as_ref(), current.catalog)?;
             let schema = part(request.schema.as_ref(), current.schema)?;
             session.use_namespace(&SchemaName::new(catalog, schema)).await?;
+            for (key, value) in &request.settings {
+                crate::statement::set_setting(&session, key, value)?;
+            }
             // Cancellation is the statement's own: one that writes is never dropped halfway.
             session.execute(&request.statement).await
         };

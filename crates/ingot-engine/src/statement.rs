@@ -23,6 +23,7 @@ use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
+pub(crate) use self::set::set_setting;
 use crate::resolve::{self, Reads};
 use crate::{Error, Result, Session, dialect};
 
@@ -100,6 +101,9 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     }
     if cursor.accept("SET") {
         return set::parse(session, &mut cursor);
+    }
+    if cursor.accept("RESET") {
+        return set::reset(session, &mut cursor);
     }
     for refused in [
         "DELETE", "UPDATE", "ALTER", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",

@@ -77,6 +77,7 @@ impl ServerClient {
             "statement": request.statement,
             "catalog": request.catalog,
             "schema": request.schema,
+            "settings": request.settings,
         });
         let mut post = self
             .http

@@ -19,7 +19,7 @@ use crate::client::Target;
 use crate::command::sql::execute;
 use crate::error::{Error, Result, render};
 use crate::output::{Format, Printed, TABLE_ROWS_MAX};
-use crate::sql_text::{Namespace, split};
+use crate::sql_text::{ClientSession, split};
 use crate::terminal;
 
 const HELP: &str = "\
@@ -44,9 +44,9 @@ pub async fn run(target: Target, format: Format) -> Result<()> {
         "ingot {}; `help` explains, `quit` leaves",
         env!("CARGO_PKG_VERSION")
     ));
-    let mut namespace = Namespace::default();
+    let mut session = ClientSession::default();
     loop {
-        let (returned, line) = read_line(editor, prompt(&namespace)).await?;
+        let (returned, line) = read_line(editor, prompt(&session)).await?;
         editor = returned;
         match line {
             Ok(text) => {
@@ -57,7 +57,7 @@ pub async fn run(target: Target, format: Format) -> Result<()> {
                 if !text.is_empty() {
                     editor.add_history_entry(text)?;
                 }
-                namespace = run_text(&target, namespace, text, format).await?;
+                session = run_text(&target, session, text, format).await?;
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
@@ -83,16 +83,20 @@ async fn read_line(mut editor: ShellEditor, prompt: String) -> Result<(ShellEdit
 }
 
 /// Runs what was typed; an error of a statement is shown and ends the rest of the text.
-async fn run_text(target: &Target, namespace: Namespace, text: &str, format: Format) -> Result<Namespace> {
-    let mut namespace = namespace;
+async fn run_text(
+    target: &Target,
+    mut session: ClientSession,
+    text: &str,
+    format: Format,
+) -> Result<ClientSession> {
     if text == "help" {
         terminal::note(HELP);
-        return Ok(namespace);
+        return Ok(session);
     }
     for statement in split(text).complete {
         let stop = CancellationToken::new();
         let started = Instant::now();
-        let work = execute(target, &namespace, statement, format, &stop);
+        let work = execute(target, &session, statement, format, &stop);
         let outcome = tokio::select! {
             outcome = work => outcome,
             pressed = tokio::signal::ctrl_c() => {
@@ -108,9 +112,9 @@ async fn run_text(target: &Target, namespace: Namespace, text: &str, format: For
                 break;
             }
         }
-        namespace = namespace.after(statement);
+        session = session.after(statement);
     }
-    Ok(namespace)
+    Ok(session)
 }
 
 fn summary(printed: Printed, seconds: f64) -> String {
@@ -124,9 +128,9 @@ fn summary(printed: Printed, seconds: f64) -> String {
     format!("{rows} {noun}{note} in {seconds:.3} s")
 }
 
-fn prompt(namespace: &Namespace) -> String {
-    let catalog = namespace.catalog.as_deref().unwrap_or("main");
-    let schema = namespace.schema.as_deref().unwrap_or("default");
+fn prompt(session: &ClientSession) -> String {
+    let catalog = session.catalog.as_deref().unwrap_or("main");
+    let schema = session.schema.as_deref().unwrap_or("default");
     format!("{catalog}.{schema}> ")
 }
 

@@ -1,7 +1,11 @@
-//! Text with several statements, cut at `;`.
+//! Text with several statements, cut at `;`, and what they leave behind for those after them.
 //!
 //! Follows Spark's lexer: `'…'` and `"…"` with backslash escapes, `r'…'` and `r"…"` without, `` `…` `` with doubled
 //! back-ticks, `--` to the end of the line, nested `/* … */`. A `;` within these cuts nothing.
+
+use std::collections::BTreeMap;
+
+use ingot_common::port::StatementRequest;
 
 /// Text cut into statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,52 +139,94 @@ fn after_comment(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Where names of fewer than three parts are looked up, as a client of stateless statements remembers it.
+/// What a session remembers between statements, kept by the client of a service that remembers nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Namespace {
+pub struct ClientSession {
+    /// Catalog for names of fewer than three parts.
     pub catalog: Option<String>,
+    /// Schema for names of one part.
     pub schema: Option<String>,
+    /// What `SET` has set.
+    pub settings: BTreeMap<String, String>,
 }
 
-impl Namespace {
-    /// Returns the namespace after `statement` ran: `USE …` changes it, anything else does not.
+impl ClientSession {
+    /// Returns the session after `statement` ran: `USE …`, `SET …` and `RESET …` change it, anything else does not.
     ///
-    /// Source: Databricks SQL, `USE CATALOG`, `USE SCHEMA`.
-    pub fn after(&self, statement: &str) -> Self {
+    /// Source: Databricks SQL, `USE CATALOG`, `USE SCHEMA`, `SET`, `RESET`.
+    pub fn after(self, statement: &str) -> Self {
         let statement = without_comments(statement);
-        let mut words = statement.split_whitespace();
-        if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("use")) {
-            return self.clone();
-        }
-        let Some(first) = words.next() else {
-            return self.clone();
-        };
-        let second = words.next();
-        let unquote = |name: &str| name.trim_matches(['`', '\'', '"']).to_owned();
-        let keyword = |keywords: &[&str]| keywords.iter().any(|keyword| first.eq_ignore_ascii_case(keyword));
-        match second {
-            Some(name) if keyword(&["catalog"]) => Self {
-                catalog: Some(unquote(name)),
-                schema: None,
-            },
-            Some(name) if keyword(&["schema", "database"]) => self.schema(name, unquote),
-            None => self.schema(first, unquote),
-            Some(_) => self.clone(),
+        let statement = statement.trim();
+        let (word, rest) = statement
+            .split_once(char::is_whitespace)
+            .unwrap_or((statement, ""));
+        match word.to_ascii_lowercase().as_str() {
+            "use" => self.after_use(rest),
+            "set" => self.after_set(rest.trim()),
+            "reset" => self.after_reset(rest.trim()),
+            _ => self,
         }
     }
 
-    fn schema(&self, name: &str, unquote: impl Fn(&str) -> String) -> Self {
+    /// Makes the request of a statement in this session.
+    pub fn request(&self, statement: &str) -> StatementRequest {
+        StatementRequest {
+            statement: statement.to_owned(),
+            catalog: self.catalog.clone(),
+            schema: self.schema.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    fn after_use(self, names: &str) -> Self {
+        let mut words = names.split_whitespace();
+        let Some(first) = words.next() else {
+            return self;
+        };
+        let keyword = |keywords: &[&str]| keywords.iter().any(|keyword| first.eq_ignore_ascii_case(keyword));
+        match words.next() {
+            Some(name) if keyword(&["catalog"]) => Self {
+                catalog: Some(unquoted(name)),
+                schema: None,
+                ..self
+            },
+            Some(name) if keyword(&["schema", "database"]) => self.in_schema(name),
+            None => self.in_schema(first),
+            Some(_) => self,
+        }
+    }
+
+    fn in_schema(self, name: &str) -> Self {
         match name.split_once('.') {
             Some((catalog, schema)) => Self {
-                catalog: Some(unquote(catalog)),
-                schema: Some(unquote(schema)),
+                catalog: Some(unquoted(catalog)),
+                schema: Some(unquoted(schema)),
+                ..self
             },
             None => Self {
-                catalog: self.catalog.clone(),
-                schema: Some(unquote(name)),
+                schema: Some(unquoted(name)),
+                ..self
             },
         }
     }
+
+    fn after_set(mut self, setting: &str) -> Self {
+        if let Some((key, value)) = setting.split_once('=') {
+            self.settings.insert(unquoted(key.trim()), unquoted(value.trim()));
+        }
+        self
+    }
+
+    fn after_reset(mut self, key: &str) -> Self {
+        let key = unquoted(key);
+        self.settings
+            .retain(|known, _| !key.is_empty() && !known.eq_ignore_ascii_case(&key));
+        self
+    }
+}
+
+fn unquoted(name: &str) -> String {
+    name.trim_matches(['`', '\'', '"']).to_owned()
 }
 
 #[cfg(test)]
@@ -224,8 +270,27 @@ mod tests {
     #[test_case("use -- nothing", None, None)]
     #[test_case("select 1", None, None)]
     fn use_moves_the_namespace(statement: &str, catalog: Option<&str>, schema: Option<&str>) {
-        let namespace = Namespace::default().after(statement);
-        assert_eq!(namespace.catalog.as_deref(), catalog);
-        assert_eq!(namespace.schema.as_deref(), schema);
+        let session = ClientSession::default().after(statement);
+        assert_eq!(session.catalog.as_deref(), catalog);
+        assert_eq!(session.schema.as_deref(), schema);
+    }
+
+    #[test_case(&["SET a.b = c"], &[("a.b", "c")])]
+    #[test_case(&["set `a.b`='x=y' -- why"], &[("a.b", "x=y")]; "quoted, with a comment")]
+    #[test_case(&["SET a = 1", "SET a = 2", "SET b", "SET"], &[("a", "2")]; "the last one holds")]
+    #[test_case(&["SET a = 1", "SET b = 2", "RESET A"], &[("b", "2")]; "one is taken back")]
+    #[test_case(&["SET a = 1", "reset"], &[]; "all are taken back")]
+    #[test_case(&["SETTLE a = 1"], &[]; "another word")]
+    fn settings_are_remembered(statements: &[&str], expected: &[(&str, &str)]) {
+        let session = statements
+            .iter()
+            .fold(ClientSession::default(), |session, statement| {
+                session.after(statement)
+            });
+        let expected = expected
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        assert_eq!(session.settings, expected.collect());
+        assert_eq!(session.request("SELECT 1").settings, session.settings);
     }
 }

@@ -1,4 +1,4 @@
-//! `SET`: settings of Spark's that clients send.
+//! `SET` and `RESET`: settings of Spark's that clients send.
 //!
 //! A setting that statements here act on is taken with any value that can be read. One that would change results is
 //! taken only with the value under which results are what they are here; one that only tunes is kept and shown; an
@@ -8,7 +8,7 @@ use ingot_common::Kind;
 use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
-use super::{Work, text_rows};
+use super::{Work, done, text_rows};
 use crate::{Error, Result, Session, optimize};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
@@ -77,27 +77,44 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     Ok(Work::reads(async { result }))
 }
 
+/// `RESET`, `RESET key`: back to what is so without any `SET`.
+pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let key = cursor.rest().trim_matches('`').to_owned();
+    Ok(Work::reads(async move {
+        let mut settings = session.settings();
+        match key.as_str() {
+            "" => settings.clear(),
+            key => settings.retain(|known, _| !known.eq_ignore_ascii_case(key)),
+        }
+        done()
+    }))
+}
+
+/// Takes a setting for the session.
+///
+/// # Errors
+/// `CONFIG_NOT_AVAILABLE` for a key that is unknown, or a value that cannot be.
+pub(crate) fn set_setting(session: &Session, key: &str, value: &str) -> Result<()> {
+    check(key, value)?;
+    session.settings().insert(key.to_owned(), value.to_owned());
+    Ok(())
+}
+
 fn set(session: &Session, rest: &str) -> Result<StatementResult> {
-    let mut settings = session.settings();
-    let (key, value) = match rest.split_once('=') {
-        Some((key, value)) => {
-            let (key, value) = (key.trim().trim_matches('`'), unquoted(value.trim()));
-            check(key, value)?;
-            settings.insert(key.to_owned(), value.to_owned());
-            (key.to_owned(), value.to_owned())
-        }
-        None if rest.is_empty() => {
-            let keys = settings.keys().map(String::as_str);
-            let values = settings.values().map(String::as_str);
-            return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
-        }
-        None => {
-            let key = rest.trim_matches('`').to_owned();
-            let value = settings.get(&key).cloned();
-            (key, value.unwrap_or_else(|| "<undefined>".to_owned()))
-        }
-    };
-    text_rows(&[("key", vec![key.as_str()]), ("value", vec![value.as_str()])])
+    if let Some((key, value)) = rest.split_once('=') {
+        let (key, value) = (key.trim().trim_matches('`'), unquoted(value.trim()));
+        set_setting(session, key, value)?;
+        return text_rows(&[("key", vec![key]), ("value", vec![value])]);
+    }
+    let settings = session.settings();
+    if rest.is_empty() {
+        let keys = settings.keys().map(String::as_str);
+        let values = settings.values().map(String::as_str);
+        return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
+    }
+    let key = rest.trim_matches('`');
+    let value = settings.get(key).map_or("<undefined>", String::as_str);
+    text_rows(&[("key", vec![key]), ("value", vec![value])])
 }
 
 fn unquoted(value: &str) -> &str {

@@ -1,5 +1,7 @@
 //! `POST /api/v1/sql`: one statement in, its rows out.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::response::Response;
@@ -24,6 +26,10 @@ pub struct SqlRequest {
     pub catalog: Option<String>,
     /// Schema for names of one part; `default` by default.
     pub schema: Option<String>,
+    /// Settings for this statement, as `SET key = value` takes them.
+    #[serde(default)]
+    #[schema(example = json!({"spark.sql.ansi.enabled": "true"}))]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Runs a statement. `Accept` chooses between JSON (an array of objects), CSV and an Arrow IPC stream.
@@ -58,6 +64,7 @@ pub async fn execute(
         statement: body.statement,
         catalog: body.catalog,
         schema: body.schema,
+        settings: body.settings,
     };
     let statements = state.statements.clone();
     respond(&state, caller, &headers, async move |context| {

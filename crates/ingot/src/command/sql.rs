@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
-use ingot_common::port::StatementRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::GlobalArgs;
@@ -12,7 +11,7 @@ use crate::client::{ServerClient, Target};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::output::{self, Format, Printed, TABLE_ROWS_MAX};
-use crate::sql_text::{Namespace, split};
+use crate::sql_text::{ClientSession, split};
 use crate::{logging, shell, shutdown, terminal};
 
 #[derive(Debug, Clone, Args)]
@@ -93,11 +92,11 @@ pub async fn run(global: &GlobalArgs, args: SqlArgs) -> Result<()> {
         return shell::run(target, args.output).await;
     };
     let stop = CancellationToken::new();
-    let mut namespace = Namespace::default();
+    let mut session = ClientSession::default();
     let work = async {
         for statement in split(&text).all() {
-            let printed = execute(&target, &namespace, statement, args.output, &stop).await?;
-            namespace = namespace.after(statement);
+            let printed = execute(&target, &session, statement, args.output, &stop).await?;
+            session = session.after(statement);
             if printed.truncated {
                 terminal::note(format_args!(
                     "only the first {TABLE_ROWS_MAX} rows are shown; other formats show all"
@@ -134,16 +133,12 @@ fn statements(args: &SqlArgs) -> Result<Option<String>> {
 /// Runs one statement and prints its result on standard output.
 pub async fn execute(
     target: &Target,
-    namespace: &Namespace,
+    session: &ClientSession,
     statement: &str,
     format: Format,
     stop: &CancellationToken,
 ) -> Result<Printed> {
-    let request = StatementRequest {
-        statement: statement.to_owned(),
-        catalog: namespace.catalog.clone(),
-        schema: namespace.schema.clone(),
-    };
+    let request = session.request(statement);
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let work = async {
         let result = target.execute(request, stop).await?;

@@ -55,6 +55,20 @@ fn a_server_gives_what_the_embedded_engine_gives(format: &str) {
 }
 
 #[test]
+fn settings_hold_for_the_statements_after_them() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let statements =
+        "SET spark.app.name = 'mine'; SET spark.app.name; RESET spark.app.name; SET spark.app.name";
+    let embedded = succeed(embedded(data_dir.path(), "csv", statements));
+    let server = Process::server(data_dir.path());
+    let served = succeed(on_server(&server, "csv", statements));
+    let line = |value: &str| format!("key,value\nspark.app.name,{value}\n");
+    let expected = [line("mine"), line("mine"), line("<undefined>")].concat();
+    assert_eq!(String::from_utf8_lossy(&embedded), expected);
+    assert_eq!(String::from_utf8_lossy(&served), expected);
+}
+
+#[test]
 fn a_server_gives_the_same_arrow_batches() {
     let data_dir = tempfile::tempdir().expect("tempdir");
     fill(data_dir.path());

@@ -199,8 +199,7 @@ async fn a_commit_in_flight_is_told_as_what_it_becomes() {
         let service: Arc<dyn ingot_common::port::StatementService> = engine.clone().into();
         let request = ingot_common::port::StatementRequest {
             statement: statement.to_owned(),
-            catalog: None,
-            schema: None,
+            ..Default::default()
         };
         let outcome = service.execute(&context, request).await;
         assert!(context.cancellation.is_cancelled(), "{statement}");
