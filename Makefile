@@ -7,7 +7,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
 INGOT := $(TARGET_DIR)/debug/ingot
 
-.PHONY: help demo test test-rust test-clients build check format bench clean-demo
+.PHONY: help demo test test-rust test-slt test-clients build check format bench clean-demo
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,12 +20,16 @@ demo: ## Build Ingot and run Kafka -> bronze -> silver -> gold on 336,776 flight
 
 test: ## Build and run all tests
 	@scripts/doctor clients
-	@$(MAKE) --no-print-directory test-rust test-clients
+	@$(MAKE) --no-print-directory test-rust test-slt test-clients
 
 test-rust:
 	@scripts/doctor build
 	@echo "building and running the tests (the first build compiles all dependencies: 20 to 40 minutes on two cores)"
 	$(CARGO) test --locked --workspace --no-fail-fast
+
+test-slt: build
+	$(CARGO) run --quiet --locked --manifest-path slt/runner/Cargo.toml --target-dir "$(TARGET_DIR)/slt-runner" -- \
+		--ingot "$(INGOT)" --folder slt $(ARGS)
 
 test-clients: build
 	@scripts/doctor clients
@@ -40,6 +44,8 @@ check: ## Check the format and run clippy with warnings denied
 	@scripts/doctor lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --manifest-path slt/runner/Cargo.toml --check
+	$(CARGO) clippy --locked --manifest-path slt/runner/Cargo.toml --target-dir "$(TARGET_DIR)/slt-runner" -- -D warnings
 
 format: ## Format the code
 	$(CARGO) fmt --all
