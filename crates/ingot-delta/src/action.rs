@@ -19,7 +19,7 @@ pub enum Action {
     Txn(Txn),
     Add(Add),
     Remove(Remove),
-    Cdc(serde_json::Value),
+    Cdc(AddCdcFile),
     DomainMetadata(DomainMetadata),
     /// An action that no rule of ours looks into.
     #[serde(untagged)]
@@ -111,6 +111,22 @@ impl Add {
             default_row_commit_version: self.default_row_commit_version,
         }
     }
+}
+
+/// A file of changed rows, read by the change data feed in place of the commit's data files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddCdcFile {
+    /// Percent-encoded path, relative to the table's root or absolute.
+    pub path: String,
+    /// Serialized values by physical column name; `None` is null.
+    pub partition_values: BTreeMap<String, Option<String>>,
+    /// Bytes.
+    pub size: i64,
+    /// Always `false`.
+    pub data_change: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<HashMap<String, Option<String>>>,
 }
 
 /// Name, schema, partitioning and properties of the table.
@@ -302,6 +318,7 @@ mod tests {
     const SPARK_TXN: &str = r#"{"txn":{"appId":"3ba13872-2d47-4e17-86a0-21afd2a22395","version":364475,"lastUpdated":1718893570000}}"#;
     const SPARK_DOMAIN: &str =
         r#"{"domainMetadata":{"domain":"delta.clustering","configuration":"{}","removed":false}}"#;
+    const SPARK_CDC: &str = r#"{"cdc":{"path":"_change_data/cdc-00001-c000.snappy.parquet","partitionValues":{"day":"2024-06-20"},"size":1213,"dataChange":false}}"#;
     const DELTA_RS_COMMIT: &str = r#"{"commitInfo":{"timestamp":1718893570000,"operation":"WRITE","operationParameters":{"mode":"Append","partitionBy":"[]"},"engineInfo":"delta-rs:py-1.1.4","operationMetrics":{"execution_time_ms":12,"num_added_rows":3},"clientVersion":"delta-rs.py-1.1.4"}}"#;
     const DELTA_RS_METADATA: &str = r#"{"metaData":{"id":"5fba94ed","name":"events","description":"what happened","format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":["day"],"createdTime":1718893500000,"configuration":{}}}"#;
 
@@ -312,6 +329,7 @@ mod tests {
     #[test_case(SPARK_PROTOCOL; "spark protocol")]
     #[test_case(SPARK_TXN; "spark txn")]
     #[test_case(SPARK_DOMAIN; "spark domain metadata")]
+    #[test_case(SPARK_CDC; "spark change data")]
     #[test_case(DELTA_RS_COMMIT; "delta-rs commit info")]
     #[test_case(DELTA_RS_METADATA; "delta-rs metadata")]
     #[test_case(r#"{"somethingNew":{"x":[1,2]}}"#; "an action of a later protocol")]

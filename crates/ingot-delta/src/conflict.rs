@@ -6,24 +6,31 @@
 //! ```
 //! Rules, in the order in which they are tried (Spark's `ConflictChecker`, Delta protocol "Writer Requirements"):
 //!
-//! 1. A winner that changed the protocol or the metadata conflicts with everything.
+//! 1. A winner that changed the protocol or the metadata conflicts, but for changes that ask nothing of what was
+//!    staged before them (`table_changes`) where we change neither.
 //! 2. A winner with one of our application ids has done our work (same or newer version) or is another instance of
 //!    us (older version), and conflicts.
-//! 3. A domain that both sides configure conflicts: one of the configurations would be lost.
-//! 4. Files that the winner removed conflict if we read them or remove them, **whatever its `dataChange`**: after
-//!    OPTIMIZE has moved rows to another file, removing the old one would double or resurrect them.
+//! 3. A domain that both sides configure conflicts: one of the configurations would be lost. That of row ids is not
+//!    ours to configure: it is made anew for each attempt.
+//! 4. Files that the winner removed conflict if we read, remove or add them again, **whatever its `dataChange`**:
+//!    after OPTIMIZE has moved rows to another file, removing the old one would double or resurrect them.
 //! 5. Rows that the winner added conflict if our predicate could have matched them. Under `WriteSerializable`
 //!    blind appends do not count: the history in which they came after us is as good. They do count if we change
 //!    the metadata: after us, rows of the old schema would be wrong. A write that only moves rows
 //!    (`dataChange=false`) reads at snapshot isolation: added rows do not concern it.
 //!
-//! A blind append reads nothing and removes nothing, so only rules 1 to 3 concern it.
+//! A blind append reads nothing and removes nothing, so only rules 1 to 3 concern it. Which statement ends how
+//! against which other stands in `tests/it/matrix`.
+
+mod table_changes;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+pub(crate) use self::table_changes::counts_identities_only;
+use crate::transaction::Basis;
 use crate::{Action, Add, FileIndex, ReadSet, Txn, action};
 
 /// Why a commit cannot go on top of a winner's. Named as Delta's exceptions are.
@@ -68,8 +75,8 @@ impl IsolationLevel {
 #[derive(Debug)]
 pub(crate) struct Staged<'a> {
     pub read_set: &'a ReadSet,
-    /// Paths of removed files.
-    pub removed: HashSet<&'a str>,
+    /// Paths of files that are removed, or that were there and are added again.
+    pub touched: HashSet<&'a str>,
     pub app_transactions: &'a [Txn],
     /// Domains that are configured or removed.
     pub domains: HashSet<&'a str>,
@@ -77,6 +84,8 @@ pub(crate) struct Staged<'a> {
     pub data_change: bool,
     /// The table's metadata is staged anew.
     pub metadata_change: bool,
+    /// The table's protocol is staged anew.
+    pub protocol_change: bool,
     pub isolation: IsolationLevel,
     /// For the columns of a winner's added files.
     pub schema: &'a SchemaRef,
@@ -94,9 +103,10 @@ pub(crate) enum Decision {
     Conflict(ConflictReason),
 }
 
-/// Decides about the commit `version`, which another writer made after the version that `ours` was staged on.
-pub(crate) fn decide(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Decision {
-    if let Some(reason) = table_changed(version, winner) {
+/// Decides about the commit that another writer put on top of `basis`, after `ours` was staged.
+pub(crate) fn decide(ours: &Staged<'_>, basis: &Basis, winner: &[Action]) -> Decision {
+    let version = basis.version + 1;
+    if let Some(reason) = table_changed(ours, basis, winner) {
         return Decision::Conflict(reason);
     }
     if let Some(decision) = same_application(ours, version, winner) {
@@ -108,10 +118,24 @@ pub(crate) fn decide(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Deci
     reason.map_or(Decision::Rebased, Decision::Conflict)
 }
 
-fn table_changed(version: i64, winner: &[Action]) -> Option<ConflictReason> {
+fn table_changed(ours: &Staged<'_>, basis: &Basis, winner: &[Action]) -> Option<ConflictReason> {
+    let version = basis.version + 1;
+    let mut protocol = basis.protocol.as_ref();
+    for action in winner {
+        if let Action::Protocol(theirs) = action {
+            if ours.protocol_change || !table_changes::protocol_is_followed(protocol, theirs) {
+                return Some(ConflictReason::ProtocolChanged { version });
+            }
+            protocol = theirs;
+        }
+    }
     winner.iter().find_map(|action| match action {
-        Action::Protocol(_) => Some(ConflictReason::ProtocolChanged { version }),
-        Action::Metadata(_) => Some(ConflictReason::MetadataChanged { version }),
+        Action::Metadata(theirs)
+            if ours.metadata_change
+                || !table_changes::metadata_is_followed(&basis.metadata, theirs, protocol) =>
+        {
+            Some(ConflictReason::MetadataChanged { version })
+        }
         _ => None,
     })
 }
@@ -166,7 +190,7 @@ fn files_removed(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<C
             return None;
         };
         let path = remove.path.as_str();
-        if ours.removed.contains(path) {
+        if ours.touched.contains(path) {
             Some(ConflictReason::ConcurrentDeleteDelete {
                 version,
                 path: path.to_owned(),
@@ -183,7 +207,11 @@ fn files_removed(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<C
 }
 
 fn rows_added(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<ConflictReason> {
-    let moves_rows_only = !ours.data_change && !ours.removed.is_empty();
+    let moves_rows_only = !ours.data_change
+        && !ours.touched.is_empty()
+        && !ours.metadata_change
+        && !ours.protocol_change
+        && ours.app_transactions.is_empty();
     if moves_rows_only || matches!(ours.read_set, ReadSet::Nothing) {
         return None;
     }
@@ -273,6 +301,30 @@ mod tests {
         }
     }
 
+    fn basis() -> Basis {
+        Basis {
+            version: 4,
+            timestamp_ms: 0,
+            protocol: Arc::new(Protocol {
+                min_reader_version: 3,
+                min_writer_version: 7,
+                reader_features: None,
+                writer_features: None,
+            }),
+            metadata: Arc::new(Metadata {
+                id: String::new(),
+                name: None,
+                description: None,
+                format: action::Format::default(),
+                schema_string: "{}".to_owned(),
+                partition_columns: Vec::new(),
+                created_time: None,
+                configuration: BTreeMap::new(),
+            }),
+            row_id_high_watermark: None,
+        }
+    }
+
     /// The commits that may win, on a table that held files `a1` and `b1`.
     fn winner(kind: &str) -> Vec<Action> {
         let removed = |path: &str, data_change| Action::Remove(add(path, true).to_remove(0, data_change));
@@ -290,7 +342,7 @@ mod tests {
                     name: None,
                     description: None,
                     format: action::Format::default(),
-                    schema_string: "{}".to_owned(),
+                    schema_string: "[]".to_owned(),
                     partition_columns: Vec::new(),
                     created_time: None,
                     configuration: BTreeMap::new(),
@@ -302,7 +354,7 @@ mod tests {
                     min_reader_version: 3,
                     min_writer_version: 7,
                     reader_features: None,
-                    writer_features: None,
+                    writer_features: Some(vec!["checkConstraints".to_owned()]),
                 }),
             ],
             "stream batch 7" => vec![
@@ -334,16 +386,17 @@ mod tests {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
         let ours = Staged {
             read_set,
-            removed: removed.iter().copied().collect(),
+            touched: removed.iter().copied().collect(),
             app_transactions,
             domains: HashSet::new(),
             data_change,
             metadata_change: loser == "overwrite with another schema",
+            protocol_change: false,
             isolation,
             schema: &schema,
             partition_columns: &[],
         };
-        match decide(&ours, 5, &winner(winning)) {
+        match decide(&ours, &basis(), &winner(winning)) {
             Decision::Rebased => "rebased",
             Decision::AlreadyApplied { .. } => "already applied",
             Decision::Conflict(reason) => match reason {

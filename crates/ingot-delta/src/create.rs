@@ -23,7 +23,7 @@ use crate::log::{Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
-    action, features, partition, properties, schema,
+    action, features, partition, properties, row_tracking, schema,
 };
 
 /// How often the store is asked again about a table that was just made.
@@ -72,7 +72,7 @@ impl DeltaTables {
         let transaction_id = Uuid::new_v4().to_string();
         let (protocol, metadata) = first_state(location, &stored, &table)?;
         let engine_info = &self.options().engine_info;
-        let actions = first_commit(protocol, metadata, table, &transaction_id, engine_info);
+        let actions = first_commit(protocol, metadata, table, &transaction_id, engine_info)?;
         put_first_commit(&place, &actions, &transaction_id).await?;
         self.forget(location);
         let mut retries = STORE_RETRIES.attempts();
@@ -183,13 +183,17 @@ fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(
         configuration,
     };
     let domains = table.domains.keys().map(String::as_str);
-    features::upgraded(
+    let (protocol, mut metadata) = features::upgraded(
         location.as_str(),
         &features::new_protocol(),
         None,
         metadata,
         domains,
-    )
+    )?;
+    if row_tracking::keeps_ids(&metadata) {
+        row_tracking::name_materialized_columns(&mut metadata.configuration);
+    }
+    Ok((protocol, metadata))
 }
 
 fn first_commit(
@@ -198,7 +202,7 @@ fn first_commit(
     table: CreateTable,
     transaction_id: &str,
     engine_info: &str,
-) -> Vec<Action> {
+) -> Result<Vec<Action>> {
     let now = clock::now_ms();
     let parameters = table.operation.parameters.into_iter();
     let metrics = table.metrics.0.iter();
@@ -215,11 +219,17 @@ fn first_commit(
         txn_id: Some(transaction_id.to_owned()),
         ..CommitInfo::default()
     };
+    let mut files = table.files;
+    let row_ids = match row_tracking::assigns_ids(&protocol, &metadata) {
+        true => row_tracking::assign(&mut files, None, 0)?,
+        false => None,
+    };
     let mut actions = vec![
         Action::CommitInfo(info),
         Action::Protocol(protocol),
         Action::Metadata(metadata),
     ];
+    actions.extend(row_ids.map(Action::DomainMetadata));
     let domains = table.domains.into_iter();
     actions.extend(domains.map(|(domain, configuration)| {
         Action::DomainMetadata(DomainMetadata {
@@ -228,8 +238,8 @@ fn first_commit(
             removed: false,
         })
     }));
-    actions.extend(table.files.into_iter().map(Action::Add));
-    actions
+    actions.extend(files.into_iter().map(Action::Add));
+    Ok(actions)
 }
 
 pub(crate) fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {

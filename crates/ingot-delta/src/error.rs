@@ -72,6 +72,8 @@ pub enum Error {
         table: String,
         rows: String,
     },
+    #[error("rows of file `{path}` cannot be given ids: its statistics do not say how many there are")]
+    RowCountUnknown { path: String },
     #[error("column `{column}` cannot be null")]
     NullInNotNull { column: String },
     #[error("arrow failed to {action}")]
@@ -132,7 +134,7 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
                 Kind::InvalidArgument
             }
-            Self::UnsupportedFeature { .. } => Kind::Unsupported,
+            Self::UnsupportedFeature { .. } | Self::RowCountUnknown { .. } => Kind::Unsupported,
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::CommitRetriesExhausted { .. } | Self::LogReplaced { .. } => Kind::Conflict,
             Self::CommitOutcomeUnknown { .. }

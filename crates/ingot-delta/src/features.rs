@@ -14,10 +14,12 @@
 
 mod protocol;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 pub(crate) use self::protocol::{new_protocol, protocol_property, upgraded};
-use crate::{Error, Metadata, Protocol, Result, schema};
+use crate::{Error, Metadata, Protocol, Result, row_tracking, schema};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.
 pub(crate) const READER_VERSION: i32 = 3;
@@ -138,10 +140,9 @@ const FEATURES: [Feature; 30] = [
     writers("clustering")
         .requires(&["domainMetadata"])
         .written(Refused, Refused),
-    writers("rowTracking")
-        .used(Use::Property("delta.enableRowTracking"))
-        .requires(&["domainMetadata"])
-        .written(Refused, Refused),
+    writers(row_tracking::FEATURE)
+        .used(Use::Property(row_tracking::ENABLED))
+        .requires(&["domainMetadata"]),
     writers(IN_COMMIT_TIMESTAMP).used(Use::Property(IN_COMMIT_TIMESTAMPS)),
     writers("checkpointProtection"),
     everyone("variantType").written(Refused, Refused),
@@ -247,6 +248,17 @@ impl Feature {
     fn supports(&self) -> [Support; 3] {
         [self.read, self.append, self.change_rows]
     }
+}
+
+/// Returns the features that a table has: those listed, known or not, and those of its legacy versions.
+pub(crate) fn supported(protocol: &Protocol) -> BTreeSet<&str> {
+    let listed = protocol.writer_features.iter().chain(&protocol.reader_features);
+    let implied = FEATURES.iter().filter(|feature| feature.supported_by(protocol));
+    listed
+        .flatten()
+        .map(String::as_str)
+        .chain(implied.map(|feature| feature.name))
+        .collect()
 }
 
 fn feature(name: &str) -> Option<&'static Feature> {
@@ -424,7 +436,7 @@ mod tests {
     #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
     #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], Some("changeDataFeed"))]
     #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], Some("columnMapping"))]
-    #[test_case(7, &["rowTracking"], &[], Some("rowTracking"); "row ids are due once listed")]
+    #[test_case(7, &["rowTracking"], &[], None; "row ids are given")]
     #[test_case(7, &["icebergCompatV2"], &[], Some("icebergCompatV2"))]
     #[test_case(7, &["fromTheFuture"], &[], Some("fromTheFuture"))]
     #[test_case(8, &[], &[], Some("writer version 8"))]

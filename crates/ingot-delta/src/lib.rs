@@ -36,6 +36,7 @@ mod properties;
 mod replace;
 mod replay;
 mod retention;
+mod row_tracking;
 pub mod schema;
 pub mod snapshot;
 mod store;
@@ -43,7 +44,7 @@ pub mod table;
 pub mod transaction;
 pub mod writer;
 
-pub use action::{Action, Add, CommitInfo, Metadata, Protocol, Remove, Txn};
+pub use action::{Action, Add, AddCdcFile, CommitInfo, Metadata, Protocol, Remove, Txn};
 pub use conflict::ConflictReason;
 pub use deletion_vector::DeletionVector;
 pub use error::{Error, Result};

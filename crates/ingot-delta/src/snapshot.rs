@@ -197,6 +197,14 @@ impl Snapshot {
         &self.protocol
     }
 
+    pub(crate) fn shared_metadata(&self) -> &Arc<Metadata> {
+        &self.metadata
+    }
+
+    pub(crate) fn shared_protocol(&self) -> &Arc<Protocol> {
+        &self.protocol
+    }
+
     /// Returns the table's data files, their statistics parsed.
     pub async fn files(&self) -> Result<&FileIndex> {
         if self.files.statistics_are_cold() {

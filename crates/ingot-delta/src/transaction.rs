@@ -11,33 +11,29 @@
 //! although its put failed is put again until the store says that it holds it. A version that is absent is free only
 //! above a log that is still the one that was read: a cleanup, or a table made anew in its place, leaves absent
 //! versions too. That is asked after the version was found absent, before each put; between the answer and the put
-//! stands nothing but the store. What depends on the place in the history (in-commit timestamp) is made anew for
-//! each attempt.
+//! stands nothing but the store. What depends on the place in the history (in-commit timestamp, row ids) is made
+//! anew for each attempt (`actions`).
 
-use std::collections::BTreeMap;
+mod actions;
+mod attempt;
+mod basis;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ingot_common::clock;
-use ingot_common::retry::{Backoff, RetryPolicy};
-use uuid::Uuid;
 
-use crate::action::{self, DomainMetadata};
-use crate::conflict::{self, Decision, IsolationLevel, Staged};
+use self::attempt::{Attempt, STORE_RETRIES_MAX, Step, pauses};
+pub(crate) use self::basis::Basis;
+use crate::action::{AddCdcFile, DomainMetadata};
+use crate::conflict::{IsolationLevel, Staged};
 use crate::features::{self, WriteOperation};
-use crate::log::PutOutcome;
+use crate::file_index::FileKey;
 use crate::{
-    Action, Add, CommitInfo, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation,
-    OperationMetrics, Protocol, Remove, Result, Snapshot, Txn, deletion_vector, properties, schema,
+    Add, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation, OperationMetrics, Protocol,
+    Remove, Result, Snapshot, Txn, deletion_vector, properties, row_tracking, schema,
 };
-
-/// Pauses between attempts, growing with each.
-const PAUSE_FIRST: Duration = Duration::from_millis(1);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
-
-/// How often a put that failed is tried again, once the log shows that it left nothing behind.
-const STORE_RETRIES_MAX: u32 = 3;
 
 /// Answers which added files an operation's predicate could have matched.
 ///
@@ -85,6 +81,8 @@ pub struct Transaction {
     protocol: Option<Protocol>,
     app_transactions: Vec<Txn>,
     domains: BTreeMap<String, DomainMetadata>,
+    change_files: Vec<AddCdcFile>,
+    row_ids_kept: bool,
     metrics: OperationMetrics,
     user_name: Option<String>,
     user_metadata: Option<String>,
@@ -103,6 +101,8 @@ impl Transaction {
             protocol: None,
             app_transactions: Vec::new(),
             domains: BTreeMap::new(),
+            change_files: Vec::new(),
+            row_ids_kept: false,
             metrics: OperationMetrics::default(),
             user_name: None,
             user_metadata: None,
@@ -124,9 +124,22 @@ impl Transaction {
         self.adds.extend(files);
     }
 
-    /// Stages removals.
+    /// Stages removals. A file that gets another deletion vector is removed with the one it had, and added with the
+    /// new one and its `base_row_id`.
     pub fn remove_files(&mut self, files: impl IntoIterator<Item = Remove>) {
         self.removes.extend(files);
+    }
+
+    /// Stages files of changed rows, for readers of the change data feed.
+    pub fn add_change_files(&mut self, files: impl IntoIterator<Item = AddCdcFile>) {
+        self.change_files.extend(files);
+    }
+
+    /// Declares that no row of the removed files goes on in a new file without its row id: none does at all, or the
+    /// new files hold the ids in the materialised columns. Without that word, a commit that takes files away and
+    /// adds new ones is refused where rows must keep their ids.
+    pub fn set_row_ids_kept(&mut self) {
+        self.row_ids_kept = true;
     }
 
     /// Stages new metadata (schema, properties, description). The features that it uses join the protocol.
@@ -203,8 +216,10 @@ impl Transaction {
     /// changes a `delta.*` property to one that we do not know or to a value that it does not take, or that names a
     /// column as Delta forbids, and for domain metadata in a table without the feature.
     pub async fn commit(mut self) -> Result<CommitOutcome> {
+        self.check_staged()?;
         self.upgrade_protocol()?;
         self.check_writable()?;
+        self.begin_row_tracking();
         if let Some(applied) = self.applied_before().await? {
             return Ok(applied);
         }
@@ -263,20 +278,97 @@ impl Transaction {
         Ok(())
     }
 
-    fn check_writable(&self) -> Result<()> {
-        let changes_rows = self.removes.iter().any(|remove| remove.data_change);
-        let operation = if changes_rows {
-            WriteOperation::ChangeRows
-        } else {
-            WriteOperation::Append
+    /// Refuses what would make the table's files ambiguous, or break a promise that the table makes.
+    fn check_staged(&self) -> Result<()> {
+        let mut added = HashSet::new();
+        if let Some(add) = self.adds.iter().find(|add| !added.insert(add.path.as_str())) {
+            return Err(Error::Internal {
+                message: format!("file `{}` is added twice by one commit", add.path),
+            });
+        }
+        let added: HashSet<FileKey> = self.adds.iter().map(FileKey::of_add).collect();
+        let mut removed = HashSet::new();
+        for remove in &self.removes {
+            let key = FileKey::new(&remove.path, remove.deletion_vector.as_ref());
+            if added.contains(&key) || !removed.insert(key) {
+                return Err(Error::Internal {
+                    message: format!(
+                        "file `{}` is removed twice, or added too, by one commit",
+                        remove.path
+                    ),
+                });
+            }
+        }
+        self.check_row_ids()
+    }
+
+    fn check_row_ids(&self) -> Result<()> {
+        let new_file = |add: &Add| add.base_row_id.is_none();
+        let may_copy_rows = !self.removes.is_empty() && self.adds.iter().any(new_file);
+        if !may_copy_rows || self.row_ids_kept || !row_tracking::keeps_ids(self.read.metadata()) {
+            return Ok(());
+        }
+        Err(Error::UnsupportedFeature {
+            location: self.table.location().to_string(),
+            feature: row_tracking::FEATURE.to_owned(),
+            operation: self.operation.name,
+        })
+    }
+
+    /// Gives ids to the rows that are there, when the staged metadata begins to promise them.
+    fn begin_row_tracking(&mut self) {
+        let Some(metadata) = &mut self.metadata else {
+            return;
         };
+        if !row_tracking::keeps_ids(metadata) {
+            return;
+        }
+        row_tracking::name_materialized_columns(&mut metadata.configuration);
+        if row_tracking::keeps_ids(self.read.metadata()) {
+            return;
+        }
+        let removed: HashSet<FileKey> = self
+            .removes
+            .iter()
+            .map(|remove| FileKey::new(&remove.path, remove.deletion_vector.as_ref()))
+            .collect();
+        let without_ids = self.read.file_index().adds().filter(|add| {
+            let staged = removed.contains(&FileKey::of_add(add));
+            add.base_row_id.is_none() && !staged
+        });
+        let again = without_ids.map(|add| Add {
+            data_change: false,
+            ..Add::clone(&add)
+        });
+        self.adds.extend(again);
+        // Every row counts: one that another commit adds without an id meanwhile would break the promise.
+        self.read_set = ReadSet::WholeTable;
+    }
+
+    fn check_writable(&self) -> Result<()> {
         let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
         let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
         if let Some(domain) = self.domains.keys().next() {
             features::check_domain_metadata(protocol, domain)?;
         }
         deletion_vector::check_allowed(protocol, &self.adds)?;
+        if self.domains.contains_key(row_tracking::DOMAIN) {
+            return Err(Error::InvalidArgument {
+                message: format!(
+                    "domain `{}` is written by each commit itself",
+                    row_tracking::DOMAIN
+                ),
+            });
+        }
+        let operation = self.write_operation();
         features::check_writable(self.table.location().as_str(), protocol, metadata, operation)
+    }
+
+    fn write_operation(&self) -> WriteOperation {
+        match self.removes.iter().any(|remove| remove.data_change) {
+            true => WriteOperation::ChangeRows,
+            false => WriteOperation::Append,
+        }
     }
 
     /// Looks our application transactions up in the snapshot.
@@ -294,13 +386,17 @@ impl Transaction {
     fn staged(&self) -> Staged<'_> {
         let data_change = self.adds.iter().any(|add| add.data_change)
             || self.removes.iter().any(|remove| remove.data_change);
+        let removed = self.removes.iter().map(|remove| remove.path.as_str());
+        // A file that is added without a change of data was there before.
+        let again = self.adds.iter().filter(|add| !add.data_change);
         Staged {
             read_set: &self.read_set,
-            removed: self.removes.iter().map(|remove| remove.path.as_str()).collect(),
+            touched: removed.chain(again.map(|add| add.path.as_str())).collect(),
             app_transactions: &self.app_transactions,
             domains: self.domains.keys().map(String::as_str).collect(),
             data_change,
             metadata_change: self.metadata.is_some(),
+            protocol_change: self.protocol.is_some(),
             isolation: self.isolation(),
             schema: self.read.schema(),
             partition_columns: self.read.partition_columns(),
@@ -312,231 +408,5 @@ impl Transaction {
             Some(level) if level.eq_ignore_ascii_case("serializable") => IsolationLevel::Serializable,
             _ => IsolationLevel::WriteSerializable,
         }
-    }
-
-    /// Returns the actions as they will stand in the file: commit info first, as in-commit timestamps demand.
-    ///
-    /// # Errors
-    /// `DataLoss` when no time is left after `previous_timestamp`.
-    fn actions(&self, transaction_id: &str, previous_timestamp: i64) -> Result<Vec<Action>> {
-        let now = clock::now_ms();
-        let earliest = previous_timestamp
-            .checked_add(1)
-            .ok_or_else(|| Error::CorruptLog {
-                location: self.table.location().to_string(),
-                message: format!("no time is left after inCommitTimestamp {previous_timestamp}"),
-            })?;
-        let in_commit_timestamp = now.max(earliest);
-        let metadata = self.metadata.as_ref().unwrap_or_else(|| self.read.metadata());
-        let blind = matches!(self.read_set, ReadSet::Nothing)
-            && self.removes.is_empty()
-            && self.metadata.is_none()
-            && self.protocol.is_none();
-        let metrics = self.metrics.0.iter();
-        let parameters = self.operation.parameters.iter();
-        let info = CommitInfo {
-            in_commit_timestamp: features::in_commit_timestamps(metadata).then_some(in_commit_timestamp),
-            timestamp: Some(in_commit_timestamp),
-            user_name: self.user_name.clone(),
-            operation: Some(self.operation.name.to_owned()),
-            operation_parameters: Some(parameters.map(|(k, v)| (k.clone(), v.as_str().into())).collect()),
-            read_version: Some(self.read.version()),
-            isolation_level: Some(self.isolation().as_str().to_owned()),
-            is_blind_append: Some(blind),
-            operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
-            user_metadata: self.user_metadata.clone(),
-            engine_info: Some(self.table.options().engine_info.clone()),
-            txn_id: Some(transaction_id.to_owned()),
-            ..CommitInfo::default()
-        };
-        let mut actions = vec![Action::CommitInfo(info)];
-        actions.extend(self.protocol.clone().map(Action::Protocol));
-        actions.extend(self.metadata.clone().map(Action::Metadata));
-        actions.extend(self.app_transactions.iter().cloned().map(Action::Txn));
-        actions.extend(self.domains.values().cloned().map(Action::DomainMetadata));
-        actions.extend(self.removes.iter().cloned().map(Action::Remove));
-        actions.extend(self.adds.iter().cloned().map(Action::Add));
-        Ok(actions)
-    }
-}
-
-/// What one round of an attempt led to.
-enum Step {
-    /// The version is taken by a commit that ours can follow, or nothing was written: go on.
-    Again,
-    Committed(i64),
-    Ended(CommitOutcome),
-}
-
-/// The rounds of one commit.
-struct Attempt<'a> {
-    transaction: &'a Transaction,
-    /// Unique for this commit: tells ours from another's.
-    transaction_id: String,
-    /// The version to try next; all before it are decided.
-    version: i64,
-    /// Time of the version before, milliseconds.
-    previous_timestamp: i64,
-    /// A put of ours at this version may have worked, and nobody has looked since.
-    in_doubt: bool,
-    races: Backoff,
-    store_failures: Backoff,
-}
-
-/// Pauses between at most so many retries.
-fn pauses(retries_max: u32) -> Backoff {
-    RetryPolicy {
-        retries_max,
-        pause_first: PAUSE_FIRST,
-        pause_max: PAUSE_MAX,
-    }
-    .attempts()
-}
-
-impl<'a> Attempt<'a> {
-    fn new(transaction: &'a Transaction) -> Self {
-        Self {
-            transaction,
-            transaction_id: Uuid::new_v4().to_string(),
-            version: transaction.read.version() + 1,
-            previous_timestamp: transaction.read.timestamp_ms(),
-            in_doubt: false,
-            races: pauses(transaction.table.options().commit_retries_max),
-            store_failures: pauses(STORE_RETRIES_MAX),
-        }
-    }
-
-    /// Decides all winners, then puts the commit under the first free version.
-    async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
-        let decided = loop {
-            match self.look().await? {
-                None => break None,
-                Some(winner) => match self.decide(ours, &winner) {
-                    Step::Again => {}
-                    Step::Committed(version) => return Ok(Step::Committed(version)),
-                    Step::Ended(outcome) => break Some(outcome),
-                },
-            }
-        };
-        // Whatever was found, or not found, says something only if it is this table's log.
-        if !self.log_is_the_same().await? {
-            let version = self.transaction.read.version();
-            let reason = ConflictReason::LogReplaced { version };
-            return Ok(Step::Ended(CommitOutcome::Conflicted(reason)));
-        }
-        if let Some(outcome) = decided {
-            return Ok(Step::Ended(outcome));
-        }
-        let actions = self
-            .transaction
-            .actions(&self.transaction_id, self.previous_timestamp)?;
-        self.in_doubt = true;
-        match self
-            .transaction
-            .table
-            .log()
-            .put_commit(self.version, &actions)
-            .await
-        {
-            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version)),
-            Ok(PutOutcome::Exists) => self.lost_race().await,
-            Err(failure) => self.resolve(&actions, failure).await,
-        }
-    }
-
-    async fn log_is_the_same(&mut self) -> Result<bool> {
-        loop {
-            match self.transaction.table.holds(&self.transaction.read).await {
-                Err(_) if self.store_failures.pause().await => {}
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Reads what stands at our version.
-    async fn look(&mut self) -> Result<Option<Vec<Action>>> {
-        loop {
-            match self.transaction.table.log().read_commit(self.version).await {
-                Ok(found) => {
-                    self.in_doubt = false;
-                    return Ok(found);
-                }
-                Err(_) if self.store_failures.pause().await => {}
-                Err(unreadable) if self.in_doubt => return Err(self.unknown(unreadable)),
-                Err(unreadable) => return Err(unreadable),
-            }
-        }
-    }
-
-    /// Takes one commit that stands at our version.
-    fn decide(&mut self, ours: &Staged<'_>, winner: &[Action]) -> Step {
-        if self.is_ours(winner) {
-            return Step::Committed(self.version);
-        }
-        match conflict::decide(ours, self.version, winner) {
-            Decision::Rebased => {
-                let info = action::commit_info(winner);
-                let timestamp = info.and_then(|info| info.in_commit_timestamp.or(info.timestamp));
-                self.previous_timestamp = self.previous_timestamp.max(timestamp.unwrap_or_default());
-                self.version += 1;
-                Step::Again
-            }
-            Decision::AlreadyApplied { app_id, version } => {
-                Step::Ended(CommitOutcome::AlreadyApplied { app_id, version })
-            }
-            Decision::Conflict(reason) => Step::Ended(CommitOutcome::Conflicted(reason)),
-        }
-    }
-
-    /// Something stands at our version: another process was faster between our look and our put, or a put of
-    /// ours arrived before its answer was lost and the store sent it again.
-    async fn lost_race(&mut self) -> Result<Step> {
-        if self.races.pause().await {
-            return Ok(Step::Again);
-        }
-        if self.look().await?.is_some_and(|commit| self.is_ours(&commit)) {
-            return Ok(Step::Committed(self.version));
-        }
-        Err(Error::CommitRetriesExhausted {
-            location: self.transaction.table.location().to_string(),
-            retries: self.races.retries(),
-        })
-    }
-
-    /// A put failed: it may have left the commit behind all the same. Only the log knows.
-    async fn resolve(&mut self, actions: &[Action], failure: Error) -> Result<Step> {
-        match self.look().await? {
-            Some(commit) if self.is_ours(&commit) => self.settle(actions, failure).await,
-            Some(_) => Ok(Step::Again),
-            None if self.store_failures.pause().await => Ok(Step::Again),
-            None => Err(failure),
-        }
-    }
-
-    /// Our commit is there, but its put failed: it may be visible and yet not survive a crash. A store that answers
-    /// "exists" holds what exists.
-    async fn settle(&mut self, actions: &[Action], mut failure: Error) -> Result<Step> {
-        while self.store_failures.pause().await {
-            let log = self.transaction.table.log();
-            match log.put_commit(self.version, actions).await {
-                Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(Step::Committed(self.version)),
-                Err(error) => failure = error,
-            }
-        }
-        Err(self.unknown(failure))
-    }
-
-    fn unknown(&self, source: Error) -> Error {
-        Error::CommitOutcomeUnknown {
-            location: self.transaction.table.location().to_string(),
-            version: self.version,
-            transaction_id: self.transaction_id.clone(),
-            source: Box::new(source),
-        }
-    }
-
-    fn is_ours(&self, commit: &[Action]) -> bool {
-        let info = action::commit_info(commit);
-        info.is_some_and(|info| info.txn_id.as_deref() == Some(&self.transaction_id))
     }
 }

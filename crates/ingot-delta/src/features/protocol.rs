@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    FEATURES, Feature, Honoured, IN_COMMIT_TIMESTAMP, READER_VERSION, Refused, WRITER_VERSION, feature,
-};
+use super::{FEATURES, Feature, Honoured, READER_VERSION, Refused, WRITER_VERSION, feature};
 use crate::{Error, Metadata, Protocol, Result};
 
 /// Properties that ask for a protocol. They are taken as a request and never stored.
@@ -68,8 +66,7 @@ pub(crate) fn upgraded<'a>(
         })
     };
     for one in &used {
-        let needs_versions = one.name == IN_COMMIT_TIMESTAMP && old.is_some();
-        if needs_versions || one.supports().iter().any(|support| *support != Honoured) {
+        if one.supports().iter().any(|support| *support != Honoured) {
             return refuse(one.name);
         }
     }
@@ -263,8 +260,6 @@ mod tests {
         assert_eq!(listed(&protocol.writer_features), ["domainMetadata"]);
     }
 
-    #[test_case("delta.enableRowTracking", "true", "feature=`rowTracking`")]
-    #[test_case("delta.feature.rowTracking", "supported", "feature=`rowTracking`")]
     #[test_case(
         "delta.feature.fromTheFuture",
         "supported",

@@ -168,8 +168,9 @@ pub(crate) async fn read_commit_file(
 
 /// Reads the actions of commit `version`.
 pub(crate) fn parse_actions(location: &Url, version: i64, bytes: &[u8]) -> Result<Vec<Action>> {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 8] = [
         "add",
+        "cdc",
         "remove",
         "metaData",
         "protocol",

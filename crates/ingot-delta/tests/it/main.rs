@@ -16,6 +16,7 @@ mod foreign;
 mod history;
 mod races;
 mod registry;
+mod row_tracking;
 mod snapshot;
 mod support;
 mod transaction;

@@ -60,6 +60,8 @@ pub async fn commit_overwrite(
     loop {
         let mut transaction = begin(session, table, &read, &staged, operation.clone());
         transaction.set_read_set(ReadSet::WholeTable);
+        // The rows that are there end; the new ones are others.
+        transaction.set_row_ids_kept();
         let replaced = read.files().await?;
         let now = clock::now_ms();
         transaction.remove_files((0..replaced.len()).map(|file| replaced.add(file).to_remove(now, true)));

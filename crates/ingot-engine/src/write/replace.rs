@@ -142,6 +142,8 @@ async fn commit(
     loop {
         let mut transaction = table.transaction(Arc::clone(&read), description.operation.clone());
         transaction.set_read_set(ReadSet::WholeTable);
+        // The rows that are there end; the new ones are others.
+        transaction.set_row_ids_kept();
         transaction.set_metadata(replacement.metadata);
         if let Some(protocol) = replacement.protocol {
             transaction.set_protocol(protocol);

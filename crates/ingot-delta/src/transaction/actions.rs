@@ -1,0 +1,121 @@
+//! What a commit file says, made anew for each attempt: time, row ids, and who did what.
+
+use std::collections::BTreeMap;
+
+use ingot_common::clock;
+use serde_json::json;
+
+use super::{Basis, ReadSet, Transaction};
+use crate::features::{self, IN_COMMIT_TIMESTAMPS, enabled};
+use crate::{Action, CommitInfo, Error, Metadata, Result, conflict, row_tracking};
+
+impl Transaction {
+    /// Returns the actions as they will stand in the file on top of `basis`: commit info first, as in-commit
+    /// timestamps demand.
+    ///
+    /// # Errors
+    /// `DataLoss` when no time is left after the version before; `Unsupported` when a winner switched on a feature
+    /// that cannot be honoured, or a file lacks what its row ids need.
+    pub(super) fn actions(&self, transaction_id: &str, basis: &Basis) -> Result<Vec<Action>> {
+        let version = basis.version + 1;
+        let now = clock::now_ms();
+        let earliest = basis
+            .timestamp_ms
+            .checked_add(1)
+            .ok_or_else(|| Error::CorruptLog {
+                location: self.table.location().to_string(),
+                message: format!("no time is left after inCommitTimestamp {}", basis.timestamp_ms),
+            })?;
+        let timestamp = now.max(earliest);
+        let staged = self
+            .metadata
+            .clone()
+            .map(|metadata| since(metadata, basis, version, timestamp));
+        let metadata = staged.as_ref().unwrap_or(&basis.metadata);
+        let protocol = self.protocol.as_ref().unwrap_or(&basis.protocol);
+        if basis.version > self.read.version() {
+            features::check_writable(
+                self.table.location().as_str(),
+                protocol,
+                metadata,
+                self.write_operation(),
+            )?;
+        }
+        let mut adds = self.adds.clone();
+        let row_ids = match row_tracking::assigns_ids(protocol, metadata) {
+            true => row_tracking::assign(&mut adds, basis.row_id_high_watermark, version)?,
+            false => None,
+        };
+        let info = self.commit_info(transaction_id, metadata, timestamp);
+        let mut actions = vec![Action::CommitInfo(info)];
+        actions.extend(self.protocol.clone().map(Action::Protocol));
+        actions.extend(staged.map(Action::Metadata));
+        actions.extend(self.app_transactions.iter().cloned().map(Action::Txn));
+        actions.extend(
+            self.domains
+                .values()
+                .cloned()
+                .chain(row_ids)
+                .map(Action::DomainMetadata),
+        );
+        actions.extend(self.removes.iter().cloned().map(Action::Remove));
+        actions.extend(adds.into_iter().map(Action::Add));
+        actions.extend(self.change_files.iter().cloned().map(Action::Cdc));
+        Ok(actions)
+    }
+
+    fn commit_info(&self, transaction_id: &str, metadata: &Metadata, timestamp: i64) -> CommitInfo {
+        let blind = matches!(self.read_set, ReadSet::Nothing) && self.removes.is_empty();
+        let metrics = self.metrics.0.iter();
+        let parameters = self.operation.parameters.iter();
+        let tags = self.tags(metadata);
+        let other = (!tags.is_empty()).then(|| ("tags".to_owned(), json!(tags)));
+        CommitInfo {
+            in_commit_timestamp: features::in_commit_timestamps(metadata).then_some(timestamp),
+            timestamp: Some(timestamp),
+            user_name: self.user_name.clone(),
+            operation: Some(self.operation.name.to_owned()),
+            operation_parameters: Some(parameters.map(|(k, v)| (k.clone(), v.as_str().into())).collect()),
+            read_version: Some(self.read.version()),
+            isolation_level: Some(self.isolation().as_str().to_owned()),
+            is_blind_append: Some(blind),
+            operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
+            user_metadata: self.user_metadata.clone(),
+            engine_info: Some(self.table.options().engine_info.clone()),
+            txn_id: Some(transaction_id.to_owned()),
+            other: other.into_iter().collect(),
+            ..CommitInfo::default()
+        }
+    }
+
+    /// Tags tell other writers what a commit is about. Source: Spark's `DeltaCommitTag`.
+    fn tags(&self, metadata: &Metadata) -> BTreeMap<&'static str, String> {
+        let mut tags = BTreeMap::new();
+        if row_tracking::keeps_ids(metadata) {
+            let kept = row_tracking::keeps_ids(self.read.metadata());
+            tags.insert("delta.rowTracking.preserved", kept.to_string());
+        }
+        let staged = self.metadata.as_ref();
+        if staged.is_some_and(|staged| conflict::counts_identities_only(self.read.metadata(), staged)) {
+            tags.insert("delta.identity.schemaUpdate", "true".to_owned());
+        }
+        tags
+    }
+}
+
+/// Returns `metadata` with what says since when commits carry their time, if it begins with this one.
+/// Source: Delta protocol, "In-Commit Timestamps".
+fn since(mut metadata: Metadata, basis: &Basis, version: i64, timestamp: i64) -> Metadata {
+    if enabled(&metadata, IN_COMMIT_TIMESTAMPS) && !enabled(&basis.metadata, IN_COMMIT_TIMESTAMPS) {
+        let configuration = &mut metadata.configuration;
+        configuration.insert(
+            "delta.inCommitTimestampEnablementVersion".to_owned(),
+            version.to_string(),
+        );
+        configuration.insert(
+            "delta.inCommitTimestampEnablementTimestamp".to_owned(),
+            timestamp.to_string(),
+        );
+    }
+    metadata
+}

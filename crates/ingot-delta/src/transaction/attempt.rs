@@ -1,0 +1,191 @@
+//! The rounds of one commit: read the winners, decide, put, and find out what became of the put.
+
+use std::time::Duration;
+
+use ingot_common::retry::{Backoff, RetryPolicy};
+use uuid::Uuid;
+
+use super::{Basis, CommitOutcome, Transaction};
+use crate::conflict::{self, Decision, Staged};
+use crate::log::PutOutcome;
+use crate::{Action, ConflictReason, Error, Result, action};
+
+/// Pauses between attempts, growing with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How often a put that failed is tried again, once the log shows that it left nothing behind.
+pub(super) const STORE_RETRIES_MAX: u32 = 3;
+
+/// What one round of an attempt led to.
+pub(super) enum Step {
+    /// The version is taken by a commit that ours can follow, or nothing was written: go on.
+    Again,
+    Committed(i64),
+    Ended(CommitOutcome),
+}
+
+/// The rounds of one commit.
+pub(super) struct Attempt<'a> {
+    transaction: &'a Transaction,
+    /// Unique for this commit: tells ours from another's.
+    transaction_id: String,
+    /// The version to follow; all up to it are decided.
+    basis: Basis,
+    /// A put of ours at this version may have worked, and nobody has looked since.
+    in_doubt: bool,
+    races: Backoff,
+    store_failures: Backoff,
+}
+
+/// Pauses between at most so many retries.
+pub(super) fn pauses(retries_max: u32) -> Backoff {
+    RetryPolicy {
+        retries_max,
+        pause_first: PAUSE_FIRST,
+        pause_max: PAUSE_MAX,
+    }
+    .attempts()
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(transaction: &'a Transaction) -> Self {
+        Self {
+            transaction,
+            transaction_id: Uuid::new_v4().to_string(),
+            basis: Basis::of(&transaction.read),
+            in_doubt: false,
+            races: pauses(transaction.table.options().commit_retries_max),
+            store_failures: pauses(STORE_RETRIES_MAX),
+        }
+    }
+
+    /// Decides all winners, then puts the commit under the first free version.
+    pub async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
+        let decided = loop {
+            match self.look().await? {
+                None => break None,
+                Some(winner) => match self.decide(ours, &winner) {
+                    Step::Again => {}
+                    Step::Committed(version) => return Ok(Step::Committed(version)),
+                    Step::Ended(outcome) => break Some(outcome),
+                },
+            }
+        };
+        // Whatever was found, or not found, says something only if it is this table's log.
+        if !self.log_is_the_same().await? {
+            let version = self.transaction.read.version();
+            let reason = ConflictReason::LogReplaced { version };
+            return Ok(Step::Ended(CommitOutcome::Conflicted(reason)));
+        }
+        if let Some(outcome) = decided {
+            return Ok(Step::Ended(outcome));
+        }
+        let actions = self.transaction.actions(&self.transaction_id, &self.basis)?;
+        self.in_doubt = true;
+        let log = self.transaction.table.log();
+        match log.put_commit(self.version(), &actions).await {
+            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version())),
+            Ok(PutOutcome::Exists) => self.lost_race().await,
+            Err(failure) => self.resolve(&actions, failure).await,
+        }
+    }
+
+    /// The version to try next.
+    fn version(&self) -> i64 {
+        self.basis.version + 1
+    }
+
+    async fn log_is_the_same(&mut self) -> Result<bool> {
+        loop {
+            match self.transaction.table.holds(&self.transaction.read).await {
+                Err(_) if self.store_failures.pause().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Reads what stands at our version.
+    async fn look(&mut self) -> Result<Option<Vec<Action>>> {
+        loop {
+            match self.transaction.table.log().read_commit(self.version()).await {
+                Ok(found) => {
+                    self.in_doubt = false;
+                    return Ok(found);
+                }
+                Err(_) if self.store_failures.pause().await => {}
+                Err(unreadable) if self.in_doubt => return Err(self.unknown(unreadable)),
+                Err(unreadable) => return Err(unreadable),
+            }
+        }
+    }
+
+    /// Takes one commit that stands at our version.
+    fn decide(&mut self, ours: &Staged<'_>, winner: &[Action]) -> Step {
+        if self.is_ours(winner) {
+            return Step::Committed(self.version());
+        }
+        match conflict::decide(ours, &self.basis, winner) {
+            Decision::Rebased => {
+                self.basis.follow(winner);
+                Step::Again
+            }
+            Decision::AlreadyApplied { app_id, version } => {
+                Step::Ended(CommitOutcome::AlreadyApplied { app_id, version })
+            }
+            Decision::Conflict(reason) => Step::Ended(CommitOutcome::Conflicted(reason)),
+        }
+    }
+
+    /// Something stands at our version: another process was faster between our look and our put, or a put of
+    /// ours arrived before its answer was lost and the store sent it again.
+    async fn lost_race(&mut self) -> Result<Step> {
+        if self.races.pause().await {
+            return Ok(Step::Again);
+        }
+        if self.look().await?.is_some_and(|commit| self.is_ours(&commit)) {
+            return Ok(Step::Committed(self.version()));
+        }
+        Err(Error::CommitRetriesExhausted {
+            location: self.transaction.table.location().to_string(),
+            retries: self.races.retries(),
+        })
+    }
+
+    /// A put failed: it may have left the commit behind all the same. Only the log knows.
+    async fn resolve(&mut self, actions: &[Action], failure: Error) -> Result<Step> {
+        match self.look().await? {
+            Some(commit) if self.is_ours(&commit) => self.settle(actions, failure).await,
+            Some(_) => Ok(Step::Again),
+            None if self.store_failures.pause().await => Ok(Step::Again),
+            None => Err(failure),
+        }
+    }
+
+    /// Our commit is there, but its put failed: it may be visible and yet not survive a crash. A store that answers
+    /// "exists" holds what exists.
+    async fn settle(&mut self, actions: &[Action], mut failure: Error) -> Result<Step> {
+        while self.store_failures.pause().await {
+            let log = self.transaction.table.log();
+            match log.put_commit(self.version(), actions).await {
+                Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(Step::Committed(self.version())),
+                Err(error) => failure = error,
+            }
+        }
+        Err(self.unknown(failure))
+    }
+
+    fn unknown(&self, source: Error) -> Error {
+        Error::CommitOutcomeUnknown {
+            location: self.transaction.table.location().to_string(),
+            version: self.version(),
+            transaction_id: self.transaction_id.clone(),
+            source: Box::new(source),
+        }
+    }
+
+    fn is_ours(&self, commit: &[Action]) -> bool {
+        let info = action::commit_info(commit);
+        info.is_some_and(|info| info.txn_id.as_deref() == Some(&self.transaction_id))
+    }
+}
