@@ -1,43 +1,57 @@
-//! `MERGE INTO`, copy-on-write.
+//! `MERGE INTO`.
 //!
 //! ```text
-//! source ─► evaluated once, rows numbered
+//! source ─► evaluated once, kept (`source`)
 //!             │
-//! target ─► pruned by the bounds of the source's keys ─► joined on the condition: which row meets which, and
-//!             │                                          which clause takes it (`matches`)
-//!             ├─ touched files ─► every row again: updated, dropped or copied ─┐
-//!             └─ source rows that met nothing ─► inserted ─────────────────────┴─► one commit
+//! target ─► files that its keys can reach (`keys`) ─► one join (`join`) ─► by clause (`decide`)
+//!                                                           ├─ rows after the clauses ─► written as they come ─┐
+//!                                                           └─ positions of changed rows ─► kept rows of their ┤
+//!                                                                                           files (`rewrite`)  │
+//!                                                                                             one commit ◄─────┘
 //! ```
 //!
-//! Always true: the merge condition and the clauses' conditions are evaluated once for a pair of rows, so a
-//! decision cannot change between finding files and writing them; a target row is changed by one source row
-//! at most; keys that are null meet nothing. The commit conflicts with files that others added where the
-//! condition might have found a match, so two merges of one new key never both insert it.
+//! Always true: a target row is changed by one source row at most; keys that are null meet nothing; schema evolution
+//! is in the commit of its rows. The commit conflicts with files that others added where the condition might have
+//! found a match, so two merges of one new key never both insert it.
 //!
-//! Source rows and the positions of changed rows are kept in memory, within the engine's limit.
+//! A source that is small is held in memory and joined by hash; another is kept on disk and joined by merging, so both
+//! stay within the engine's limit. Positions are bitmaps.
 
+mod clauses;
+mod decide;
 mod expressions;
+mod join;
 mod keys;
-mod matches;
 mod rewrite;
 mod source;
+mod subqueries;
+mod values;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arrow::array::Array;
+use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
+use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
 use ingot_common::retry::{Backoff, RetryPolicy};
 use ingot_common::{Kind, clock};
-use ingot_delta::{CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot};
+use ingot_delta::{
+    CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot, WriteTarget,
+};
 use serde_json::json;
 
-use crate::write::{StagedFiles, conflict_error, discard, snapshot_read, stage_files};
+use crate::resolve::Reads;
+use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
-use expressions::Clauses;
-use matches::Decisions;
+use clauses::Clauses;
+use decide::{DecidedRows, Decisions};
+use expressions::Scope;
 use source::SourceRows;
+pub(crate) use subqueries::add_with;
+use subqueries::{Answers, Asker};
 
 /// How often [`merge_with_retry`] starts over after losing a race.
 const MERGE_RETRIES: RetryPolicy = RetryPolicy {
@@ -57,6 +71,8 @@ pub struct Merge {
     pub on: String,
     /// In the order in which they are tried.
     pub clauses: Vec<MergeClause>,
+    /// Adds to the table what clauses assign to and the source has: `WITH SCHEMA EVOLUTION`.
+    pub schema_evolution: bool,
     /// Makes the merge idempotent: committed as `txn(app_id, version)`.
     pub app_transactions: Vec<(String, i64)>,
     /// The commit's `userMetadata`.
@@ -83,11 +99,11 @@ pub enum MergeMatching {
 /// What a clause does.
 #[derive(Debug, Clone)]
 pub enum MergeAction {
-    /// Column and expression; the rest keeps its value.
+    /// Column, or field of one (`a.b`), and expression or `DEFAULT`; the rest keeps its value.
     Update(Vec<(String, String)>),
     UpdateAll,
     Delete,
-    /// Column and expression; the rest is null.
+    /// Column and expression or `DEFAULT`; the rest is null.
     Insert(Vec<(String, String)>),
     InsertAll,
 }
@@ -100,6 +116,24 @@ pub struct MergeMetrics {
     pub rows_inserted: i64,
 }
 
+/// A merge, and what its statement has read and named so far.
+pub(crate) struct PlannedMerge {
+    pub merge: Merge,
+    pub reads: Reads,
+    /// The statement's common table expressions, for subqueries.
+    pub with: Option<With>,
+}
+
+impl From<Merge> for PlannedMerge {
+    fn from(merge: Merge) -> Self {
+        Self {
+            merge,
+            reads: Reads::default(),
+            with: None,
+        }
+    }
+}
+
 /// Runs a merge once: on the table's newest snapshot, or on the one that the source reads if it reads the target.
 /// The caller runs it again when it is conflicted, with a source planned anew if that reads the target.
 ///
@@ -107,14 +141,14 @@ pub struct MergeMetrics {
 ///
 /// # Errors
 /// `InvalidArgument` for clauses that do not fit the tables, and when several source rows would change one
-/// target row; `ResourceExhausted` when the source does not fit the engine's memory.
+/// target row; `ResourceExhausted` when a join that cannot spill does not fit the engine's memory.
 pub async fn run_merge(
     session: &Session,
     table: &Arc<DeltaTable>,
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
-    let input = Input::collect(session, table, merge).await?;
-    merge_once(session, table, merge, &input).await
+    let input = Input::collect(session, table, merge.clone().into()).await?;
+    merge_once(session, table, &input).await
 }
 
 /// Runs a merge until it is committed; the source is evaluated once. A source that reads the target is not tried
@@ -127,10 +161,10 @@ pub async fn merge_with_retry(
     table: &Arc<DeltaTable>,
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
-    let input = Input::collect(session, table, merge).await?;
+    let input = Input::collect(session, table, merge.clone().into()).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, merge, &input).await?;
+        let (outcome, metrics) = merge_once(session, table, &input).await?;
         let CommitOutcome::Conflicted(reason) = outcome else {
             return Ok((outcome, metrics));
         };
@@ -148,13 +182,12 @@ pub async fn merge_with_retry(
 pub(crate) async fn merge_planned<'p>(
     session: &Session,
     table: &Arc<DeltaTable>,
-    plan: &(dyn Fn() -> BoxFuture<'p, Result<Merge>> + Send + Sync),
+    plan: &(dyn Fn() -> BoxFuture<'p, Result<PlannedMerge>> + Send + Sync),
 ) -> Result<MergeMetrics> {
-    let mut merge = plan().await?;
-    let mut input = Input::collect(session, table, &merge).await?;
+    let mut input = Input::collect(session, table, plan().await?).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, &merge, &input).await?;
+        let (outcome, metrics) = merge_once(session, table, &input).await?;
         let CommitOutcome::Conflicted(reason) = outcome else {
             return Ok(metrics);
         };
@@ -162,42 +195,68 @@ pub(crate) async fn merge_planned<'p>(
             return Err(conflict_error(&reason));
         }
         if input.read.is_some() {
-            merge = plan().await?;
-            input = Input::collect(session, table, &merge).await?;
+            input = Input::collect(session, table, plan().await?).await?;
         }
     }
 }
 
 /// Waits before another attempt; `false` when there have been enough.
 async fn another_attempt(session: &Session, retries: &mut Backoff) -> Result<bool> {
-    unless_cancelled(&session.context().cancellation, async {
-        Ok(retries.pause().await)
-    })
-    .await
+    unless_cancelled(session, async { Ok(retries.pause().await) }).await
 }
 
 /// What a merge takes in.
 struct Input {
+    merge: Merge,
     rows: SourceRows,
-    /// The snapshot of the target that the rows were computed from, if they were.
+    answers: Answers,
+    /// The snapshot of the target that the rows or answers were computed from, if they were.
     read: Option<Arc<Snapshot>>,
+    collection: Duration,
 }
 
 impl Input {
-    async fn collect(session: &Session, table: &DeltaTable, merge: &Merge) -> Result<Self> {
+    async fn collect(session: &Session, table: &DeltaTable, planned: PlannedMerge) -> Result<Self> {
+        let begun = Instant::now();
+        let PlannedMerge { merge, reads, with } = planned;
+        let asker = Asker {
+            session,
+            table,
+            reads: &reads,
+            with: with.as_ref(),
+        };
+        let answers = unless_cancelled(session, Answers::collect(&asker, texts(&merge))).await?;
+        let read = snapshot_read(merge.source.logical_plan(), table.location())?;
         Ok(Self {
-            read: snapshot_read(merge.source.logical_plan(), table.location())?,
+            read: older(read, answers.read.clone()),
             rows: SourceRows::collect(session, &merge.source).await?,
+            answers,
+            merge,
+            collection: begun.elapsed(),
         })
     }
+}
+
+/// Returns the texts of all expressions.
+fn texts(merge: &Merge) -> impl Iterator<Item = &str> {
+    let clauses = merge.clauses.iter().flat_map(|clause| {
+        let values: &[(String, String)] = match &clause.action {
+            MergeAction::Update(values) | MergeAction::Insert(values) => values,
+            MergeAction::UpdateAll | MergeAction::InsertAll | MergeAction::Delete => &[],
+        };
+        let values = values.iter().map(|(_, value)| value.as_str());
+        clause.condition.as_deref().into_iter().chain(values)
+    });
+    std::iter::once(merge.on.as_str()).chain(clauses)
 }
 
 async fn merge_once(
     session: &Session,
     table: &Arc<DeltaTable>,
-    merge: &Merge,
     input: &Input,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
+    let begun = Instant::now();
+    let merge = &input.merge;
     let snapshot = match &input.read {
         Some(read) => Arc::clone(read),
         None => table.snapshot().await?,
@@ -215,42 +274,17 @@ async fn merge_once(
         }
     }
     let source = &input.rows;
+    let scope = Scope::new(session, merge, snapshot.schema(), source.schema(), &input.answers)?;
     let attempt = Attempt {
         session,
         table,
         snapshot: &snapshot,
         index: snapshot.files().await?,
         merge,
-        clauses: Clauses::compile(session, merge, snapshot.schema(), &source.schema())?,
+        clauses: Clauses::compile(merge, table, &snapshot, &scope)?,
         source,
     };
-    let stop = &session.context().cancellation;
-    let work = unless_cancelled(stop, async {
-        let candidates = keys::candidates(&attempt).await?;
-        let decisions = matches::decide(&attempt, &candidates.files).await?;
-        let rows = rewrite::rows(&attempt, &decisions).await?;
-        Ok((candidates, decisions, rows))
-    });
-    let (candidates, decisions, rows) = work.await?;
-    let staged = match rows {
-        Some(rows) => Some(stage_files(session, table, &snapshot, rows).await?),
-        None => None,
-    };
-    let touched = decisions.touched_files();
-    if staged.is_none() && touched.is_empty() && merge.app_transactions.is_empty() {
-        return Ok((
-            CommitOutcome::Committed {
-                version: snapshot.version(),
-                snapshot: Arc::clone(&snapshot),
-            },
-            MergeMetrics::default(),
-        ));
-    }
-    let read_set = match input.read {
-        Some(_) => ReadSet::WholeTable,
-        None => candidates.read_set,
-    };
-    attempt.commit(read_set, &decisions, &touched, staged).await
+    attempt.run(input, begun).await
 }
 
 /// One try of a merge on one snapshot.
@@ -264,55 +298,168 @@ pub(crate) struct Attempt<'a> {
     pub source: &'a SourceRows,
 }
 
+/// What an attempt has done before it commits.
+struct Done {
+    decisions: Decisions,
+    /// Updated and inserted rows.
+    written: StagedFiles,
+    /// The rows of `removed` files that no clause changed.
+    kept: Option<StagedFiles>,
+    removed: Vec<usize>,
+    scan: Duration,
+    rewrite: Duration,
+}
+
 impl Attempt<'_> {
+    async fn run(&self, input: &Input, begun: Instant) -> Result<(CommitOutcome, MergeMetrics)> {
+        let scanned = Instant::now();
+        let prepared = unless_cancelled(self.session, async {
+            let candidates = keys::candidates(self).await?;
+            let join = join::plan(self, &candidates.files).await?;
+            let rows = DecidedRows::new(&join, &self.clauses, self.schema())?;
+            Ok((candidates.read_set, join, rows))
+        });
+        let (read_set, join, rows) = prepared.await?;
+        let scan = scanned.elapsed();
+        let rewritten = Instant::now();
+        let frame = join.context.read_table(rows.table())?;
+        let written = stage_for(self.session, self.target()?, frame).await?;
+        let decisions = rows.decisions();
+        let (kept, removed) = match self.keep(&decisions).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                discard(self.table, &written.files).await;
+                return Err(error);
+            }
+        };
+        let nothing = written.files.is_empty() && removed.is_empty() && self.clauses.evolution.is_none();
+        if nothing && self.merge.app_transactions.is_empty() {
+            let outcome = CommitOutcome::Committed {
+                version: self.snapshot.version(),
+                snapshot: Arc::clone(self.snapshot),
+            };
+            return Ok((outcome, MergeMetrics::default()));
+        }
+        let read_set = match input.read {
+            Some(_) => ReadSet::WholeTable,
+            None => read_set,
+        };
+        let done = Done {
+            decisions,
+            written,
+            kept,
+            removed,
+            scan,
+            rewrite: rewritten.elapsed(),
+        };
+        let mut metrics = self.metrics(&done);
+        for (name, time) in [
+            ("materializeSourceTimeMs", input.collection),
+            ("executionTimeMs", input.collection + begun.elapsed()),
+        ] {
+            metrics.increase(name, milliseconds(time));
+        }
+        self.commit(read_set, done, metrics).await
+    }
+
+    /// The table's schema after the merge.
+    fn schema(&self) -> &SchemaRef {
+        let evolution = self.clauses.evolution.as_ref();
+        evolution.map_or(self.snapshot.schema(), |evolution| evolution.schema())
+    }
+
+    fn target(&self) -> Result<WriteTarget> {
+        Ok(match &self.clauses.evolution {
+            Some(evolution) => evolution.target.clone(),
+            None => WriteTarget::of_table(self.table, self.snapshot)?,
+        })
+    }
+
+    /// Writes the rows again that files with changed rows have beside those. Returns them, and these files.
+    async fn keep(&self, decisions: &Decisions) -> Result<(Option<StagedFiles>, Vec<usize>)> {
+        let removed: Vec<usize> = decisions.changed.keys().copied().collect();
+        let records = self.index.num_records();
+        let holds_others = |file: &usize| {
+            let changed = decisions.changed.get(file).map_or(0, |rows| rows.len());
+            !records.is_valid(*file) || records.value(*file) > changed
+        };
+        let files: Vec<usize> = removed.iter().copied().filter(holds_others).collect();
+        if files.is_empty() {
+            return Ok((None, removed));
+        }
+        let changed = Arc::new(decisions.changed.clone());
+        let rows = rewrite::kept_rows(self, &changed, files, self.schema())?;
+        let staged = stage_for(self.session, self.target()?, rows).await?;
+        Ok((Some(staged), removed))
+    }
+
+    /// Counts in Spark's words. Source: Delta, `MergeIntoCommandBase`, `DeltaOperationMetrics.MERGE`.
+    fn metrics(&self, done: &Done) -> OperationMetrics {
+        let counts = done.decisions.counts;
+        let written = |name: &str| done.written.metrics.get(name);
+        let kept = |name: &str| done.kept.as_ref().map_or(0, |kept| kept.metrics.get(name));
+        let removed = done.removed.iter().map(|file| self.index.add(*file).size);
+        let mut metrics = OperationMetrics::default();
+        for (name, value) in [
+            ("numSourceRows", count(self.source.rows())),
+            ("numTargetRowsInserted", counts.inserted),
+            ("numTargetRowsUpdated", counts.updated()),
+            ("numTargetRowsMatchedUpdated", counts.matched_updated),
+            (
+                "numTargetRowsNotMatchedBySourceUpdated",
+                counts.not_matched_by_source_updated,
+            ),
+            ("numTargetRowsDeleted", counts.deleted()),
+            ("numTargetRowsMatchedDeleted", counts.matched_deleted),
+            (
+                "numTargetRowsNotMatchedBySourceDeleted",
+                counts.not_matched_by_source_deleted,
+            ),
+            ("numTargetRowsCopied", kept("numOutputRows")),
+            ("numOutputRows", written("numOutputRows") + kept("numOutputRows")),
+            ("numTargetFilesAdded", written("numFiles") + kept("numFiles")),
+            ("numTargetFilesRemoved", count(done.removed.len())),
+            (
+                "numTargetBytesAdded",
+                written("numOutputBytes") + kept("numOutputBytes"),
+            ),
+            ("numTargetBytesRemoved", removed.sum()),
+            ("numTargetChangeFilesAdded", 0),
+            ("numTargetDeletionVectorsAdded", 0),
+            ("numTargetDeletionVectorsUpdated", 0),
+            ("numTargetDeletionVectorsRemoved", 0),
+            ("scanTimeMs", milliseconds(done.scan)),
+            ("rewriteTimeMs", milliseconds(done.rewrite)),
+        ] {
+            metrics.increase(name, value);
+        }
+        metrics
+    }
+
     async fn commit(
         &self,
         read_set: ReadSet,
-        decisions: &Decisions,
-        touched: &[usize],
-        staged: Option<StagedFiles>,
+        done: Done,
+        metrics: OperationMetrics,
     ) -> Result<(CommitOutcome, MergeMetrics)> {
-        let (files, output) = match staged {
-            Some(staged) => (staged.files, staged.metrics),
-            None => (Vec::new(), OperationMetrics::default()),
-        };
-        let written = output.get("numOutputRows");
-        let before = rewrite::rows_in(self, touched).await?;
-        let copied = before - decisions.rows_updated - decisions.rows_deleted;
-        let metrics = MergeMetrics {
-            rows_updated: decisions.rows_updated,
-            rows_deleted: decisions.rows_deleted,
-            rows_inserted: written - (before - decisions.rows_deleted),
-        };
-        let mut operation_metrics = OperationMetrics::default();
-        for (name, value) in [
-            ("numSourceRows", self.source.rows()),
-            ("numTargetRowsInserted", metrics.rows_inserted),
-            ("numTargetRowsUpdated", metrics.rows_updated),
-            ("numTargetRowsDeleted", metrics.rows_deleted),
-            ("numTargetRowsCopied", copied),
-            ("numOutputRows", written),
-            ("numTargetFilesAdded", output.get("numFiles")),
-            (
-                "numTargetFilesRemoved",
-                i64::try_from(touched.len()).unwrap_or(i64::MAX),
-            ),
-            ("numTargetBytesAdded", output.get("numOutputBytes")),
-        ] {
-            operation_metrics.increase(name, value);
-        }
+        let counts = done.decisions.counts;
+        let mut files = done.written.files;
+        files.extend(done.kept.into_iter().flat_map(|kept| kept.files));
         let mut transaction = self
             .table
             .transaction(Arc::clone(self.snapshot), operation(self.merge));
         transaction.set_read_set(read_set);
+        if let Some(evolution) = &self.clauses.evolution {
+            transaction.set_metadata(evolution.metadata.clone());
+            if let Some(protocol) = &evolution.protocol {
+                transaction.set_protocol(protocol.clone());
+            }
+        }
         let now = clock::now_ms();
-        transaction.remove_files(
-            touched
-                .iter()
-                .map(|file| self.index.add(*file).to_remove(now, true)),
-        );
+        let removed = done.removed.iter();
+        transaction.remove_files(removed.map(|file| self.index.add(*file).to_remove(now, true)));
         transaction.add_files(files.iter().cloned());
-        transaction.set_metrics(operation_metrics);
+        transaction.set_metrics(metrics);
         transaction.set_user_name(self.session.context().principal.as_str());
         if let Some(text) = &self.merge.user_metadata {
             transaction.set_user_metadata(text.clone());
@@ -325,8 +472,21 @@ impl Attempt<'_> {
             discard(self.table, &files).await;
             return Ok((outcome, MergeMetrics::default()));
         }
+        let metrics = MergeMetrics {
+            rows_updated: counts.updated(),
+            rows_deleted: counts.deleted(),
+            rows_inserted: counts.inserted,
+        };
         Ok((outcome, metrics))
     }
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Describes the merge for the history, as Spark does.
@@ -364,13 +524,10 @@ fn operation(merge: &Merge) -> Operation {
 }
 
 /// Runs `work`, which leaves nothing behind when dropped, until the request is cancelled.
-async fn unless_cancelled<T>(
-    stop: &tokio_util::sync::CancellationToken,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
+async fn unless_cancelled<T>(session: &Session, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Err(Error::Cancelled),
+        () = session.context().cancellation.cancelled() => Err(Error::Cancelled),
         done = work => done,
     }
 }

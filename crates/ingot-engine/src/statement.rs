@@ -82,7 +82,10 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         return insert::parse(session, &mut cursor);
     }
     if cursor.accept("MERGE") {
-        return merge::parse(session, &mut cursor);
+        return merge::parse(session, &mut cursor, None);
+    }
+    if let Some(with) = cursor.with_before("MERGE") {
+        return merge::parse(session, &mut cursor, Some(with));
     }
     if cursor.accept("DESCRIBE") || cursor.accept("DESC") {
         return describe::parse(session, &mut cursor);

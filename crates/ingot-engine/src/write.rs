@@ -30,12 +30,13 @@ use crate::provider::DeltaTableProvider;
 use crate::{Error, Result};
 
 use assign::Assignment;
-pub(crate) use assign::assignable;
 pub use assign::type_text;
+pub(crate) use assign::{assignable, convert, element};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub(crate) use create::{Created, create};
 pub use create::{TableSpec, create_table};
 pub(crate) use replace::replace_table;
+pub(crate) use stage::stage_for;
 pub use stage::{discard, stage_files};
 
 /// Files written for a table and not yet committed.
@@ -124,4 +125,12 @@ pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// Returns the older of two snapshots, as far as there are any.
+pub(crate) fn older(a: Option<Arc<Snapshot>>, b: Option<Arc<Snapshot>>) -> Option<Arc<Snapshot>> {
+    match (a, b) {
+        (Some(a), Some(b)) if b.version() < a.version() => Some(b),
+        (a, b) => a.or(b),
+    }
 }

@@ -1,116 +1,168 @@
-//! Which of the target's files a merge's condition can reach, from the range of the source's keys.
+//! Which of the target's files a merge can reach, from the keys of its source.
+//!
+//! ```text
+//! condition ─┬─ on the target alone ──────────────┐
+//!            └─ target column = source's value ───┴─► a file is looked at if some source row's keys lie within its
+//!                                                      bounds, or a clause for rows without a source may take its rows
+//! ```
+//! A range of keys says little where they are scattered, so each file's bounds are looked up in the sorted keys. The
+//! same question is asked of files that others add while the merge runs: so it conflicts with those where it might
+//! have found a match, and two merges of one new key never both insert it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{and, cast, concat, filter, is_not_null};
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
+use arrow::row::{Row, RowConverter, Rows, SortField};
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
 use datafusion::scalar::ScalarValue;
-use ingot_delta::ReadSet;
+use ingot_delta::{FileIndex, ReadPredicate, ReadSet};
 
 use super::expressions::{SOURCE, TARGET};
 use super::{Attempt, MergeMatching};
 use crate::Result;
-use crate::pruning::{FilterPredicate, retain_possible};
+use crate::pruning::FilterPredicate;
+
+/// Source rows up to which their keys are sorted, rather than only their range taken.
+const SORTED_KEYS_MAX: usize = 1 << 21;
+
+/// Source rows that are compared with the bounds of files in all their keys at once.
+const COMPARED_MAX: usize = 1 << 23;
 
 /// The part of the target that a merge looks at.
 pub(crate) struct Candidates {
-    /// Files that may hold a match.
+    /// Files that may hold a match, or a row for a clause for rows without one.
     pub files: Vec<usize>,
     pub read_set: ReadSet,
 }
 
-/// Finds the files whose bounds let a row meet one of the source's.
+/// Finds the files in which a row may meet one of the source's, or may be changed because it meets none.
 pub(crate) async fn candidates(attempt: &Attempt<'_>) -> Result<Candidates> {
-    let all: Vec<usize> = (0..attempt.index.len()).collect();
-    let whole = |files| Candidates {
-        files,
-        read_set: ReadSet::WholeTable,
-    };
-    if attempt.source.rows() == 0 {
-        return Ok(whole(Vec::new()));
-    }
-    let Some(filters) = target_filters(attempt).await? else {
-        return Ok(whole(Vec::new()));
-    };
-    let state = attempt.session.datafusion().state();
-    let files = retain_possible(&state, attempt.snapshot, attempt.index, all, &filters)?;
-    let predicate = FilterPredicate::compile(&state, attempt.snapshot, &filters)?;
-    let reads_all = attempt.clauses.any(MergeMatching::NotMatchedBySource);
-    Ok(match predicate {
-        Some(predicate) if !reads_all => Candidates {
-            read_set: ReadSet::Matching {
-                predicate: Arc::new(predicate),
-                paths: files
-                    .iter()
-                    .map(|file| attempt.index.add(*file).path.clone())
-                    .collect(),
-            },
-            files,
+    let reach = Arc::new(Reach::of(attempt).await?);
+    let possible = reach.may_match(attempt.index);
+    let files: Vec<usize> = (0..attempt.index.len()).filter(|file| possible[*file]).collect();
+    let paths = files.iter().map(|file| attempt.index.add(*file).path.clone());
+    Ok(Candidates {
+        read_set: ReadSet::Matching {
+            paths: paths.collect(),
+            predicate: reach,
         },
-        _ => whole(files),
+        files,
     })
 }
 
-/// What a target row must fulfil to meet a source row, in terms of the target's columns alone; `None` when
-/// no row can.
-async fn target_filters(attempt: &Attempt<'_>) -> Result<Option<Vec<Expr>>> {
-    let mut filters = Vec::new();
-    let mut keys = Vec::new();
-    for conjunct in split_conjunction(&attempt.clauses.on) {
-        if conjunct.is_volatile() {
-            continue;
-        }
-        if reads_only(conjunct, TARGET) {
-            filters.push(unnormalize_col(conjunct.clone()));
-        } else if let Some((target, source)) = key(conjunct) {
-            keys.push((target, source));
-        }
-    }
-    let frame = attempt
-        .session
-        .datafusion()
-        .read_table(attempt.source.table()?)?
-        .alias(SOURCE)?;
-    let mut columns = Vec::new();
-    let mut bounds = Vec::new();
-    for (target, source) in keys {
-        if bounded(&source.get_type(frame.schema())?) {
-            let place = columns.len();
-            columns.push(target);
-            bounds.push(min(source.clone()).alias(format!("min{place}")));
-            bounds.push(max(source).alias(format!("max{place}")));
-        }
-    }
-    if columns.is_empty() {
-        return Ok(Some(filters));
-    }
-    let rows = frame.aggregate(Vec::new(), bounds)?.collect().await?;
-    let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
-        return Ok(None);
-    };
-    for (place, column) in columns.into_iter().enumerate() {
-        let (low, high) = (value(row, 2 * place)?, value(row, 2 * place + 1)?);
-        if low.is_null() || high.is_null() {
-            // Every key is null, and a null key meets nothing.
-            return Ok(None);
-        }
-        let column = Expr::Column(Column::new_unqualified(column.name));
-        filters.push(column.clone().gt_eq(lit(low)).and(column.lt_eq(lit(high))));
-    }
-    Ok(Some(filters))
+/// What a merge can reach, as the transaction's question about files.
+#[derive(Debug)]
+struct Reach {
+    /// What matched rows fulfil, each by itself; `None` when no row of the source can match any.
+    matched: Option<Vec<FilterPredicate>>,
+    keys: Option<Keys>,
+    /// For each clause for rows without a source, what its rows fulfil; `None` for any row.
+    alone: Vec<Option<FilterPredicate>>,
 }
 
-fn value(row: &RecordBatch, column: usize) -> Result<ScalarValue> {
-    Ok(ScalarValue::try_from_array(row.column(column), 0)?)
+impl Reach {
+    async fn of(attempt: &Attempt<'_>) -> Result<Self> {
+        let state = attempt.session.datafusion().state();
+        let compile = |condition: &Expr| {
+            let condition = unnormalize_col(condition.clone());
+            FilterPredicate::compile(&state, attempt.snapshot, &[condition])
+                .ok()
+                .flatten()
+        };
+        let alone = attempt.clauses.of(MergeMatching::NotMatchedBySource);
+        let alone = alone.map(|(_, clause)| clause.condition.as_ref().and_then(compile));
+        let mut reach = Self {
+            matched: None,
+            keys: None,
+            alone: alone.collect(),
+        };
+        if attempt.source.rows() == 0 {
+            return Ok(reach);
+        }
+        let mut filters = Vec::new();
+        let mut pairs = Vec::new();
+        for conjunct in split_conjunction(&attempt.clauses.on) {
+            if reads_only(conjunct, TARGET) {
+                filters.extend(compile(conjunct));
+            } else if let Some(pair) = key(attempt, conjunct) {
+                pairs.push(pair);
+            }
+        }
+        if !pairs.is_empty() {
+            match attempt.source.in_memory() {
+                Some(rows) if attempt.source.rows() <= SORTED_KEYS_MAX => {
+                    let keys = Keys::sorted(attempt, &pairs, &rows)?;
+                    if keys.is_empty() {
+                        return Ok(reach);
+                    }
+                    reach.keys = Some(keys);
+                }
+                _ => {
+                    let Some(ranges) = ranges(attempt, &pairs).await? else {
+                        return Ok(reach);
+                    };
+                    filters.extend(ranges.iter().filter_map(compile));
+                }
+            }
+        }
+        reach.matched = Some(filters);
+        Ok(reach)
+    }
 }
 
-/// Returns the sides of `target column = source expression`, whichever way round it is written.
-fn key(conjunct: &Expr) -> Option<(Column, Expr)> {
+impl ReadPredicate for Reach {
+    fn may_match(&self, files: &FileIndex) -> Vec<bool> {
+        let all = |predicate: &Option<FilterPredicate>| match predicate {
+            Some(predicate) => predicate.may_match(files),
+            None => vec![true; files.len()],
+        };
+        let mut possible = match &self.matched {
+            None => vec![false; files.len()],
+            Some(filters) => {
+                let mut possible = vec![true; files.len()];
+                for filter in filters {
+                    let matches = filter.may_match(files);
+                    possible
+                        .iter_mut()
+                        .zip(matches)
+                        .for_each(|(file, may)| *file &= may);
+                }
+                if let Some(keys) = &self.keys {
+                    keys.retain(files, &mut possible);
+                }
+                possible
+            }
+        };
+        for clause in &self.alone {
+            let matches = all(clause);
+            possible
+                .iter_mut()
+                .zip(matches)
+                .for_each(|(file, may)| *file |= may);
+        }
+        possible
+    }
+}
+
+/// `target column = source value`, compared as `data_type`.
+struct Pair {
+    column: String,
+    value: Expr,
+    data_type: DataType,
+}
+
+/// Returns the sides of a comparison of the target with the source, whichever way round it is written; `None` when
+/// bounds cannot be compared with its values.
+fn key(attempt: &Attempt<'_>, conjunct: &Expr) -> Option<Pair> {
     let Expr::BinaryExpr(BinaryExpr {
         left,
         op: Operator::Eq,
@@ -124,10 +176,26 @@ fn key(conjunct: &Expr) -> Option<(Column, Expr)> {
             && reads_only(target, TARGET)
             && reads_only(source, SOURCE)
         {
-            return Some((column.clone(), source.as_ref().clone()));
+            let schema = source_schema(attempt).ok()?;
+            let given = source.get_type(&schema).ok()?;
+            let (_, field) = attempt.snapshot.schema().fields().find(&column.name)?;
+            let data_type = comparison_coercion(field.data_type(), &given)?;
+            let comparable = family(field.data_type())? == family(&given)?;
+            return comparable.then(|| Pair {
+                column: column.name.clone(),
+                value: source.as_ref().clone(),
+                data_type,
+            });
         }
     }
     None
+}
+
+fn source_schema(attempt: &Attempt<'_>) -> Result<DFSchema> {
+    Ok(DFSchema::try_from_qualified_schema(
+        SOURCE,
+        attempt.source.schema(),
+    )?)
 }
 
 fn reads_only(expression: &Expr, relation: &str) -> bool {
@@ -141,7 +209,215 @@ fn reads_only(expression: &Expr, relation: &str) -> bool {
         })
 }
 
-/// Says if the range of such values is worth knowing. Floating-point numbers have NaN outside every range.
-fn bounded(data_type: &DataType) -> bool {
-    !data_type.is_nested() && !data_type.is_floating() && *data_type != DataType::Null
+/// Types whose values are in one order. Floating-point numbers have NaN outside every range.
+#[derive(Debug, PartialEq, Eq)]
+enum Family {
+    Number,
+    Text,
+    Binary,
+    Boolean,
+    Date,
+    Instant { zoned: bool },
+}
+
+fn family(data_type: &DataType) -> Option<Family> {
+    Some(match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Family::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Family::Binary,
+        DataType::Boolean => Family::Boolean,
+        DataType::Date32 => Family::Date,
+        DataType::Timestamp(_, zone) => Family::Instant {
+            zoned: zone.is_some(),
+        },
+        number if number.is_integer() || number.is_decimal() => Family::Number,
+        _ => return None,
+    })
+}
+
+/// Returns the range of each key; `None` when no row has a whole key. A source without end is read once more.
+async fn ranges(attempt: &Attempt<'_>, pairs: &[Pair]) -> Result<Option<Vec<Expr>>> {
+    let source = attempt.source.table()?;
+    let frame = attempt.session.datafusion().read_table(source)?.alias(SOURCE)?;
+    let bounds = pairs.iter().enumerate().flat_map(|(place, pair)| {
+        [
+            min(pair.value.clone()).alias(format!("min{place}")),
+            max(pair.value.clone()).alias(format!("max{place}")),
+        ]
+    });
+    let rows = frame.aggregate(Vec::new(), bounds.collect())?.collect().await?;
+    let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
+        return Ok(None);
+    };
+    let mut ranges = Vec::with_capacity(pairs.len());
+    for (place, pair) in pairs.iter().enumerate() {
+        let bound = |column: usize| ScalarValue::try_from_array(row.column(column), 0);
+        let (low, high) = (bound(2 * place)?, bound(2 * place + 1)?);
+        if low.is_null() || high.is_null() {
+            // Every key is null, and a null key meets nothing.
+            return Ok(None);
+        }
+        let column = Expr::Column(Column::new_unqualified(pair.column.clone()));
+        ranges.push(column.clone().gt_eq(lit(low)).and(column.lt_eq(lit(high))));
+    }
+    Ok(Some(ranges))
+}
+
+/// The keys of the source's rows; rows whose key is not whole are left out, for a null meets nothing.
+struct Keys {
+    columns: Vec<KeyColumn>,
+}
+
+struct KeyColumn {
+    column: String,
+    data_type: DataType,
+    converter: RowConverter,
+    /// The keys in the source's order, as bytes that compare as the values do.
+    keys: Rows,
+    /// Numbers of `keys`, smallest key first.
+    order: Vec<u32>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let columns = self.columns.iter().map(|key| (&key.column, key.order.len()));
+        f.debug_map().entries(columns).finish()
+    }
+}
+
+impl Keys {
+    fn sorted(attempt: &Attempt<'_>, pairs: &[Pair], rows: &[&RecordBatch]) -> Result<Self> {
+        let state = attempt.session.datafusion().state();
+        let schema = source_schema(attempt)?;
+        let mut values = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let value = state.create_physical_expr(pair.value.clone(), &schema)?;
+            let mut parts = Vec::with_capacity(rows.len());
+            for batch in rows {
+                let part = value.evaluate(batch)?.into_array(batch.num_rows())?;
+                parts.push(cast(&part, &pair.data_type).map_err(DataFusionError::from)?);
+            }
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            values.push(concat(&parts).map_err(DataFusionError::from)?);
+        }
+        let whole = whole(&values)?;
+        let mut columns = Vec::with_capacity(pairs.len());
+        for (pair, values) in pairs.iter().zip(values) {
+            let values = match &whole {
+                Some(whole) => filter(&values, whole).map_err(DataFusionError::from)?,
+                None => values,
+            };
+            columns.push(KeyColumn::new(pair, values)?);
+        }
+        Ok(Self { columns })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns.iter().any(|column| column.order.is_empty())
+    }
+
+    /// Clears the marks of files within whose bounds no key lies.
+    fn retain(&self, files: &FileIndex, possible: &mut [bool]) {
+        let bounds: Vec<Option<Bounds>> = self.columns.iter().map(|column| column.bounds(files)).collect();
+        let mut compared = 0;
+        for (file, possible) in possible.iter_mut().enumerate().filter(|(_, possible)| **possible) {
+            let known: Vec<(&KeyColumn, Row<'_>, Row<'_>)> = self
+                .columns
+                .iter()
+                .zip(&bounds)
+                .filter_map(|(column, bounds)| {
+                    let (low, high) = bounds.as_ref()?.of(file)?;
+                    Some((column, low, high))
+                })
+                .collect();
+            let ranges = known.iter().map(|(column, low, high)| column.within(*low, *high));
+            let narrowest = ranges.enumerate().min_by_key(|(_, range)| range.len());
+            let Some((place, range)) = narrowest else {
+                continue;
+            };
+            compared += range.len();
+            if range.is_empty() || known.len() == 1 || compared > COMPARED_MAX {
+                *possible = !range.is_empty();
+                continue;
+            }
+            *possible = known[place].0.order[range].iter().any(|row| {
+                known.iter().all(|(column, low, high)| {
+                    let key = column.keys.row(*row as usize);
+                    *low <= key && key <= *high
+                })
+            });
+        }
+    }
+}
+
+/// Marks the rows without a null; `None` when all rows are.
+fn whole(columns: &[ArrayRef]) -> Result<Option<BooleanArray>> {
+    let mut whole: Option<BooleanArray> = None;
+    for column in columns.iter().filter(|column| column.logical_null_count() > 0) {
+        let valid = is_not_null(column).map_err(DataFusionError::from)?;
+        whole = Some(match whole {
+            Some(whole) => and(&whole, &valid).map_err(DataFusionError::from)?,
+            None => valid,
+        });
+    }
+    Ok(whole)
+}
+
+/// The bounds of files, as keys are.
+struct Bounds {
+    low: Rows,
+    high: Rows,
+    known: BooleanArray,
+}
+
+impl Bounds {
+    fn of(&self, file: usize) -> Option<(Row<'_>, Row<'_>)> {
+        self.known
+            .value(file)
+            .then(|| (self.low.row(file), self.high.row(file)))
+    }
+}
+
+impl KeyColumn {
+    fn new(pair: &Pair, values: ArrayRef) -> Result<Self> {
+        let converter =
+            RowConverter::new(vec![SortField::new(pair.data_type.clone())]).map_err(DataFusionError::from)?;
+        let keys = converter
+            .convert_columns(&[values])
+            .map_err(DataFusionError::from)?;
+        let mut order: Vec<u32> = (0..u32::try_from(keys.num_rows()).unwrap_or_default()).collect();
+        order.sort_unstable_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+        Ok(Self {
+            column: pair.column.clone(),
+            data_type: pair.data_type.clone(),
+            converter,
+            keys,
+            order,
+        })
+    }
+
+    /// Returns the bounds of all files; `None` when there are none that compare with keys.
+    fn bounds(&self, files: &FileIndex) -> Option<Bounds> {
+        let (low, high) = match files.partition_values(&self.column) {
+            Some(values) => (Arc::clone(&values), values),
+            None => (files.min_values(&self.column)?, files.max_values(&self.column)?),
+        };
+        let known = and(&is_not_null(&low).ok()?, &is_not_null(&high).ok()?).ok()?;
+        let rows = |bound: &ArrayRef| {
+            let bound = cast(bound, &self.data_type).ok()?;
+            self.converter.convert_columns(&[bound]).ok()
+        };
+        Some(Bounds {
+            low: rows(&low)?,
+            high: rows(&high)?,
+            known,
+        })
+    }
+
+    /// Returns the places in `order` of the keys between two bounds.
+    fn within(&self, low: Row<'_>, high: Row<'_>) -> Range<usize> {
+        let key = |row: &u32| self.keys.row(*row as usize);
+        let start = self.order.partition_point(|row| key(row) < low);
+        let end = self.order.partition_point(|row| key(row) <= high);
+        start..end.max(start)
+    }
 }

@@ -1,101 +1,114 @@
-//! The rows that a merge writes: those of touched files, changed or copied, and the inserted ones.
+//! The rows of touched files that a merge leaves as they are, to be written again.
 
-use arrow::array::Array;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, JoinType, lit};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+};
 use datafusion::scalar::ScalarValue;
+use ingot_delta::DeletionVector;
 
-use super::expressions::{SOURCE, TARGET, column};
-use super::matches::{CHANGES, CLAUSE_COLUMN, Decisions, same_row, source, target};
-use super::source::SOURCE_ROW;
-use super::{Attempt, MergeMatching};
+use super::Attempt;
+use super::expressions::{TARGET, column};
+use super::values::{MissingFields, stored};
 use crate::Result;
+use crate::provider::{FILE_COLUMN, ROW_COLUMN, tagged_provider};
 
-/// Plans the rows to write, in the table's columns; `None` when there is nothing to write.
-pub(crate) async fn rows(attempt: &Attempt<'_>, decisions: &Decisions) -> Result<Option<DataFrame>> {
-    let touched = decisions.touched_files();
-    let rewritten = if touched.is_empty() {
-        None
-    } else {
-        Some(rewritten(attempt, decisions, &touched)?)
-    };
-    let inserted = inserted(attempt, decisions)?;
-    // A plan over no rows still costs a pass and an empty file set; most merges lack one half.
-    Ok(match (rewritten, inserted) {
-        (Some(rewritten), Some(inserted)) => Some(rewritten.union(inserted)?),
-        (rewritten, inserted) => rewritten.or(inserted),
-    })
+/// Plans the rows of `files` but for the `changed` ones, in the columns of `schema`.
+pub(crate) fn kept_rows(
+    attempt: &Attempt<'_>,
+    changed: &Arc<BTreeMap<usize, DeletionVector>>,
+    files: Vec<usize>,
+    schema: &SchemaRef,
+) -> Result<DataFrame> {
+    let provider = tagged_provider(
+        Arc::clone(attempt.table),
+        Arc::clone(attempt.snapshot),
+        Some(files),
+    );
+    let kept = ScalarUDF::from(Kept {
+        changed: Arc::clone(changed),
+        signature: Signature::exact(vec![DataType::Int64, DataType::Int64], Volatility::Immutable),
+    });
+    let position = [FILE_COLUMN, ROW_COLUMN].map(|name| column(TARGET, name));
+    let old = attempt.snapshot.schema();
+    let columns = schema.fields().iter().map(|field| {
+        let value = match old.fields().find(field.name()) {
+            Some((_, old)) => stored(
+                column(TARGET, old.name()),
+                old.data_type(),
+                field,
+                field.name(),
+                MissingFields::Null,
+            )?,
+            None => lit(ScalarValue::try_from(field.data_type())?),
+        };
+        Ok(value.alias(field.name()))
+    });
+    let rows = attempt.session.datafusion().read_table(provider)?.alias(TARGET)?;
+    let rows = rows.filter(kept.call(position.to_vec()))?;
+    Ok(rows.select(columns.collect::<Result<Vec<Expr>>>()?)?)
 }
 
-fn rewritten(attempt: &Attempt<'_>, decisions: &Decisions, touched: &[usize]) -> Result<DataFrame> {
-    let same_source = column(CHANGES, SOURCE_ROW).eq(column(SOURCE, SOURCE_ROW));
-    let changes = decisions
-        .changes(attempt)?
-        .join_on(source(attempt)?, JoinType::Left, [same_source])?;
-    let joined = target(attempt, Some(touched))?.join_on(changes, JoinType::Left, same_row())?;
-    let chosen = column(CHANGES, CLAUSE_COLUMN);
-    let deletions = attempt.clauses.deletions();
-    let kept = if deletions.is_empty() {
-        joined
-    } else {
-        let deleted = chosen.clone().in_list(deletions, true);
-        joined.filter(chosen.clone().is_null().or(deleted))?
-    };
-    let matching = [MergeMatching::Matched, MergeMatching::NotMatchedBySource];
-    let columns: Vec<Expr> = attempt
-        .snapshot
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(place, field)| {
-            let old = column(TARGET, field.name());
-            attempt
-                .clauses
-                .value(&matching, &chosen, place, old)
-                .alias(field.name())
-        })
-        .collect();
-    Ok(kept.select(columns)?)
+/// Says of a position if its row is kept.
+#[derive(Debug)]
+struct Kept {
+    changed: Arc<BTreeMap<usize, DeletionVector>>,
+    signature: Signature,
 }
 
-fn inserted(attempt: &Attempt<'_>, decisions: &Decisions) -> Result<Option<DataFrame>> {
-    let matching = MergeMatching::NotMatchedByTarget;
-    let matched = &decisions.matched_source_rows;
-    if !attempt.clauses.any(matching) || matched.iter().all(|matched| *matched) {
-        return Ok(None);
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.changed, &other.changed)
     }
-    let rows = attempt
-        .session
-        .datafusion()
-        .read_table(attempt.source.unmatched(matched)?)?
-        .alias(SOURCE)?;
-    let mut columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
-    columns.push(attempt.clauses.choice(matching).alias(CLAUSE_COLUMN));
-    let chosen = Expr::Column(datafusion::common::Column::new_unqualified(CLAUSE_COLUMN));
-    let rows = rows.select(columns)?.filter(chosen.clone().is_not_null())?;
-    let columns = attempt
-        .snapshot
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(place, field)| {
-            let null = lit(ScalarValue::try_from(field.data_type())?);
-            let value = attempt.clauses.value(&[matching], &chosen, place, null);
-            Ok(value.alias(field.name()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Some(rows.select(columns)?))
 }
 
-/// Returns how many rows the files hold: from the log, or counted where the log does not say.
-pub(crate) async fn rows_in(attempt: &Attempt<'_>, files: &[usize]) -> Result<i64> {
-    let records = attempt.index.num_records();
-    if files.iter().all(|file| records.is_valid(*file)) {
-        let rows: u64 = files.iter().map(|file| records.value(*file)).sum();
-        return Ok(i64::try_from(rows).unwrap_or(i64::MAX));
+impl Eq for Kept {}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.changed).hash(state);
     }
-    let rows = target(attempt, Some(files))?.count().await?;
-    Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
+impl ScalarUDFImpl for Kept {
+    fn name(&self) -> &str {
+        "kept"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let rows = arguments.number_rows;
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let (files, positions) = (
+            arrays[0].as_primitive::<Int64Type>(),
+            arrays[1].as_primitive::<Int64Type>(),
+        );
+        debug_assert!(rows == 1 || files.len() == rows || files.len() == 1);
+        let kept = files
+            .values()
+            .iter()
+            .zip(positions.values())
+            .map(|(file, position)| {
+                let changed = usize::try_from(*file)
+                    .ok()
+                    .and_then(|file| self.changed.get(&file));
+                let position = u64::try_from(*position).unwrap_or_default();
+                Some(!changed.is_some_and(|changed| changed.contains(position)))
+            });
+        Ok(ColumnarValue::Array(Arc::new(kept.collect::<BooleanArray>())))
+    }
 }

@@ -1,7 +1,8 @@
 //! Tokens of a command, read from left to right.
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement};
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, TableFactor, With};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
 
@@ -64,10 +65,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn is_word(&self, n: usize, word: &str) -> bool {
-        match self.parser.peek_nth_token(n).token {
-            Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
-            _ => false,
-        }
+        is_word(&self.parser.peek_nth_token(n).token, word)
     }
 
     /// Takes `word`, which must come next.
@@ -146,6 +144,35 @@ impl<'a> Cursor<'a> {
 
     fn parse_query(&mut self) -> Result<Box<Query>> {
         Ok(self.parser.parse_query()?)
+    }
+
+    /// Takes a relation of FROM with its alias, and as the text has it.
+    pub fn table_factor(&mut self) -> Result<(TableFactor, &'a str)> {
+        self.taken(|cursor| Ok(cursor.parser.parse_table_factor()?))
+    }
+
+    /// Takes common table expressions and `word`, if that comes after them.
+    pub fn with_before(&mut self, word: &str) -> Option<With> {
+        if !self.at("WITH") {
+            return None;
+        }
+        let taken = self.parser.maybe_parse(|parser| {
+            let with_token = AttachedToken(parser.next_token());
+            let recursive = is_word(&parser.peek_token().token, "RECURSIVE");
+            if recursive {
+                parser.next_token();
+            }
+            let cte_tables = parser.parse_comma_separated(Parser::parse_cte)?;
+            if !is_word(&parser.next_token().token, word) {
+                return Err(ParserError::ParserError(format!("expected {word}")));
+            }
+            Ok(With {
+                with_token,
+                recursive,
+                cte_tables,
+            })
+        });
+        taken.ok().flatten()
     }
 
     /// Takes `(a, b)`.
@@ -271,5 +298,12 @@ impl<'a> Cursor<'a> {
             Err(error) => error.into(),
             Ok(()) => Error::parse(format!("expected {what}")),
         }
+    }
+}
+
+fn is_word(token: &Token, word: &str) -> bool {
+    match token {
+        Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
+        _ => false,
     }
 }

@@ -1,6 +1,6 @@
-//! `MERGE INTO`, parsed; run by [`crate::merge`].
+//! `[WITH …] MERGE [WITH SCHEMA EVOLUTION] INTO`, parsed; run by [`crate::merge`].
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Statement, TableFactor, With};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::future::BoxFuture;
 use ingot_common::TableName;
@@ -8,12 +8,17 @@ use ingot_common::TableName;
 use super::cursor::Cursor;
 use super::{Work, counts};
 use crate::dialect::quoted;
-use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, merge_planned};
+use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, PlannedMerge, add_with, merge_planned};
 use crate::resolve::{self, Reads};
 use crate::{Error, Result, Session};
 
+/// The setting under which every merge evolves the table's schema.
+const AUTO_MERGE: &str = "spark.databricks.delta.schema.autoMerge.enabled";
+
 /// What stands between MERGE and the end of the statement.
 struct Definition {
+    with: Option<With>,
+    schema_evolution: bool,
     target: ObjectName,
     target_alias: Option<String>,
     source: Statement,
@@ -22,23 +27,35 @@ struct Definition {
     clauses: Vec<MergeClause>,
 }
 
-/// Parses the statement. It has committed when its work is done.
-pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let definition = definition(session, cursor)?;
+/// Parses the statement, which the common table expressions `with` precede. It has committed when its work is done.
+pub(super) fn parse<'a>(
+    session: &'a Session,
+    cursor: &mut Cursor<'_>,
+    with: Option<With>,
+) -> Result<Work<'a>> {
+    let definition = definition(session, cursor, with)?;
     Ok(Work::writes(async move {
         let name = session.resolve(&definition.target)?;
         let (_, table) = session.open_table(&name).await?;
-        let plan = || -> BoxFuture<'_, Result<Merge>> {
+        let schema_evolution = definition.schema_evolution || auto_merge(session);
+        let plan = || -> BoxFuture<'_, Result<PlannedMerge>> {
             Box::pin(async {
                 let (source, namespace) = (definition.source.clone(), session.namespace());
-                Ok(Merge {
+                let reads = Reads::default();
+                let merge = Merge {
                     target_alias: definition.target_alias.clone().unwrap_or_else(|| full(&name)),
                     source_alias: definition.source_alias.clone(),
-                    source: resolve::plan(session, source, &namespace, &Reads::default()).await?,
+                    source: resolve::plan(session, source, &namespace, &reads).await?,
                     on: definition.on.clone(),
                     clauses: definition.clauses.clone(),
+                    schema_evolution,
                     app_transactions: Vec::new(),
                     user_metadata: None,
+                };
+                Ok(PlannedMerge {
+                    merge,
+                    reads,
+                    with: definition.with.clone(),
                 })
             })
         };
@@ -55,27 +72,21 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }))
 }
 
-fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> {
-    if cursor.accept_all(&["WITH", "SCHEMA", "EVOLUTION"]) {
-        return Err(Error::unsupported(
-            "MERGE WITH SCHEMA EVOLUTION is not supported yet".to_owned(),
-        ));
-    }
+fn auto_merge(session: &Session) -> bool {
+    let settings = session.settings();
+    let mut set = settings
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(AUTO_MERGE));
+    set.any(|(_, value)| value.eq_ignore_ascii_case("true"))
+}
+
+fn definition(session: &Session, cursor: &mut Cursor<'_>, with: Option<With>) -> Result<Definition> {
+    let schema_evolution = cursor.accept_all(&["WITH", "SCHEMA", "EVOLUTION"]);
     cursor.expect("INTO")?;
     let target = cursor.object_name()?;
     let target_alias = alias(cursor, &["USING"])?;
     cursor.expect("USING")?;
-    let (source, named) = if cursor.accept_token(&Token::LParen) {
-        let query = cursor.query()?;
-        cursor.expect_token(&Token::RParen)?;
-        // Without a name of its own, nothing is called by it.
-        (query, String::new())
-    } else {
-        let text = cursor.object_name_text()?;
-        let source = super::parse_query(&format!("SELECT * FROM {text}"))?;
-        (source, source_name(session, text)?)
-    };
-    let source_alias = alias(cursor, &["ON"])?.unwrap_or(named);
+    let (source, source_alias) = source(session, cursor, with.as_ref())?;
     cursor.expect("ON")?;
     let on = cursor.expression_text()?.to_owned();
     let mut clauses = Vec::new();
@@ -84,10 +95,17 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
     }
     cursor.end()?;
     if clauses.is_empty() {
-        return Err(Error::parse("MERGE needs at least one WHEN clause".to_owned()));
+        return Err(Error::Condition {
+            kind: ingot_common::Kind::InvalidArgument,
+            condition: "MERGE_WITHOUT_WHEN",
+            sqlstate: "42601",
+            message: "MERGE needs at least one WHEN clause".to_owned(),
+        });
     }
     check_order(&clauses)?;
     Ok(Definition {
+        with,
+        schema_evolution,
         target,
         target_alias,
         source,
@@ -97,15 +115,41 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
     })
 }
 
-/// Returns what a source without an alias is called by: the full name of a table.
-fn source_name(session: &Session, text: &str) -> Result<String> {
-    let name = Cursor::new(text)?.object_name()?;
-    if let [part] = resolve::parts(&name)?.as_slice()
-        && session.relation(part).is_some()
-    {
-        return Ok(quoted(part));
+/// Takes what stands after USING: a table or view, also in the past, a query, or VALUES, with an alias and names for
+/// its columns. Returns it as a query, and what it is called by.
+fn source(session: &Session, cursor: &mut Cursor<'_>, with: Option<&With>) -> Result<(Statement, String)> {
+    let (factor, text) = cursor.table_factor()?;
+    let mut query = super::parse_query(&format!("SELECT * FROM {text}"))?;
+    if let (Statement::Query(query), Some(with)) = (&mut query, with) {
+        add_with(query, with);
     }
-    Ok(match session.resolve(&name) {
+    let (alias, name) = match &factor {
+        TableFactor::Table { name, alias, .. } => (alias, Some(name)),
+        TableFactor::Derived { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::Function { alias, .. } => (alias, None),
+        other => return Err(Error::parse(format!("`{other}` cannot be the source of MERGE"))),
+    };
+    let alias = match (alias, name) {
+        (Some(alias), _) => quoted(&alias.name.value),
+        (None, Some(name)) => source_name(session, name, with)?,
+        // Without a name of its own, nothing is called by it.
+        (None, None) => String::new(),
+    };
+    Ok((query, alias))
+}
+
+/// Returns what a source without an alias is called by: the full name of a table.
+fn source_name(session: &Session, name: &ObjectName, with: Option<&With>) -> Result<String> {
+    if let [ObjectNamePart::Identifier(part)] = name.0.as_slice() {
+        let ctes = with.into_iter().flat_map(|with| &with.cte_tables);
+        let mut names = ctes.map(|cte| &cte.alias.name.value);
+        if names.any(|name| name.eq_ignore_ascii_case(&part.value)) || session.relation(&part.value).is_some()
+        {
+            return Ok(quoted(&part.value));
+        }
+    }
+    Ok(match session.resolve(name) {
         Ok(name) => full(&name),
         // A path, as in delta.`/path`.
         Err(_) => String::new(),

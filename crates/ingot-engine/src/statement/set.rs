@@ -15,7 +15,10 @@ use crate::{Error, Result, Session, optimize};
 const FIXED: [(&str, &[&str]); 16] = [
     ("ansi_mode", &["true"]),
     ("legacy_time_parser_policy", &["corrected", "exception"]),
-    ("spark.databricks.delta.schema.autoMerge.enabled", &["false"]),
+    (
+        "spark.databricks.delta.schema.autoMerge.enabled",
+        &["false", "true"],
+    ),
     ("spark.sql.ansi.enabled", &["true"]),
     ("spark.sql.caseSensitive", &["false"]),
     ("spark.sql.crossJoin.enabled", &["true"]),

@@ -143,7 +143,8 @@ fn instant(data_type: &DataType) -> bool {
     )
 }
 
-fn element(list: &DataType) -> Option<&FieldRef> {
+/// Returns the elements of a list, of whatever kind it is.
+pub(crate) fn element(list: &DataType) -> Option<&FieldRef> {
     match list {
         DataType::List(element)
         | DataType::LargeList(element)
@@ -206,7 +207,8 @@ fn assign(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+/// Converts plain values; one that does not fit is an error.
+pub(crate) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let options = CastOptions {
         safe: false,
         format_options: FormatOptions::new()

@@ -83,6 +83,7 @@ fn merge(session: &Session, source: RecordBatch, clauses: Vec<MergeClause>) -> M
         source: session.datafusion().read_batch(source).expect("source"),
         on: "T.ID = s.id".to_owned(),
         clauses,
+        schema_evolution: false,
         app_transactions: Vec::new(),
         user_metadata: None,
     }

@@ -113,6 +113,7 @@ impl CdcSink {
                 source,
                 on,
                 clauses,
+                schema_evolution: false,
                 app_transactions: vec![transaction.clone()],
                 user_metadata: Some(counts.remark()),
             };

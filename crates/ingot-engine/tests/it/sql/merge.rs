@@ -1,5 +1,8 @@
 //! MERGE as a statement: names, order of clauses, sources that read the target.
 
+mod evolution;
+mod forms;
+
 use tokio::task::JoinSet;
 
 use super::{new_session, open, refused, rows, run};

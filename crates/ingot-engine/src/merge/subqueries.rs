@@ -1,0 +1,312 @@
+//! Subqueries in the texts of a merge: answered before it begins, each once, and put in as values.
+//!
+//! Delta refuses them all. Those that stand by themselves have one answer for the whole merge, so they are taken here;
+//! those that refer to a row of the merge are refused, by Delta's name. Answers count as read by the merge.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Expr, lit};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, Query, Statement, VisitMut, VisitorMut, With};
+use ingot_common::{Classify, Kind};
+use ingot_delta::{DeltaTable, Snapshot};
+
+use super::clause_error;
+use crate::resolve::{self, Reads};
+use crate::write::{older, snapshot_read};
+use crate::{Error, Result, Session, dialect};
+
+/// The relation whose columns stand for answers.
+pub(crate) const ANSWERS: &str = "__ingot_answers";
+
+/// Values that `IN (subquery)` may give. They are compared one by one with each row, and kept in the plan.
+const VALUES_MAX: usize = 1 << 16;
+
+/// What the subqueries of a merge's texts say.
+#[derive(Default)]
+pub(crate) struct Answers {
+    fields: Vec<Field>,
+    /// One value for a scalar subquery and EXISTS, all of them for IN.
+    values: Vec<Vec<ScalarValue>>,
+    /// For each text, the number of its first answer.
+    first: HashMap<String, usize>,
+    /// The snapshot of the target that an answer was computed from.
+    pub read: Option<Arc<Snapshot>>,
+}
+
+/// Where names in subqueries are looked up.
+pub(crate) struct Asker<'a> {
+    pub session: &'a Session,
+    pub table: &'a DeltaTable,
+    pub reads: &'a Reads,
+    /// The statement's common table expressions.
+    pub with: Option<&'a With>,
+}
+
+impl Answers {
+    /// Answers the subqueries of `texts`.
+    ///
+    /// # Errors
+    /// `Unsupported` for a subquery that refers to the merge's rows; `InvalidArgument` for one that gives several rows
+    /// or columns where one value is wanted.
+    pub(crate) async fn collect(asker: &Asker<'_>, texts: impl Iterator<Item = &str>) -> Result<Self> {
+        let mut answers = Self::default();
+        for text in texts {
+            if answers.first.contains_key(text) {
+                continue;
+            }
+            answers.first.insert(text.to_owned(), answers.values.len());
+            for asked in take(&mut dialect::expression(text)?, answers.values.len())? {
+                let (data_type, values) = answer(asker, asked, text, &mut answers.read).await?;
+                let name = answer_name(answers.values.len());
+                answers.fields.push(Field::new(name, data_type, true));
+                answers.values.push(values);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Returns the columns of [`ANSWERS`].
+    pub(crate) fn fields(&self) -> Fields {
+        self.fields.iter().cloned().collect()
+    }
+
+    /// Puts columns of [`ANSWERS`] in the place of the subqueries of a parsed text.
+    pub(crate) fn put_columns(&self, text: &str, parsed: &mut SqlExpr) -> Result<()> {
+        match self.first.get(text) {
+            Some(first) => take(parsed, *first).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts values in the place of those columns.
+    pub(crate) fn put_values(&self, expression: Expr) -> Result<Expr> {
+        if self.values.is_empty() {
+            return Ok(expression);
+        }
+        let put = expression.transform_down(|part| match part {
+            Expr::InList(list) => match list.list.as_slice() {
+                [only] if self.values_of(only).is_some() => {
+                    let values = self.values_of(only).unwrap_or_default();
+                    let values = values.iter().cloned().map(lit).collect();
+                    Ok(Transformed::yes(Expr::InList(InList::new(
+                        list.expr,
+                        values,
+                        list.negated,
+                    ))))
+                }
+                _ => Ok(Transformed::no(Expr::InList(list))),
+            },
+            column => match self.values_of(&column).and_then(<[_]>::first) {
+                Some(value) => Ok(Transformed::yes(lit(value.clone()))),
+                None => Ok(Transformed::no(column)),
+            },
+        });
+        Ok(put?.data)
+    }
+
+    fn values_of(&self, expression: &Expr) -> Option<&[ScalarValue]> {
+        let Expr::Column(column) = expression else {
+            return None;
+        };
+        let answers = column
+            .relation
+            .as_ref()
+            .is_some_and(|table| table.table() == ANSWERS);
+        let place = self
+            .fields
+            .iter()
+            .position(|field| *field.name() == column.name)?;
+        self.values.get(place).filter(|_| answers).map(Vec::as_slice)
+    }
+}
+
+/// A subquery, and what is asked of it.
+struct Asked {
+    query: Box<Query>,
+    question: Question,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Value,
+    Values,
+    Exists { negated: bool },
+}
+
+fn answer_name(number: usize) -> String {
+    format!("answer_{number}")
+}
+
+/// Takes the subqueries out of an expression, and puts columns in their place, numbered from `first`.
+fn take(expression: &mut SqlExpr, first: usize) -> Result<Vec<Asked>> {
+    let mut taker = Taker {
+        first,
+        asked: Vec::new(),
+    };
+    match VisitMut::visit(expression, &mut taker) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(taker.asked),
+    }
+}
+
+struct Taker {
+    first: usize,
+    asked: Vec<Asked>,
+}
+
+impl Taker {
+    fn column(&mut self, query: &Query, question: Question) -> SqlExpr {
+        let name = answer_name(self.first + self.asked.len());
+        self.asked.push(Asked {
+            query: Box::new(query.clone()),
+            question,
+        });
+        SqlExpr::CompoundIdentifier(vec![
+            Ident::with_quote('"', ANSWERS),
+            Ident::with_quote('"', name),
+        ])
+    }
+}
+
+impl VisitorMut for Taker {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, expression: &mut SqlExpr) -> ControlFlow<Error> {
+        *expression = match expression {
+            SqlExpr::Subquery(query) => self.column(query, Question::Value),
+            SqlExpr::Exists { subquery, negated } => {
+                self.column(subquery, Question::Exists { negated: *negated })
+            }
+            SqlExpr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => SqlExpr::InList {
+                list: vec![self.column(subquery, Question::Values)],
+                expr: expr.clone(),
+                negated: *negated,
+            },
+            SqlExpr::AnyOp { right, .. } | SqlExpr::AllOp { right, .. }
+                if matches!(right.as_ref(), SqlExpr::Subquery(_)) =>
+            {
+                return ControlFlow::Break(Error::unsupported(
+                    "ANY and ALL over a subquery are not supported in MERGE".to_owned(),
+                ));
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Continue(())
+    }
+}
+
+/// Runs a subquery and returns the type of its values, and these.
+async fn answer(
+    asker: &Asker<'_>,
+    asked: Asked,
+    text: &str,
+    read: &mut Option<Arc<Snapshot>>,
+) -> Result<(DataType, Vec<ScalarValue>)> {
+    let mut query = asked.query;
+    if let Some(with) = asker.with {
+        add_with(&mut query, with);
+    }
+    let namespace = asker.session.namespace();
+    let rows = resolve::plan(asker.session, Statement::Query(query), &namespace, asker.reads)
+        .await
+        .map_err(|error| correlated(error, text))?;
+    let seen = snapshot_read(rows.logical_plan(), asker.table.location())?;
+    *read = older(read.take(), seen);
+    match asked.question {
+        Question::Exists { negated } => {
+            let exists = rows.limit(0, Some(1))?.count().await? > 0;
+            let value = ScalarValue::Boolean(Some(exists != negated));
+            Ok((DataType::Boolean, vec![value]))
+        }
+        Question::Value => {
+            let (data_type, mut values) = values(rows.limit(0, Some(2))?).await?;
+            if values.len() > 1 {
+                return Err(clause_error(
+                    "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+                    "21000",
+                    format!("a subquery that stands for one value gives several rows: `{text}`"),
+                ));
+            }
+            if values.is_empty() {
+                values.push(ScalarValue::try_from(&data_type)?);
+            }
+            Ok((data_type, values))
+        }
+        Question::Values => {
+            let (data_type, values) = values(rows.distinct()?.limit(0, Some(VALUES_MAX + 1))?).await?;
+            if values.len() > VALUES_MAX {
+                return Err(Error::unsupported(format!(
+                    "IN with a subquery of more than {VALUES_MAX} values is not supported in MERGE: `{text}`\nhint: \
+                     join it to the source"
+                )));
+            }
+            Ok((data_type, values))
+        }
+    }
+}
+
+/// Returns the values of the only column.
+async fn values(rows: DataFrame) -> Result<(DataType, Vec<ScalarValue>)> {
+    let data_type = match rows.schema().fields().as_ref() {
+        [only] => only.data_type().clone(),
+        several => {
+            return Err(clause_error(
+                "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
+                "42823",
+                format!(
+                    "a subquery that stands for values gives {} columns",
+                    several.len()
+                ),
+            ));
+        }
+    };
+    let mut values = Vec::new();
+    for batch in rows.collect().await? {
+        for row in 0..batch.num_rows() {
+            values.push(ScalarValue::try_from_array(batch.column(0), row)?);
+        }
+    }
+    Ok((data_type, values))
+}
+
+/// Puts the common table expressions of a statement before those of a query.
+pub(crate) fn add_with(query: &mut Query, with: &With) {
+    match &mut query.with {
+        Some(own) => {
+            let cte_tables = with.cte_tables.iter().cloned();
+            own.recursive |= with.recursive;
+            own.cte_tables = cte_tables.chain(own.cte_tables.drain(..)).collect();
+        }
+        None => query.with = Some(with.clone()),
+    }
+}
+
+/// Names the reason why a subquery with unknown columns cannot be answered: they may be those of the merge's rows.
+fn correlated(error: Error, text: &str) -> Error {
+    let unresolved = error.condition().is_some_and(|condition| {
+        condition.starts_with("UNRESOLVED_COLUMN") || condition == "TABLE_OR_VIEW_NOT_FOUND"
+    });
+    if !unresolved {
+        return error;
+    }
+    Error::Condition {
+        kind: Kind::Unsupported,
+        condition: "DELTA_UNSUPPORTED_SUBQUERY",
+        sqlstate: "0AKDC",
+        message: format!(
+            "subqueries that refer to rows of the MERGE are not supported: `{text}`: {error}\nhint: join them to the \
+             source"
+        ),
+    }
+}
