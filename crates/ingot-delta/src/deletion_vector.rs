@@ -123,6 +123,12 @@ impl DeletionVector {
     }
 }
 
+impl Extend<u64> for DeletionVector {
+    fn extend<T: IntoIterator<Item = u64>>(&mut self, rows: T) {
+        self.rows.extend(rows);
+    }
+}
+
 impl FromIterator<u64> for DeletionVector {
     fn from_iter<T: IntoIterator<Item = u64>>(rows: T) -> Self {
         Self {

@@ -34,6 +34,7 @@ pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
 pub(crate) use self::place::Place;
 pub use self::registry::DeltaTables;
 use crate::deletion_vector::cache::VectorCache;
+use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
@@ -219,6 +220,19 @@ impl DeltaTable {
     /// cleaned up.
     pub async fn commit_actions(&self, version: i64) -> Result<Option<Vec<Action>>> {
         self.log.read_commit(version).await
+    }
+
+    /// Refuses a table whose rows may not be changed, before anything is written for that.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming the feature: append-only, or one that we cannot honour.
+    pub fn check_rows_can_change(&self, snapshot: &Snapshot) -> Result<()> {
+        features::check_writable(
+            self.location().as_str(),
+            snapshot.protocol(),
+            snapshot.metadata(),
+            WriteOperation::ChangeRows,
+        )
     }
 
     /// Starts a transaction on `read`, the snapshot that the operation's decisions were made on.

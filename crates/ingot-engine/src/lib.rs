@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod dialect;
+mod dml;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -7,6 +7,7 @@
 //!
 //! Always true: a file that may hold a matching row is read; rows that a deletion vector deletes are not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -17,7 +18,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use ingot_delta::{Add, DeltaTable, FileIndex, Snapshot};
+use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, Snapshot};
 use parquet::arrow::RowNumber;
 
 use crate::pruning::{self, PartitionColumns};
@@ -27,6 +28,20 @@ use crate::scan::{ScanRequest, plan_scan};
 pub(crate) const FILE_COLUMN: &str = "__ingot_file";
 /// The column of [`tagged_provider`] with the row's position in its file, deleted rows counted.
 pub(crate) const ROW_COLUMN: &str = "__ingot_row";
+
+/// Rows of files, by the files' numbers in the snapshot's index and the rows' positions in them.
+pub(crate) type Positions = BTreeMap<usize, DeletionVector>;
+
+/// Which rows of its files a provider reads.
+#[derive(Debug, Clone)]
+pub(crate) enum Rows {
+    /// Those that are not deleted.
+    Live,
+    /// Those that are neither deleted nor listed.
+    Except(Arc<Positions>),
+    /// Those that are listed; of a file that is not, those that are not deleted.
+    Listed(Arc<Positions>),
+}
 
 /// Makes the provider of one snapshot. Also `files`, if given, restricts it to files of the snapshot's
 /// index, by number: MERGE reads the files it may touch.
@@ -43,6 +58,7 @@ pub fn delta_provider(
         files,
         schema,
         tagged: false,
+        rows: Rows::Live,
         past: false,
     })
 }
@@ -58,6 +74,7 @@ pub(crate) fn past_provider(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> 
         files: None,
         schema,
         tagged: false,
+        rows: Rows::Live,
         past: true,
     })
 }
@@ -78,6 +95,27 @@ pub fn added_files_provider(
         files: None,
         schema,
         tagged: false,
+        rows: Rows::Live,
+        past: false,
+    })
+}
+
+/// Makes the provider of some rows of `files`, by number.
+pub(crate) fn rows_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    files: Vec<usize>,
+    rows: Rows,
+) -> Arc<dyn TableProvider> {
+    let schema = Arc::clone(snapshot.schema());
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: None,
+        files: Some(files),
+        schema,
+        tagged: false,
+        rows,
         past: false,
     })
 }
@@ -102,6 +140,7 @@ pub(crate) fn tagged_provider(
         files,
         schema,
         tagged: true,
+        rows: Rows::Live,
         past: false,
     })
 }
@@ -117,6 +156,7 @@ pub struct DeltaTableProvider {
     files: Option<Vec<usize>>,
     schema: SchemaRef,
     tagged: bool,
+    rows: Rows,
     /// The query asks for this version, not for the table as it is.
     past: bool,
 }
@@ -135,6 +175,34 @@ impl DeltaTableProvider {
     /// Says if the version was asked for by number or time.
     pub(crate) fn past(&self) -> bool {
         self.past
+    }
+
+    /// Says if this is what a statement changes, rather than a table that it reads.
+    pub(crate) fn target(&self) -> bool {
+        self.tagged || !matches!(self.rows, Rows::Live)
+    }
+
+    /// Returns the numbers of the files, ascending, that may hold a row which `filters` let through.
+    pub(crate) async fn files_for(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<usize>> {
+        let index = self.index().await?;
+        let (partition_filters, data_filters) = self.split_filters(filters);
+        self.select_files(state, index, &partition_filters, &data_filters)
+    }
+
+    async fn index(&self) -> Result<&FileIndex> {
+        match &self.index {
+            Some(index) => Ok(index),
+            None => self.snapshot.files().await.map_err(external),
+        }
+    }
+
+    /// Separates the filters that a file's partition values decide from the others.
+    fn split_filters(&self, filters: &[Expr]) -> (Vec<Expr>, Vec<Expr>) {
+        let partition_columns = self.snapshot.partition_columns();
+        filters
+            .iter()
+            .cloned()
+            .partition(|filter| pruning::decided_by_partition(filter, partition_columns))
     }
 
     /// Returns the numbers of the files to read for rows that `filters` may let through.
@@ -186,18 +254,12 @@ impl TableProvider for DeltaTableProvider {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let index = match &self.index {
-            Some(index) => index,
-            None => self.snapshot.files().await.map_err(external)?,
-        };
-        let partition_columns = self.snapshot.partition_columns();
-        let (partition_filters, data_filters): (Vec<Expr>, Vec<Expr>) = filters
-            .iter()
-            .cloned()
-            .partition(|filter| pruning::decided_by_partition(filter, partition_columns));
+        let index = self.index().await?;
+        let (partition_filters, data_filters) = self.split_filters(filters);
         let mut files = self.select_files(state, index, &partition_filters, &data_filters)?;
         // Rows that the rest of the filters drop cannot count towards the limit.
-        let limit = limit.filter(|_| data_filters.is_empty());
+        let whole = matches!(self.rows, Rows::Live);
+        let limit = limit.filter(|_| data_filters.is_empty() && whole);
         if let Some(limit) = limit {
             pruning::stop_at_rows(index, &mut files, limit);
         }
@@ -211,6 +273,7 @@ impl TableProvider for DeltaTableProvider {
             index,
             schema: &self.schema,
             tagged: self.tagged,
+            rows: &self.rows,
             projection: projection.map(Vec::as_slice),
             filters: &data_filters,
             limit,

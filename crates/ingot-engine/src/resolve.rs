@@ -117,6 +117,20 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<String>> {
         .collect()
 }
 
+/// What a statement's target is called in the queries of [`plan_on_target`].
+pub(crate) const TARGET: &str = "__ingot.__ingot.target";
+
+/// Plans a query that reads `rows` under the name [`TARGET`], and other tables by theirs.
+pub(crate) async fn plan_on_target(
+    session: &Session,
+    query: Statement,
+    namespace: &SchemaName,
+    reads: &Reads,
+    rows: Arc<dyn TableProvider>,
+) -> Result<DataFrame> {
+    plan_at_depth(session, query, namespace.clone(), reads, 0, Some(rows)).await
+}
+
 /// Plans a query whose short names are looked up in `namespace`.
 pub(crate) async fn plan(
     session: &Session,
@@ -124,7 +138,7 @@ pub(crate) async fn plan(
     namespace: &SchemaName,
     reads: &Reads,
 ) -> Result<DataFrame> {
-    plan_at_depth(session, query, namespace.clone(), reads, 0).await
+    plan_at_depth(session, query, namespace.clone(), reads, 0, None).await
 }
 
 /// Plans the rows of a table or view, of a table at `point` of its history if given.
@@ -146,11 +160,16 @@ fn plan_at_depth<'a>(
     namespace: SchemaName,
     reads: &'a Reads,
     depth: usize,
+    target: Option<Arc<dyn TableProvider>>,
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
         let context = planning_context(session, &namespace);
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
+        if let Some(rows) = target {
+            columns.add(TARGET, &rows.schema());
+            register(&context, TableReference::full(INTERNAL, INTERNAL, "target"), rows)?;
+        }
         for (name, relation) in special {
             let provider = special_provider(session, relation, &namespace, reads, depth).await?;
             columns.add(&format!("{INTERNAL}.{INTERNAL}.{name}"), &provider.schema());
@@ -288,7 +307,7 @@ async fn table_provider(
         .definition_namespace
         .clone()
         .unwrap_or_else(|| session.namespace());
-    let rows = plan_at_depth(session, query, namespace, reads, depth + 1).await?;
+    let rows = plan_at_depth(session, query, namespace, reads, depth + 1, None).await?;
     Ok(Arc::new(ViewTable::new(
         rows.into_unoptimized_plan(),
         Some(definition),

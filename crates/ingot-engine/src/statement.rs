@@ -5,6 +5,7 @@
 
 mod create_table;
 mod cursor;
+mod delete;
 mod describe;
 mod insert;
 mod merge;
@@ -12,6 +13,7 @@ mod namespace;
 mod optimize;
 mod set;
 mod show;
+mod update;
 mod view;
 
 use std::sync::Arc;
@@ -81,6 +83,15 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("INSERT") {
         return insert::parse(session, &mut cursor);
     }
+    if cursor.accept("DELETE") {
+        return delete::parse(session, &mut cursor);
+    }
+    if cursor.accept("UPDATE") {
+        return update::parse(session, &mut cursor);
+    }
+    if cursor.accept("TRUNCATE") {
+        return delete::parse_truncate(session, &mut cursor);
+    }
     if cursor.accept("MERGE") {
         return merge::parse(session, &mut cursor, None);
     }
@@ -108,9 +119,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("RESET") {
         return set::reset(session, &mut cursor);
     }
-    for refused in [
-        "DELETE", "UPDATE", "ALTER", "VACUUM", "TRUNCATE", "GRANT", "REVOKE", "COPY",
-    ] {
+    for refused in ["ALTER", "VACUUM", "GRANT", "REVOKE", "COPY"] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!("{refused} is not supported yet")));
         }

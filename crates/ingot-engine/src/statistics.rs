@@ -25,6 +25,8 @@ pub(crate) struct ScanStatistics {
     sizes: UInt64Array,
     /// One for each column of the scan's table schema; `None` for those that the query does not use.
     columns: Vec<Option<ColumnFacts>>,
+    /// Not all rows that the log counts are read.
+    some_rows: bool,
 }
 
 /// One entry per file of the scan.
@@ -59,7 +61,23 @@ impl ScanStatistics {
             num_records,
             sizes,
             columns,
+            some_rows: false,
         })
+    }
+
+    /// Takes the facts for a scan that leaves out some of the files' rows: they bound what is read.
+    pub(crate) fn of_some_rows(self) -> Self {
+        Self {
+            some_rows: true,
+            ..self
+        }
+    }
+
+    fn said(&self, statistics: Statistics) -> Statistics {
+        match self.some_rows {
+            true => statistics.to_inexact(),
+            false => statistics,
+        }
     }
 
     /// Returns the statistics of all files together.
@@ -74,11 +92,11 @@ impl ScanStatistics {
             })
             .collect::<Result<Vec<_>>>()?;
         let bytes = self.sizes.iter().flatten().sum::<u64>();
-        Ok(Statistics {
+        Ok(self.said(Statistics {
             num_rows,
             total_byte_size: Precision::Inexact(to_usize(bytes)),
             column_statistics,
-        })
+        }))
     }
 
     /// Returns the statistics of each file, in order; nothing when they would take too much memory.
@@ -99,11 +117,11 @@ impl ScanStatistics {
                 None => Ok(ColumnStatistics::new_unknown()),
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Statistics {
+        Ok(self.said(Statistics {
             num_rows: count_at(&self.num_records, file),
             total_byte_size: Precision::Inexact(to_usize(self.sizes.value(file))),
             column_statistics,
-        })
+        }))
     }
 }
 

@@ -106,7 +106,7 @@ pub fn align_by_name(rows: DataFrame, snapshot: &Snapshot) -> Result<DataFrame> 
 }
 
 /// Returns the snapshot in which a plan reads the table at `location`, in any of its subqueries: the oldest of
-/// several, `None` when it does not. A version that the query asks for by number or time does not count, for what
+/// several, `None` when it does not. What a statement changes is not read in this sense; a version that the query asks for by number or time does not count, for what
 /// is committed meanwhile does not change it.
 pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option<Arc<Snapshot>>> {
     let mut found: Option<Arc<Snapshot>> = None;
@@ -116,6 +116,7 @@ pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option
             && let Some(delta) = provider.downcast_ref::<DeltaTableProvider>()
             && delta.table().location() == location
             && !delta.past()
+            && !delta.target()
             && found
                 .as_ref()
                 .is_none_or(|other| delta.snapshot().version() < other.version())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use chrono::DateTime;
 use datafusion::catalog::Session;
@@ -21,7 +21,8 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
-use crate::provider::{FILE_COLUMN, ROW_COLUMN, external};
+use crate::provider::{FILE_COLUMN, ROW_COLUMN, Rows, external};
+use crate::pruning;
 use crate::scan::{DeltaScanExec, ScanTarget};
 use crate::statistics::ScanStatistics;
 
@@ -36,6 +37,7 @@ pub(crate) struct ScanRequest<'a> {
     /// The provider's schema: the snapshot's, with file and row columns at the end when `tagged`.
     pub schema: &'a SchemaRef,
     pub tagged: bool,
+    pub rows: &'a Rows,
     /// Numbers of `schema`'s columns; all when `None`.
     pub projection: Option<&'a [usize]>,
     /// Filters that the rows pass later; they say which columns' statistics matter.
@@ -55,6 +57,10 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
     let schema = Arc::clone(layout.table_schema.table_schema());
     let used = layout.used_columns(request);
     let statistics = ScanStatistics::collect(request.index, &request.files, &schema, &used)?;
+    let statistics = match request.rows {
+        Rows::Live => statistics,
+        Rows::Except(_) | Rows::Listed(_) => statistics.of_some_rows(),
+    };
     let files = partitioned_files(request, &layout, &statistics).await?;
     let (store, _) = request.table.store();
 
@@ -240,12 +246,78 @@ fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) 
 
 /// Returns the rows to read of those files that are not read whole. Their deletion vectors are read at once.
 async fn selections(request: &ScanRequest<'_>) -> Result<HashMap<usize, RowSelection>> {
-    let adds = request
+    let deleted = deleted_rows(request).await?;
+    let mut selections = HashMap::with_capacity(deleted.len());
+    for number in &request.files {
+        let deleted = deleted.get(number).map(Arc::as_ref);
+        let listed = match request.rows {
+            Rows::Live => None,
+            Rows::Except(rows) | Rows::Listed(rows) => rows.get(number),
+        };
+        if deleted.is_none() && listed.is_none() {
+            continue;
+        }
+        let add = request.index.add(*number);
+        let stored = stored_rows(request.table, request.index, *number)
+            .await
+            .map_err(external)?;
+        let last = deleted
+            .into_iter()
+            .chain(listed)
+            .filter_map(DeletionVector::last)
+            .max();
+        if last.is_some_and(|last| last >= stored) {
+            return Err(external(ingot_delta::Error::CorruptLog {
+                location: request.table.location().to_string(),
+                message: format!(
+                    "a deletion vector deletes rows beyond the end of its file `{}`",
+                    add.path
+                ),
+            }));
+        }
+        let selection = match (request.rows, deleted, listed) {
+            (Rows::Listed(_), _, Some(listed)) => rows_of(stored, listed, Kept::Listed),
+            (_, Some(deleted), Some(listed)) => {
+                let mut gone = deleted.clone();
+                gone.merge(listed);
+                rows_of(stored, &gone, Kept::Others)
+            }
+            (_, Some(gone), None) | (_, None, Some(gone)) => rows_of(stored, gone, Kept::Others),
+            (_, None, None) => continue,
+        };
+        selections.insert(*number, selection);
+    }
+    Ok(selections)
+}
+
+/// Returns how many rows a file of the index holds, deleted ones included: from the log, else from the file.
+pub(crate) async fn stored_rows(
+    table: &DeltaTable,
+    index: &FileIndex,
+    number: usize,
+) -> ingot_delta::Result<u64> {
+    let live = index.num_records();
+    if live.is_valid(number) {
+        return Ok(live
+            .value(number)
+            .saturating_add(pruning::deleted_rows(index, number)));
+    }
+    table.stored_rows(&index.add(number)).await
+}
+
+/// Reads the deletion vectors of the files that have one, where the rows to read depend on it.
+async fn deleted_rows(request: &ScanRequest<'_>) -> Result<HashMap<usize, Arc<DeletionVector>>> {
+    let listed = |number: &usize| match request.rows {
+        Rows::Listed(rows) => rows.contains_key(number),
+        Rows::Live | Rows::Except(_) => false,
+    };
+    let with_vectors: Vec<(usize, Arc<Add>)> = request
         .files
         .iter()
-        .map(|number| (*number, request.index.add(*number)));
-    let with_vectors: Vec<(usize, Arc<Add>)> =
-        adds.filter(|(_, add)| add.deletion_vector.is_some()).collect();
+        .filter(|number| !listed(number))
+        .map(|number| (*number, request.index.add(*number)))
+        .filter(|(_, add)| add.deletion_vector.is_some())
+        .collect();
     let descriptors: Vec<_> = with_vectors
         .iter()
         .filter_map(|(_, add)| add.deletion_vector.as_ref())
@@ -255,37 +327,35 @@ async fn selections(request: &ScanRequest<'_>) -> Result<HashMap<usize, RowSelec
         .deletion_vectors(&descriptors)
         .await
         .map_err(external)?;
-    let mut selections = HashMap::with_capacity(vectors.len());
-    for ((number, add), vector) in with_vectors.iter().zip(vectors) {
-        let stored = request.table.stored_rows(add).await.map_err(external)?;
-        if vector.last().is_some_and(|last| last >= stored) {
-            return Err(external(ingot_delta::Error::CorruptLog {
-                location: request.table.location().to_string(),
-                message: format!(
-                    "a deletion vector deletes rows beyond the end of its file `{}`",
-                    add.path
-                ),
-            }));
-        }
-        selections.insert(*number, without_rows(stored, &vector));
-    }
-    Ok(selections)
+    let numbers = with_vectors.iter().map(|(number, _)| *number);
+    Ok(numbers.zip(vectors).collect())
 }
 
-/// Selects the rows of a file of `stored` rows that are not in `deleted`, which lies within it.
-fn without_rows(stored: u64, deleted: &DeletionVector) -> RowSelection {
+/// Which rows stay: those of a list, or all but them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Listed,
+    Others,
+}
+
+/// Selects rows of a file of `stored` rows by a list of some, which lies within it.
+fn rows_of(stored: u64, list: &DeletionVector, kept: Kept) -> RowSelection {
     let rows = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let run = |listed: bool, count: u64| match listed == (kept == Kept::Listed) {
+        true => RowSelector::select(rows(count)),
+        false => RowSelector::skip(rows(count)),
+    };
     let mut selectors = Vec::new();
     let mut next = 0;
-    for row in deleted.iter() {
+    for row in list.iter() {
         if row > next {
-            selectors.push(RowSelector::select(rows(row - next)));
+            selectors.push(run(false, row - next));
         }
-        selectors.push(RowSelector::skip(1));
+        selectors.push(run(true, 1));
         next = row + 1;
     }
     if stored > next {
-        selectors.push(RowSelector::select(rows(stored - next)));
+        selectors.push(run(false, stored - next));
     }
     // Neighbours of one kind are joined on conversion.
     RowSelection::from(selectors)
@@ -343,17 +413,26 @@ mod tests {
     }
 
     #[test]
-    fn deleted_rows_are_skipped() {
-        let selection = without_rows(6, &[0, 3, 4].into_iter().collect());
-        let expected = vec![
+    fn rows_are_selected_by_a_list_of_some() {
+        let list: DeletionVector = [0, 3, 4].into_iter().collect();
+        let others = vec![
             RowSelector::skip(1),
             RowSelector::select(2),
             RowSelector::skip(2),
             RowSelector::select(1),
         ];
-        assert_eq!(Vec::from(selection), expected);
-        assert_eq!(without_rows(2, &[0, 1].into_iter().collect()).row_count(), 0);
-        assert_eq!(without_rows(2, &DeletionVector::new()).row_count(), 2);
+        assert_eq!(Vec::from(rows_of(6, &list, Kept::Others)), others);
+        let listed: Vec<RowSelector> = others
+            .into_iter()
+            .map(|run| RowSelector {
+                skip: !run.skip,
+                ..run
+            })
+            .collect();
+        assert_eq!(Vec::from(rows_of(6, &list, Kept::Listed)), listed);
+        let all: DeletionVector = [0, 1].into_iter().collect();
+        assert_eq!(rows_of(2, &all, Kept::Others).row_count(), 0);
+        assert_eq!(rows_of(2, &DeletionVector::new(), Kept::Others).row_count(), 2);
     }
 
     #[test]

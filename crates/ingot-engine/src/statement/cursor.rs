@@ -1,7 +1,7 @@
 //! Tokens of a command, read from left to right.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, TableFactor, With};
+use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, Statement, TableFactor, With};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
@@ -127,9 +127,14 @@ impl<'a> Cursor<'a> {
         Ok(self.parser.parse_literal_uint()?)
     }
 
+    /// Takes an expression, and returns it also as the text has it.
+    pub fn expression(&mut self) -> Result<(Expr, &'a str)> {
+        self.taken(|cursor| Ok(cursor.parser.parse_expr()?))
+    }
+
     /// Takes an expression, as the text has it.
     pub fn expression_text(&mut self) -> Result<&'a str> {
-        Ok(self.taken(|cursor| Ok(cursor.parser.parse_expr()?))?.1)
+        Ok(self.expression()?.1)
     }
 
     /// Takes a query.

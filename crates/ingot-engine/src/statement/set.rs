@@ -9,7 +9,7 @@ use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, done, text_rows};
-use crate::{Error, Result, Session, optimize};
+use crate::{Error, Result, Session, dml, optimize};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
 const FIXED: [(&str, &[&str]); 16] = [
@@ -66,6 +66,11 @@ fn honoured() -> Vec<Honoured> {
             .is_ok_and(|share| (0.0..=1.0).contains(&share))
     };
     let mut honoured: Vec<Honoured> = optimize::SIZES.iter().map(size).collect();
+    honoured.push((
+        dml::DELETED_SHARE_SETTING.to_owned(),
+        share,
+        "a share from 0 to 1",
+    ));
     honoured.push((
         format!("{}{}", optimize::PREFIX, optimize::DELETED_SHARE),
         share,

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 mod cancel;
 mod create;
+mod delete;
 mod describe;
 mod json;
 mod literals;
@@ -19,6 +20,7 @@ mod merge;
 mod numbers;
 mod optimize;
 mod resolve;
+mod update;
 
 use crate::support;
 

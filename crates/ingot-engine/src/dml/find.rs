@@ -1,0 +1,162 @@
+//! Which rows a predicate matches: their files and positions, found on all cores.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem};
+use futures::StreamExt;
+use ingot_delta::{DeltaTable, FileIndex, ReadSet, Snapshot};
+use tokio::task::JoinSet;
+
+use super::ChangedRows;
+use super::target::{self, TargetName};
+use crate::provider::{DeltaTableProvider, FILE_COLUMN, ROW_COLUMN, tagged_provider};
+use crate::pruning::FilterPredicate;
+use crate::resolve::Reads;
+use crate::write::snapshot_read;
+use crate::{Error, Result, Session};
+
+/// Rows found after which their memory is counted anew.
+const ROWS_BETWEEN_COUNTS: usize = 1 << 16;
+
+/// The rows that a predicate matches, and what that answer depends on.
+pub(crate) struct Found {
+    pub changed: ChangedRows,
+    pub read_set: ReadSet,
+}
+
+/// The table that is looked through.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub session: &'a Session,
+    pub table: &'a Arc<DeltaTable>,
+    pub snapshot: &'a Arc<Snapshot>,
+    pub index: &'a FileIndex,
+}
+
+/// Finds the rows for which `predicate` is true; all of them without one. A predicate on partition columns alone is
+/// answered from the log.
+pub(crate) async fn find(
+    place: Place<'_>,
+    name: &TargetName,
+    predicate: Option<&SqlExpr>,
+    reads: &Reads,
+) -> Result<Found> {
+    let Some(predicate) = predicate else {
+        return Ok(Found {
+            changed: ChangedRows::whole(0..place.index.len()),
+            read_set: ReadSet::WholeTable,
+        });
+    };
+    let (table, snapshot) = (Arc::clone(place.table), Arc::clone(place.snapshot));
+    let provider = tagged_provider(table, snapshot, None);
+    let item = |name: &str| SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', name)));
+    let items = vec![item(FILE_COLUMN), item(ROW_COLUMN)];
+    let rows = Arc::clone(&provider);
+    let planned = target::plan(place.session, name, rows, items, Some(predicate.clone()), reads).await?;
+    let reads_itself = snapshot_read(planned.logical_plan(), place.table.location())?.is_some();
+    let task = Arc::new(planned.task_ctx());
+    let (state, plan) = planned.into_parts();
+    let plan = state.optimize(&plan)?;
+
+    let Some(known) = target::filters(&plan, place.snapshot.partition_columns())? else {
+        // The predicate is never true.
+        return Ok(Found {
+            changed: ChangedRows::default(),
+            read_set: ReadSet::Nothing,
+        });
+    };
+    let provider = provider
+        .downcast_ref::<DeltaTableProvider>()
+        .ok_or_else(|| Error::internal("a Delta table is read by another provider".to_owned()))?;
+    let files = provider.files_for(&state, &known.filters).await?;
+    let read_set = match FilterPredicate::compile(&state, place.snapshot, &known.filters)? {
+        Some(predicate) if !reads_itself => ReadSet::Matching {
+            predicate: Arc::new(predicate),
+            paths: files
+                .iter()
+                .map(|file| place.index.add(*file).path.clone())
+                .collect(),
+        },
+        _ => ReadSet::WholeTable,
+    };
+    let changed = match known.decided_by_partition {
+        true => ChangedRows::whole(files),
+        false => collect(place.session, &state, &plan, task).await?,
+    };
+    Ok(Found { changed, read_set })
+}
+
+/// Runs the plan and gathers the positions that it returns.
+async fn collect(
+    session: &Session,
+    state: &datafusion::execution::SessionState,
+    plan: &LogicalPlan,
+    task: Arc<TaskContext>,
+) -> Result<ChangedRows> {
+    let physical = state.query_planner().create_physical_plan(plan, state).await?;
+    let memory = MemoryConsumer::new("changed rows").register(task.memory_pool());
+    let mut tasks = JoinSet::new();
+    for stream in execute_stream_partitioned(physical, task)? {
+        let memory = memory.new_empty();
+        tasks.spawn(read(stream, memory));
+    }
+    let mut changed = ChangedRows::default();
+    let stop = &session.context().cancellation;
+    loop {
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Error::Cancelled),
+            ended = tasks.join_next() => ended,
+        };
+        let Some(ended) = ended else {
+            return Ok(changed);
+        };
+        let (part, _memory) =
+            ended.map_err(|error| Error::DataFusion(DataFusionError::External(Box::new(error))))??;
+        changed.merge(part);
+        memory.try_resize(changed.memory_bytes())?;
+    }
+}
+
+async fn read(
+    mut rows: SendableRecordBatchStream,
+    memory: MemoryReservation,
+) -> Result<(ChangedRows, MemoryReservation), DataFusionError> {
+    let mut changed = ChangedRows::default();
+    let mut uncounted = 0;
+    while let Some(batch) = rows.next().await.transpose()? {
+        take_positions(&batch, &mut changed)?;
+        uncounted += batch.num_rows();
+        if uncounted >= ROWS_BETWEEN_COUNTS {
+            memory.try_resize(changed.memory_bytes())?;
+            uncounted = 0;
+        }
+    }
+    memory.try_resize(changed.memory_bytes())?;
+    Ok((changed, memory))
+}
+
+/// Takes files and positions out of a batch, runs of one file at once.
+fn take_positions(batch: &RecordBatch, changed: &mut ChangedRows) -> Result<(), DataFusionError> {
+    let files = batch.column(0).as_primitive::<Int64Type>().values();
+    let rows = batch.column(1).as_primitive::<Int64Type>().values();
+    let mut start = 0;
+    for run in files.chunk_by(|a, b| a == b) {
+        let end = start + run.len();
+        let file = usize::try_from(run[0]).map_err(|_| negative())?;
+        changed.extend(file, rows[start..end].iter().map(|row| row.unsigned_abs()));
+        start = end;
+    }
+    Ok(())
+}
+
+fn negative() -> DataFusionError {
+    DataFusionError::Internal("a file has a negative number".to_owned())
+}
