@@ -17,17 +17,23 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class Ingot:
     """One data directory, and the statements run on it by the embedded engine."""
 
-    def __init__(self, binary: str, data_dir: Path):
+    def __init__(self, binary: str, data_dir: Path, env: dict[str, str] | None = None):
         self.binary = binary
         self.data_dir = data_dir
+        self.env = env or {}
 
-    def sql(self, statement: str) -> list[dict]:
-        """Runs one statement in a process of its own and returns its rows."""
-        done = subprocess.run(
+    def run(self, statement: str) -> subprocess.CompletedProcess:
+        """Runs one statement in a process of its own, however it ends."""
+        return subprocess.run(
             [self.binary, "sql", "--data-dir", str(self.data_dir), "--output", "json", "-e", statement],
             capture_output=True,
             text=True,
+            env=os.environ | self.env,
         )
+
+    def sql(self, statement: str) -> list[dict]:
+        """Runs one statement and returns its rows."""
+        done = self.run(statement)
         assert done.returncode == 0, f"{statement}\n{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::action::{DomainMetadata, Format};
 use crate::features::IN_COMMIT_TIMESTAMPS;
-use crate::log::{Log, PutOutcome};
+use crate::log::{self, Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
@@ -136,23 +136,33 @@ async fn put_first_commit(place: &Place, actions: &[Action], transaction_id: &st
         transaction_id: transaction_id.to_owned(),
         source: Box::new(source),
     };
-    let put = log.put_commit(0, actions).await;
-    if matches!(put, Ok(PutOutcome::Created)) {
-        return Ok(());
-    }
-    // Ours after all, if the put reported a failure that was none.
-    let found = log.read_commit(0).await.map_err(unknown)?;
-    match (found, put) {
-        (Some(found), Ok(_)) if is_by(&found, transaction_id) => Ok(()),
-        (Some(found), Err(_)) if is_by(&found, transaction_id) => {
-            settle(&log, actions).await.map_err(unknown)
+    let mut retries = STORE_RETRIES.attempts();
+    let mut in_flight = false;
+    loop {
+        let put = log.put_commit(0, actions).await;
+        match &put {
+            Ok(PutOutcome::Created) => return Ok(()),
+            Ok(PutOutcome::Exists) => {}
+            Err(Error::NoPutIfAbsent { .. }) => return put.map(drop),
+            Err(failure) => in_flight |= log::may_still_arrive(failure),
         }
-        (Some(_), _) => Err(exists(&place.location)),
-        (None, Err(failure)) => Err(failure),
-        (None, Ok(_)) => Err(Error::CorruptLog {
-            location: place.location.to_string(),
-            message: "commit 0 came and went while the table was created".to_owned(),
-        }),
+        // Ours after all, if the put reported a failure that was none.
+        let found = log.read_commit(0).await.map_err(unknown)?;
+        return match (found, put) {
+            (Some(found), Ok(_)) if is_by(&found, transaction_id) => Ok(()),
+            (Some(found), Err(_)) if is_by(&found, transaction_id) => {
+                settle(&log, actions).await.map_err(unknown)
+            }
+            (Some(_), _) => Err(exists(&place.location)),
+            // S3 also answers that it exists to two that put at once, when neither has come through yet.
+            (None, _) if retries.pause().await => continue,
+            (None, Err(failure)) if in_flight => Err(unknown(failure)),
+            (None, Err(failure)) => Err(failure),
+            (None, Ok(_)) => Err(Error::CorruptLog {
+                location: place.location.to_string(),
+                message: "commit 0 came and went while the table was created".to_owned(),
+            }),
+        };
     }
 }
 

@@ -45,6 +45,14 @@ pub enum Error {
         #[source]
         source: object_store::Error,
     },
+    #[error(
+        "no commit can be made to table at location=`{location}`: its store cannot put a file only if absent"
+    )]
+    NoPutIfAbsent {
+        location: String,
+        #[source]
+        source: object_store::Error,
+    },
     #[error("{message}")]
     InvalidArgument { message: String },
     #[error(
@@ -134,7 +142,9 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
                 Kind::InvalidArgument
             }
-            Self::UnsupportedFeature { .. } | Self::RowCountUnknown { .. } => Kind::Unsupported,
+            Self::UnsupportedFeature { .. } | Self::RowCountUnknown { .. } | Self::NoPutIfAbsent { .. } => {
+                Kind::Unsupported
+            }
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
             Self::CommitRetriesExhausted { .. } | Self::LogReplaced { .. } => Kind::Conflict,
             Self::CommitOutcomeUnknown { .. }

@@ -54,6 +54,7 @@ pub use history::{HistoryEntry, TableDetail};
 pub use operation::{Operation, OperationMetrics};
 pub use replace::Replacement;
 pub use snapshot::Snapshot;
+pub use store::{StoreSettings, canonical as canonical_location};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
 pub use writer::{FILE_BYTES_TARGET, FileWriter, WriteTarget, WriterOptions, file_bytes_target};

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
@@ -16,6 +17,19 @@ pub(crate) enum PutOutcome {
     Created,
     /// The version was taken: by another writer, or by this one if an earlier put of it failed halfway.
     Exists,
+}
+
+/// Says if a put that failed may arrive later all the same: it was sent, and nobody knows what became of it. A file
+/// that is absent now does not mean that it stays so.
+pub(crate) fn may_still_arrive(failure: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    while let Some(error) = cause {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            return !matches!(http.kind(), HttpErrorKind::Connect | HttpErrorKind::Request);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The commit files of one table. Cheap to clone.
@@ -57,6 +71,7 @@ impl Log {
     ///
     /// # Errors
     /// `Unavailable` when the store failed: the commit may or may not be there; read it back to know.
+    /// [`Error::NoPutIfAbsent`] when the store cannot tell that a version is taken: nothing was written.
     pub async fn put_commit(&self, version: i64, actions: &[Action]) -> Result<PutOutcome> {
         let mut text = Vec::new();
         for action in actions {
@@ -72,6 +87,13 @@ impl Log {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(PutOutcome::Exists)
             }
+            Err(
+                source @ (object_store::Error::NotSupported { .. }
+                | object_store::Error::NotImplemented { .. }),
+            ) => Err(Error::NoPutIfAbsent {
+                location: self.location.to_string(),
+                source,
+            }),
             Err(source) => Err(self.error("write", &path, source)),
         }
     }

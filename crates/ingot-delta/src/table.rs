@@ -38,7 +38,7 @@ use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
-use crate::{Action, Add, Error, Operation, OperationMetrics, Result, Snapshot, Transaction};
+use crate::{Action, Add, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction};
 
 /// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
 /// starts from its checkpoint.
@@ -64,6 +64,8 @@ pub struct TablesOptions {
     pub engine_info: String,
     /// Tables kept open at most, with their newest snapshots; those in use elsewhere do not count.
     pub open_tables_max: usize,
+    /// How the buckets of object stores are reached.
+    pub stores: StoreSettings,
     /// Sync files and folders to disk before a commit is reported. Off only for tests of speed.
     pub sync: bool,
 }
@@ -74,6 +76,7 @@ impl Default for TablesOptions {
             checkpoint_interval: 10,
             commit_retries_max: 100,
             open_tables_max: OPEN_TABLES_MAX,
+            stores: StoreSettings::default(),
             engine_info: concat!("Ingot/", env!("CARGO_PKG_VERSION")).to_owned(),
             sync: true,
         }

@@ -11,6 +11,7 @@ mod conform;
 mod data_file;
 mod statistics;
 mod target;
+mod upload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -15,6 +15,8 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value};
 use futures::TryStreamExt;
 use ingot_common::Kind;
+use ingot_delta::canonical_location;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{Error, Result, Session, types};
@@ -135,7 +137,8 @@ pub async fn list_files(session: &Session, path: &Url) -> Result<Vec<ListedFile>
     let mut state = session.datafusion().state();
     let execution = &mut state.config_mut().options_mut().execution;
     execution.listing_table_ignore_subdirectory = false;
-    let listing = ListingTableUrl::parse(percent_decoded(path))?;
+    let listing = listing(path)?;
+    register_store(session, path)?;
     let store = state.runtime_env().object_store(listing.object_store())?;
     let mut found = listing.list_all_files(&state, store.as_ref(), "").await?;
     let mut files = Vec::new();
@@ -160,6 +163,19 @@ pub async fn list_files(session: &Session, path: &Url) -> Result<Vec<ListedFile>
         });
     }
     Ok(files)
+}
+
+/// Reads the pattern in a path. DataFusion does so for paths of files only.
+fn listing(path: &Url) -> Result<ListingTableUrl> {
+    let text = path.path();
+    let Some(pattern) = text.find(['*', '?', '[']).filter(|_| path.scheme() != "file") else {
+        return Ok(ListingTableUrl::parse(percent_decoded(path))?);
+    };
+    let folder = text[..pattern].rfind('/').map_or(0, |slash| slash + 1);
+    let mut root = path.clone();
+    root.set_path(&text[..folder]);
+    let pattern = percent_decode_str(&text[folder..]).decode_utf8_lossy();
+    Ok(ListingTableUrl::try_new(root, None)?.with_glob(&pattern)?)
 }
 
 /// Says if a pattern means files at this depth: DataFusion's `*` matches across folders.
@@ -208,9 +224,10 @@ async fn provider(
         sqlstate: "42K03",
         message: format!("path `{named}` does not exist or holds no rows"),
     };
-    if files.is_empty() {
+    let Some(first) = files.first() else {
         return Err(not_found());
-    }
+    };
+    register_store(session, first)?;
     let listings = files
         .iter()
         .map(|file| ListingTableUrl::try_new(file.clone(), None));
@@ -231,6 +248,18 @@ async fn provider(
         return Err(not_found());
     }
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Lets DataFusion read from the store that tables at `path` are in, which knows how a bucket is reached.
+fn register_store(session: &Session, path: &Url) -> Result<()> {
+    if path.scheme() == "file" {
+        return Ok(());
+    }
+    let mut root = path.clone();
+    root.set_path("/");
+    let (store, _) = session.engine().tables().store_for(&root)?;
+    session.engine().runtime().register_object_store(&root, store);
+    Ok(())
 }
 
 fn csv_format(options: &CsvOptions) -> CsvFormat {
@@ -320,7 +349,8 @@ fn literal(value: &Expr) -> Result<String> {
 /// `InvalidArgument` for what is neither.
 pub fn location(text: &str) -> Result<Url> {
     if text.contains("://") {
-        return Url::parse(text).map_err(|error| invalid(format!("`{text}` is no URL: {error}")));
+        let url = Url::parse(text).map_err(|error| invalid(format!("`{text}` is no URL: {error}")))?;
+        return Ok(canonical_location(&url));
     }
     let text = text.strip_prefix("file:").unwrap_or(text);
     let absolute =

@@ -4,12 +4,15 @@
 //! default.toml ◄─ file of --config ◄─ INGOT__SECTION__KEY ◄─ flags
 //! ```
 //! `default.toml` is the list of all keys: a key that it lacks is refused with the nearest one that exists, and
-//! a value must have the type of its default. What always holds: a [`Config`] is complete and each value was
+//! a value must have the type of its default. The section `stores` alone has sections of its own, whose names and keys
+//! are the object stores'. What always holds: a [`Config`] is complete and each value was
 //! checked, so nobody who reads it checks again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ingot_delta::StoreSettings;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -17,6 +20,8 @@ use toml::{Table, Value};
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 
 const ENVIRONMENT_PREFIX: &str = "INGOT__";
+/// The section whose sections are named by URLs.
+const STORES: &str = "stores";
 /// A suggestion below this similarity (0 to 1) confuses more than it helps.
 const SIMILARITY_MIN: f64 = 0.6;
 
@@ -54,6 +59,11 @@ pub enum ConfigError {
         value: String,
         expected: &'static str,
     },
+    #[error("section=`stores` cannot be used")]
+    Stores {
+        #[source]
+        source: ingot_delta::Error,
+    },
 }
 
 fn suggestion(nearest: Option<&str>) -> String {
@@ -68,6 +78,7 @@ pub struct Config {
     pub data: DataConfig,
     pub engine: EngineConfig,
     pub delta: DeltaConfig,
+    pub stores: BTreeMap<String, BTreeMap<String, String>>,
     pub pipelines: PipelinesConfig,
     pub log: LogConfig,
 }
@@ -90,6 +101,8 @@ pub struct ServerConfig {
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     pub directory: PathBuf,
+    /// Empty: below the data directory.
+    pub tables: String,
     pub purge_interval_seconds: u64,
 }
 
@@ -181,12 +194,22 @@ impl Config {
             set(&mut settings, "flags", key, value)?;
         }
         check_values(&settings)?;
-        Value::Table(settings)
+        let config: Self = Value::Table(settings)
             .try_into()
             .map_err(|source| ConfigError::Syntax {
                 origin: "all layers".to_owned(),
                 source: Box::new(source),
-            })
+            })?;
+        config.store_settings()?;
+        Ok(config)
+    }
+
+    /// Returns how object stores are reached.
+    ///
+    /// # Errors
+    /// A section that is no store's URL, or a key that its store does not know; a loaded configuration has neither.
+    pub fn store_settings(&self) -> Result<StoreSettings, ConfigError> {
+        StoreSettings::new(self.stores.clone()).map_err(|source| ConfigError::Stores { source })
     }
 }
 
@@ -203,8 +226,41 @@ fn merge_file(settings: &mut Table, origin: &str, file: Table) -> Result<(), Con
             // A key above the first section: name the section it belongs to, if there is one.
             return Err(unknown_key(settings, origin, &section));
         };
+        if section == STORES {
+            merge_stores(settings, origin, values)?;
+            continue;
+        }
         for (name, value) in values {
             set(settings, origin, &format!("{section}.{name}"), value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the sections of `stores` as they are; values may be written as what they are.
+fn merge_stores(settings: &mut Table, origin: &str, stores: Table) -> Result<(), ConfigError> {
+    let wrong_type = |key: String, expected, found: &Value| ConfigError::WrongType {
+        key,
+        origin: origin.to_owned(),
+        expected,
+        found: type_name(found).to_owned(),
+    };
+    for (store, values) in stores {
+        let Value::Table(values) = values else {
+            return Err(wrong_type(format!("{STORES}.{store}"), "a section", &values));
+        };
+        let mut texts = Table::new();
+        for (key, value) in values {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Boolean(flag) => flag.to_string(),
+                Value::Integer(number) => number.to_string(),
+                other => return Err(wrong_type(format!("{STORES}.{store}.{key}"), "a string", &other)),
+            };
+            texts.insert(key, Value::String(text));
+        }
+        if let Some(Value::Table(known)) = settings.get_mut(STORES) {
+            known.insert(store, Value::Table(texts));
         }
     }
     Ok(())
@@ -332,6 +388,10 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     if text("data.directory").is_empty() {
         return Err(wrong("data.directory", "a path"));
     }
+    let tables = text("data.tables");
+    if !tables.is_empty() && !url::Url::parse(tables).is_ok_and(|url| !url.cannot_be_a_base()) {
+        return Err(wrong("data.tables", "a URL such as `s3://bucket/tables/`"));
+    }
     if !matches!(text("log.format"), "text" | "json") {
         return Err(wrong("log.format", "`text` or `json`"));
     }
@@ -451,10 +511,33 @@ mod tests {
         "[log]\nformat = \"xml\"",
         "key=`log.format` has value=`xml`, expected `text` or `json`"
     )]
+    #[test_case(
+        "[stores.\"s3://b\"]\nendpoint = [\"x\"]",
+        "key=`stores.s3://b.endpoint` in test.toml is an array of strings, expected a string"
+    )]
+    #[test_case(
+        "[stores]\nregion = \"x\"",
+        "key=`stores.region` in test.toml is a string, expected a section"
+    )]
+    #[test_case("[stores.\"s4://\"]\nregion = \"x\"", "section=`stores` cannot be used")]
+    #[test_case(
+        "[data]\ntables = \"bucket/tables\"",
+        "key=`data.tables` has value=`bucket/tables`, expected a URL"
+    )]
     #[test_case("[server", "configuration of test.toml is not TOML")]
     fn wrong_files_are_named(file: &str, message: &str) {
         let error = load(file, &[], vec![]).expect_err("wrong configuration");
         assert!(error.to_string().contains(message), "{error}");
+    }
+
+    #[test]
+    fn stores_have_sections_of_their_own() {
+        let file = "[data]\ntables = \"s3://b/tables\"\n[stores.\"s3://\"]\nregion = \"eu-west-1\"\npath_style = true\n\
+                    [stores.\"s3://b\"]\nendpoint = \"http://127.0.0.1:9000\"";
+        let config = load(file, &[], vec![]).expect("valid");
+        assert_eq!(config.stores["s3://"]["path_style"], "true");
+        assert_eq!(config.stores["s3://b"]["endpoint"], "http://127.0.0.1:9000");
+        assert_eq!(config.data.tables, "s3://b/tables");
     }
 
     #[test_case(

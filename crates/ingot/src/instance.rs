@@ -9,12 +9,13 @@ use ingot_catalog::Metastore;
 use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
-use ingot_delta::{DeltaTables, TablesOptions};
+use ingot_delta::{DeltaTables, TablesOptions, canonical_location};
 use ingot_engine::{Engine, EngineOptions};
+use url::Url;
 
 use crate::config::Config;
 use crate::data_directory::{DataDirectory, SpillDirectory};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Who the person at the terminal and the holder of the admin token is.
 pub const ADMIN: &str = "admin";
@@ -33,10 +34,20 @@ impl Instance {
     /// Opens the data directory of `config`, creating what is missing.
     pub async fn open(config: &Config) -> Result<Self> {
         let data = DataDirectory::open(&config.data.directory)?;
-        let metastore = Metastore::open(&data.metastore(), &data.tables_url()?).await?;
+        let managed = match config.data.tables.as_str() {
+            "" => data.tables_url()?,
+            url => {
+                let url = Url::parse(url).map_err(|error| Error::Usage {
+                    message: format!("data.tables=`{url}` is no URL: {error}"),
+                })?;
+                canonical_location(&url)
+            }
+        };
+        let metastore = Metastore::open(&data.metastore(), &managed).await?;
         let tables = DeltaTables::new(TablesOptions {
             checkpoint_interval: config.delta.checkpoint_interval,
             commit_retries_max: config.delta.commit_retries_max,
+            stores: config.store_settings()?,
             ..TablesOptions::default()
         });
         let spill = if config.engine.spill_directory == Path::new("") {

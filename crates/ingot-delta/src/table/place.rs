@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::log::Log;
+use crate::store::canonical;
 use crate::{Error, Result};
 
 /// Where a table is, or is to be. Cheap to clone.
@@ -32,6 +33,7 @@ impl Place {
             message: format!("path of a data file is invalid: path=`{action_path}`: {reason}"),
         };
         if let Ok(url) = Url::parse(action_path) {
+            let url = canonical(&url);
             let inside =
                 url.scheme() == self.store_url.scheme() && url.authority() == self.store_url.authority();
             let path = url.path().strip_prefix(self.store_url.path());

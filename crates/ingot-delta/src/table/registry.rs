@@ -1,5 +1,6 @@
 //! The registry: one handle for each table that this process has open. It keeps those that were used last.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,7 +13,7 @@ use url::Url;
 use super::handles::Handles;
 use super::{DeltaTable, Place, TablesOptions};
 use crate::deletion_vector::cache::VectorCache;
-use crate::store::local_store;
+use crate::store::{canonical, local_store, remote_store};
 use crate::{Error, Result};
 
 /// All tables that this process has open. Cheap to clone; clones share the handles.
@@ -25,6 +26,8 @@ struct Shared {
     options: Arc<TablesOptions>,
     /// The store of local files, once it was needed.
     local: OnceLock<Arc<dyn ObjectStore>>,
+    /// The buckets that were needed, by the URL of their root.
+    remote: Mutex<HashMap<Url, Arc<dyn ObjectStore>>>,
     /// Where tables live instead, by the URL of the store's root.
     stores: Mutex<Vec<(Url, Arc<dyn ObjectStore>)>>,
     tables: Mutex<Handles>,
@@ -34,13 +37,14 @@ struct Shared {
 }
 
 impl DeltaTables {
-    /// Makes an empty registry over local folders (`file://`).
+    /// Makes an empty registry over local folders (`file://`) and the buckets of object stores.
     pub fn new(options: TablesOptions) -> Self {
         Self {
             shared: Arc::new(Shared {
                 tables: Mutex::new(Handles::new(options.open_tables_max)),
                 options: Arc::new(options),
                 local: OnceLock::new(),
+                remote: Mutex::default(),
                 stores: Mutex::default(),
                 executor: OnceLock::new(),
                 vectors: Arc::default(),
@@ -139,7 +143,7 @@ impl DeltaTables {
         Ok(Arc::new(table))
     }
 
-    /// Finds the store of a location: the injected one with the longest URL, else the local file system.
+    /// Finds the store of a location: the injected one with the longest URL, else the local file system or a bucket.
     pub(crate) fn place(&self, location: &Url) -> Result<Place> {
         let location = normalized(location);
         let injected = {
@@ -153,14 +157,7 @@ impl DeltaTables {
         let (store_url, store) = match injected {
             Some(found) => found,
             None if location.scheme() == "file" => self.local_store()?,
-            None => {
-                return Err(Error::InvalidArgument {
-                    message: format!(
-                        "no object store for location=`{location}`: scheme `{}` is not configured",
-                        location.scheme()
-                    ),
-                });
-            }
+            None => self.bucket(&location)?,
         };
         let inside = location.path().strip_prefix(store_url.path()).unwrap_or_default();
         let root = Path::from_url_path(inside).map_err(|error| Error::InvalidArgument {
@@ -188,6 +185,19 @@ impl DeltaTables {
         Ok((url, store))
     }
 
+    /// Returns the bucket that holds `location`, with its URL. Each has one client, which knows what it was asked.
+    fn bucket(&self, location: &Url) -> Result<(Url, Arc<dyn ObjectStore>)> {
+        let mut url = location.clone();
+        url.set_path("/");
+        let mut known = self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = known.get(&url) {
+            return Ok((url, Arc::clone(store)));
+        }
+        let (url, store) = remote_store(location, &self.shared.options.stores)?;
+        known.insert(url.clone(), Arc::clone(&store));
+        Ok((url, store))
+    }
+
     fn tables(&self) -> std::sync::MutexGuard<'_, Handles> {
         self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,9 +212,9 @@ impl fmt::Debug for DeltaTables {
     }
 }
 
-/// Returns the URL of a folder: with a slash at the end, without query and fragment.
+/// Returns the URL of a folder: with a slash at the end, without query and fragment, under one name of its scheme.
 fn normalized(location: &Url) -> Url {
-    let mut location = location.clone();
+    let mut location = canonical(location);
     location.set_query(None);
     location.set_fragment(None);
     let path = format!("{}/", location.path().trim_end_matches('/'));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Basis, CommitOutcome, Transaction};
 use crate::conflict::{self, Decision, Staged};
-use crate::log::PutOutcome;
+use crate::log::{self, PutOutcome};
 use crate::{Action, ConflictReason, Error, Result, action};
 
 /// Pauses between attempts, growing with each.
@@ -34,6 +34,8 @@ pub(super) struct Attempt<'a> {
     basis: Basis,
     /// A put of ours at this version may have worked, and nobody has looked since.
     in_doubt: bool,
+    /// A put of ours at this version may arrive after we looked.
+    in_flight: bool,
     races: Backoff,
     store_failures: Backoff,
 }
@@ -55,6 +57,7 @@ impl<'a> Attempt<'a> {
             transaction_id: Uuid::new_v4().to_string(),
             basis: Basis::of(&transaction.read),
             in_doubt: false,
+            in_flight: false,
             races: pauses(transaction.table.options().commit_retries_max),
             store_failures: pauses(STORE_RETRIES_MAX),
         }
@@ -87,6 +90,7 @@ impl<'a> Attempt<'a> {
         match log.put_commit(self.version(), &actions).await {
             Ok(PutOutcome::Created) => Ok(Step::Committed(self.version())),
             Ok(PutOutcome::Exists) => self.lost_race().await,
+            Err(refused @ Error::NoPutIfAbsent { .. }) => Err(refused),
             Err(failure) => self.resolve(&actions, failure).await,
         }
     }
@@ -128,6 +132,7 @@ impl<'a> Attempt<'a> {
         match conflict::decide(ours, &self.basis, winner) {
             Decision::Rebased => {
                 self.basis.follow(winner);
+                self.in_flight = false;
                 Step::Again
             }
             Decision::AlreadyApplied { app_id, version } => {
@@ -154,10 +159,12 @@ impl<'a> Attempt<'a> {
 
     /// A put failed: it may have left the commit behind all the same. Only the log knows.
     async fn resolve(&mut self, actions: &[Action], failure: Error) -> Result<Step> {
+        self.in_flight |= log::may_still_arrive(&failure);
         match self.look().await? {
             Some(commit) if self.is_ours(&commit) => self.settle(actions, failure).await,
             Some(_) => Ok(Step::Again),
             None if self.store_failures.pause().await => Ok(Step::Again),
+            None if self.in_flight => Err(self.unknown(failure)),
             None => Err(failure),
         }
     }

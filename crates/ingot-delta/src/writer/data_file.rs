@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use ingot_common::clock;
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -19,6 +18,7 @@ use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
 use super::statistics::{FileStatistics, IndexedColumns};
+use super::upload::{PART_BYTES, Upload};
 use crate::table::Place;
 use crate::{Add, Error, Result, partition};
 
@@ -27,9 +27,6 @@ const ZSTD_LEVEL: i32 = 1;
 
 /// Encoded bytes of a row group after which it is written out, whatever its rows.
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
-
-/// Bytes of a part of an upload; S3 takes no less. Many files may be open at once, each with parts in memory.
-const PART_BYTES: usize = 5 << 20;
 
 /// Parts of one file on their way to the store at once: of the only open file, and of one among many.
 const PARTS_IN_FLIGHT_ALONE: usize = 4;
@@ -105,7 +102,7 @@ pub(super) struct DataFile {
     path: Path,
     action_path: String,
     partition_values: BTreeMap<String, Option<String>>,
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: AsyncArrowWriter<Upload>,
     parts_in_flight: usize,
     statistics: FileStatistics,
 }
@@ -123,12 +120,11 @@ impl DataFile {
         let action_path = partition::action_path(&relative);
         let path = place.file_path(&action_path)?;
         let store = Arc::clone(&place.store);
-        let object = BufWriter::with_capacity(Arc::clone(&store), path.clone(), PART_BYTES)
-            .with_max_concurrency(format.parts_in_flight);
+        let upload = Upload::new(Arc::clone(&store), path.clone(), format.parts_in_flight);
         let options = ArrowWriterOptions::new()
             .with_properties(format.properties.clone())
             .with_skip_arrow_metadata(true);
-        let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&format.schema), options)
+        let writer = AsyncArrowWriter::try_new_with_options(upload, Arc::clone(&format.schema), options)
             .map_err(|source| failed("begin", &path, source))?;
         Ok(Self {
             sequence,
@@ -204,7 +200,7 @@ impl DataFile {
 
     /// Gives the file up. What the store holds of it is deleted if the store lets us.
     pub async fn abort(self) {
-        drop(self.writer);
+        self.writer.into_inner().abort().await;
         delete_one(&self.store, &self.path).await;
     }
 }

@@ -482,16 +482,17 @@ async fn failing_checkpoint_fails_no_commit() {
     assert_eq!(faulty.truth().await, (3, vec![0, 1, 2]));
 }
 
-#[test_case(Fault::After, true; "answer was lost")]
-#[test_case(Fault::AfterAsExists, true; "answer was lost and the put repeated")]
-#[test_case(Fault::Before, false; "put never arrived")]
+#[test_case(Fault::After, 1, true; "answer was lost")]
+#[test_case(Fault::AfterAsExists, 1, true; "answer was lost and the put repeated")]
+#[test_case(Fault::Before, 1, true; "put arrived when it was repeated")]
+#[test_case(Fault::Before, u32::MAX, false; "put never arrived")]
 #[tokio::test]
-async fn creation_whose_put_failed_is_told_by_the_log(fault: Fault, created: bool) {
+async fn creation_whose_put_failed_is_told_by_the_log(fault: Fault, times: u32, created: bool) {
     let faulty = Faulty::new();
     let location = faulty.folder.location();
     faulty
         .store
-        .fail(Call::Put, "_delta_log/00000000000000000000.json", fault, 1);
+        .fail(Call::Put, "_delta_log/00000000000000000000.json", fault, times);
     let registry = faulty.registry(TablesOptions::default());
     let outcome = registry.create(&location, spec(schema(), &[])).await;
     assert_eq!(outcome.is_ok(), created, "{outcome:?}");

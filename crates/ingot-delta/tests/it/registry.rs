@@ -69,7 +69,7 @@ async fn tables_below_an_injected_store_live_there() {
 
 #[tokio::test]
 async fn a_scheme_without_a_store_is_refused() {
-    let location = Url::parse("s3://bucket/t").expect("url");
+    let location = Url::parse("ftp://bucket/t").expect("url");
     let error = tables().open(&location).await.expect_err("refused");
     assert_eq!(error.kind(), Kind::InvalidArgument);
 }
