@@ -140,9 +140,10 @@ impl DeltaTable {
             Err(object_store::Error::NotFound { .. }) => {}
             Err(source) => return Err(store_error("head", &path, source)),
         }
-        let tombstones = self.kernel().tombstones(version).await?;
+        let now_ms = clock::now_ms();
+        let tombstones = self.tombstones(snapshot, now_ms).await?;
         let state = Arc::clone(snapshot);
-        let encoded = tokio::task::spawn_blocking(move || encode(&state, tombstones, clock::now_ms())).await;
+        let encoded = tokio::task::spawn_blocking(move || encode(&state, tombstones, now_ms)).await;
         let encoded = encoded.map_err(|error| Error::Internal {
             message: format!("encoding a checkpoint failed: {error}"),
         })?;
@@ -187,21 +188,32 @@ impl DeltaTable {
         }
     }
 
-    /// Two writers may still cross here; the loser's older hint only costs readers a longer replay.
-    async fn put_last_checkpoint(&self, hint: &LastCheckpoint) -> Result<()> {
+    /// Returns the version of the last checkpoint that anyone told of.
+    pub(crate) async fn last_checkpoint_version(&self) -> Result<Option<i64>> {
+        Ok(self.last_checkpoint().await?.map(|hint| hint.version))
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<LastCheckpoint>> {
         let path = self.log_root().join("_last_checkpoint");
         let (store, _) = self.store();
-        let present = match store.get(&path).await {
+        match store.get(&path).await {
             Ok(file) => {
                 let bytes = file
                     .bytes()
                     .await
                     .map_err(|source| store_error("read", &path, source))?;
-                serde_json::from_slice::<LastCheckpoint>(&bytes).ok()
+                Ok(serde_json::from_slice::<LastCheckpoint>(&bytes).ok())
             }
-            Err(object_store::Error::NotFound { .. }) => None,
-            Err(source) => return Err(store_error("read", &path, source)),
-        };
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(store_error("read", &path, source)),
+        }
+    }
+
+    /// Two writers may still cross here; the loser's older hint only costs readers a longer replay.
+    async fn put_last_checkpoint(&self, hint: &LastCheckpoint) -> Result<()> {
+        let path = self.log_root().join("_last_checkpoint");
+        let (store, _) = self.store();
+        let present = self.last_checkpoint().await?;
         if present.is_some_and(|present| present.version >= hint.version) {
             return Ok(());
         }

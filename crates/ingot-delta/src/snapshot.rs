@@ -37,6 +37,17 @@ pub struct Snapshot {
     domains: Arc<BTreeMap<String, DomainMetadata>>,
     files: FileIndex,
     commit: Option<CommitIdentity>,
+    log: LogIdentity,
+}
+
+/// Tells snapshots that follow each other commit by commit from others: it is made when a log is read whole.
+#[derive(Debug, Clone)]
+pub(crate) struct LogIdentity(Arc<()>);
+
+impl PartialEq for LogIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// What tells a commit file from another of the same name: a table may be dropped and made anew.
@@ -75,13 +86,39 @@ impl Snapshot {
             metadata: Arc::new(state.metadata),
             schema,
             commit: commit.map(CommitIdentity::new),
+            log: LogIdentity(Arc::new(())),
             location,
         })
     }
 
     /// Returns the state after `commits`, which follow this version without a gap.
     pub(crate) fn apply(&self, commits: Vec<CommitFile>) -> Result<Self> {
-        let mut next = Self {
+        let mut next = self.copied();
+        for commit in commits {
+            let actions = parse_actions(&self.location, commit.version, &commit.bytes)?;
+            next.apply_commit(&commit.meta, actions)?;
+        }
+        Ok(next)
+    }
+
+    /// Returns the state after the next commit, whose file is `meta`.
+    pub(crate) fn follow(&self, meta: &ObjectMeta, actions: Vec<Action>) -> Result<Self> {
+        let mut next = self.copied();
+        next.apply_commit(meta, actions)?;
+        Ok(next)
+    }
+
+    /// Says if `other` was made from this one, or this one from it, commit by commit.
+    pub(crate) fn same_log(&self, other: &Self) -> bool {
+        self.log == other.log
+    }
+
+    pub(crate) fn log(&self) -> &LogIdentity {
+        &self.log
+    }
+
+    fn copied(&self) -> Self {
+        Self {
             location: self.location.clone(),
             version: self.version,
             timestamp_ms: self.timestamp_ms,
@@ -92,19 +129,15 @@ impl Snapshot {
             domains: Arc::clone(&self.domains),
             files: self.files.clone(),
             commit: self.commit.clone(),
-        };
-        for commit in commits {
-            next.apply_commit(commit)?;
+            log: self.log.clone(),
         }
-        Ok(next)
     }
 
-    fn apply_commit(&mut self, commit: CommitFile) -> Result<()> {
-        debug_assert_eq!(commit.version, self.version + 1, "commits are applied in order");
+    fn apply_commit(&mut self, meta: &ObjectMeta, actions: Vec<Action>) -> Result<()> {
         let mut added: Vec<Arc<Add>> = Vec::new();
         let mut removed: Vec<FileKey> = Vec::new();
         let mut in_commit_timestamp = None;
-        for action in parse_actions(&self.location, commit.version, &commit.bytes)? {
+        for action in actions {
             match action {
                 Action::Add(add) => added.push(Arc::new(add)),
                 Action::Remove(remove) => {
@@ -133,16 +166,15 @@ impl Snapshot {
         if !added.is_empty() || !removed.is_empty() {
             self.files = self.files.apply(&removed, added)?;
         }
-        self.version = commit.version;
+        self.version += 1;
         self.timestamp_ms = match in_commit_timestamp {
             Some(timestamp) if self.in_commit_timestamps() => timestamp,
-            _ => commit
-                .meta
+            _ => meta
                 .last_modified
                 .timestamp_millis()
                 .max(self.timestamp_ms.saturating_add(1)),
         };
-        self.commit = Some(CommitIdentity::new(&commit.meta));
+        self.commit = Some(CommitIdentity::new(meta));
         Ok(())
     }
 

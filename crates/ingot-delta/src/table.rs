@@ -13,11 +13,14 @@
 //! Always true: the newest snapshot only moves forward, except when the log itself was replaced (the table was
 //! dropped and created again, or restored from a copy), which is noticed by the identity of the commit file.
 
+mod background;
 mod handles;
 mod log_files;
 mod place;
+mod recent;
 mod registry;
 mod time_travel;
+mod tombstones;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,9 +33,12 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
+pub(crate) use self::background::Background;
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
 pub(crate) use self::place::Place;
+use self::recent::{Commit, RecentCommits};
 pub use self::registry::DeltaTables;
+use self::tombstones::Tombstones;
 use crate::deletion_vector::cache::VectorCache;
 use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
@@ -49,6 +55,19 @@ const REFRESH_READ_AHEAD: i64 = 8;
 
 /// How often a load starts over because files of the log went away under it.
 const LOAD_ATTEMPTS: u32 = 3;
+
+/// The property that says how many commits are between two checkpoints.
+const CHECKPOINT_INTERVAL: &str = "delta.checkpointInterval";
+
+/// Files that a checkpoint may hold for each commit since the last one: what writing them costs then stays a part of
+/// what the commits cost.
+const CHECKPOINT_FILES_PER_COMMIT: i64 = 256;
+
+/// Intervals after which a checkpoint is written whatever it costs: readers replay what comes after it.
+const CHECKPOINT_INTERVALS_MAX: i64 = 10;
+
+/// Actions of a commit that are applied on the spot; more are applied on the blocking pool.
+const COMMIT_ACTIONS_INLINE_MAX: usize = 64;
 
 /// Tables kept open unless configured: a schema's worth.
 const OPEN_TABLES_MAX: usize = 1024;
@@ -149,6 +168,11 @@ pub struct DeltaTable {
     pub(crate) checkpointing: tokio::sync::Mutex<()>,
     /// Held while a commit of this process looks for its version.
     commit_queue: tokio::sync::Mutex<()>,
+    /// The commits that led to `newest`.
+    recent: Mutex<RecentCommits>,
+    /// Those of the last checkpoint that was written here.
+    kept_tombstones: tokio::sync::Mutex<Option<Tombstones>>,
+    background: Background,
 }
 
 impl DeltaTable {
@@ -161,6 +185,7 @@ impl DeltaTable {
         options: Arc<TablesOptions>,
         executor: Arc<TokioBackgroundExecutor>,
         vectors: Arc<VectorCache>,
+        background: Background,
     ) -> Result<Self> {
         let kernel = Kernel::new(
             Arc::clone(&place.store),
@@ -182,6 +207,9 @@ impl DeltaTable {
             refreshed: tokio::sync::Mutex::new(0),
             checkpointing: tokio::sync::Mutex::new(()),
             commit_queue: tokio::sync::Mutex::new(()),
+            recent: Mutex::default(),
+            kept_tombstones: tokio::sync::Mutex::default(),
+            background,
         })
     }
 
@@ -263,6 +291,10 @@ impl DeltaTable {
         &self.vectors
     }
 
+    fn kept_tombstones(&self) -> &tokio::sync::Mutex<Option<Tombstones>> {
+        &self.kept_tombstones
+    }
+
     pub(crate) fn kernel(&self) -> &Kernel {
         &self.kernel
     }
@@ -281,9 +313,53 @@ impl DeltaTable {
         LogFiles::list(self.place.store.as_ref(), &self.log_root()).await
     }
 
-    /// Takes note of this process's own commit `version`: returns a snapshot at least that new, and writes a
-    /// checkpoint when one is due. A checkpoint that fails is logged; the commit stands all the same.
-    pub(crate) async fn after_commit(&self, version: i64) -> Result<Arc<Snapshot>> {
+    /// Returns the newest snapshot and the commits that lead to it from `read`, where all of that is in memory.
+    pub(crate) fn commits_since(&self, read: &Snapshot) -> Option<(Arc<Snapshot>, Vec<Commit>)> {
+        let newest = self.newest();
+        if !newest.same_log(read) || newest.version() < read.version() {
+            return None;
+        }
+        if newest.version() == read.version() {
+            return Some((newest, Vec::new()));
+        }
+        let commits = self.recent().between(read.version(), newest.version())?;
+        Some((newest, commits))
+    }
+
+    /// Takes in this process's own commit `version`, made on top of the newest snapshot, without reading it back.
+    /// Returns the snapshot with it; `None` when others came between, and the log must be read.
+    pub(crate) async fn take_in(&self, version: i64, commit: Vec<Action>) -> Result<Option<Arc<Snapshot>>> {
+        let base = self.newest();
+        if base.version() + 1 != version {
+            return Ok(None);
+        }
+        let path = self.log.commit_path(version);
+        let Some(meta) = head(self.place.store.as_ref(), &path).await? else {
+            return Ok(None);
+        };
+        let commit = Arc::new(commit);
+        let actions = Vec::clone(&commit);
+        let next = match commit.len() > COMMIT_ACTIONS_INLINE_MAX {
+            true => {
+                let base = Arc::clone(&base);
+                let applied = tokio::task::spawn_blocking(move || base.follow(&meta, actions)).await;
+                applied.map_err(|error| Error::Internal {
+                    message: format!("applying a commit failed: {error}"),
+                })??
+            }
+            false => base.follow(&meta, actions)?,
+        };
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&newest, &base) {
+            return Ok(None);
+        }
+        *newest = Arc::new(next);
+        self.recent().push(version, commit);
+        Ok(Some(Arc::clone(&newest)))
+    }
+
+    /// Returns a snapshot that has this process's own commit `version`.
+    pub(crate) async fn snapshot_with(&self, version: i64) -> Result<Arc<Snapshot>> {
         let mut snapshot = self.newest();
         if snapshot.version() < version {
             snapshot = self.snapshot().await?;
@@ -294,18 +370,43 @@ impl DeltaTable {
                 message: format!("commit {version} was written and is gone"),
             });
         }
-        if version > 0 && version % self.checkpoint_interval(&snapshot) == 0 {
-            let written = self.write_checkpoint(&snapshot).await;
+        Ok(snapshot)
+    }
+
+    /// Begins a checkpoint if one is due after this process's own commit `version`. It is written while others
+    /// commit; one that fails is logged, and the commit stands all the same.
+    pub(crate) fn checkpoint_if_due(self: &Arc<Self>, version: i64, snapshot: &Arc<Snapshot>) {
+        if version <= 0 || version % self.checkpoint_interval(snapshot) != 0 {
+            return;
+        }
+        let (table, snapshot) = (Arc::clone(self), Arc::clone(snapshot));
+        self.background.spawn("checkpoint", async move {
+            let written = table.write_due_checkpoint(&snapshot).await;
             if let Err(error) = written {
                 tracing::warn!(
-                    location = %self.place.location,
+                    location = %table.place.location,
                     version = snapshot.version(),
                     error = %ingot_common::error::chain(&error),
                     "checkpoint failed; the log grows until the next one",
                 );
             }
+        });
+    }
+
+    /// Writes a checkpoint if it is worth its cost, which grows with the table: a large table waits for more commits
+    /// than the interval says, unless the table itself says it.
+    async fn write_due_checkpoint(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
+        if !snapshot.properties().contains_key(CHECKPOINT_INTERVAL) {
+            let last = self.last_checkpoint_version().await?.unwrap_or_default();
+            let commits = snapshot.version() - last;
+            let files = i64::try_from(snapshot.file_index().len()).unwrap_or(i64::MAX);
+            let interval = self.checkpoint_interval(snapshot);
+            let worth = files <= commits.saturating_mul(CHECKPOINT_FILES_PER_COMMIT);
+            if !worth && commits < interval.saturating_mul(CHECKPOINT_INTERVALS_MAX) {
+                return Ok(());
+            }
         }
-        Ok(snapshot)
+        self.write_checkpoint(snapshot).await
     }
 
     /// Says if the table's log is still the one that `snapshot` was read from, and reaches back to it. If so, the
@@ -337,12 +438,16 @@ impl DeltaTable {
         Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn recent(&self) -> std::sync::MutexGuard<'_, RecentCommits> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn past(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, Weak<Snapshot>>> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn checkpoint_interval(&self, snapshot: &Snapshot) -> i64 {
-        let property = snapshot.properties().get("delta.checkpointInterval");
+        let property = snapshot.properties().get(CHECKPOINT_INTERVAL);
         let default = i64::try_from(self.options.checkpoint_interval).unwrap_or(i64::MAX);
         property
             .and_then(|value| value.trim().parse().ok())
@@ -382,10 +487,15 @@ impl DeltaTable {
         Ok(self.install(snapshot))
     }
 
+    /// Makes `snapshot` the newest, unless a commit of ours went further meanwhile.
     fn install(&self, snapshot: Snapshot) -> Arc<Snapshot> {
-        let snapshot = Arc::new(snapshot);
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
-        snapshot
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if !newest.same_log(&snapshot) || newest.version() < snapshot.version() {
+            *newest = Arc::new(snapshot);
+            // What others committed is read from the log by whoever needs it.
+            self.recent().clear();
+        }
+        Arc::clone(&newest)
     }
 
     /// Reads the commits after `version` until one is absent. Stops soon after [`REFRESH_COMMITS_MAX`].

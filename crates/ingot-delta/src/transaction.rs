@@ -1,17 +1,21 @@
 //! A transaction: actions staged on a snapshot, committed by put-if-absent, rebased after lost races.
 //!
 //! ```text
-//! queue of this process ─► read winners newer than ours ─► decide each ─► same log? ─► put N.json if absent
-//!                              ▲                              │               ├─ created ─► Committed
-//!                              │                              │               ├─ exists: ours after all, or a winner
-//!                              └──────── rebased ◄────────────┘               └─ failed: read N.json back
+//! queue of this process ─► winners newer than ours ─► decide each ─► same log? ─► put N.json if absent
+//!                              ▲ (memory, then log)      │               ├─ created ─► Committed, kept in memory
+//!                              │                         │               ├─ exists: ours after all, or a winner
+//!                              └─────── rebased ◄────────┘               └─ failed: read N.json back
 //! ```
+//! In one process commits to a table queue. Each finds what those before it committed in memory, reads nothing of the
+//! log unless another process was faster, and leaves checkpoints to run beside the next.
+//!
 //! Always true: a commit is reported only when it is on disk under a version that is ours (its `txnId` says so); a
 //! put whose outcome is unknown is resolved by reading the version back, never by guessing, and one that is there
 //! although its put failed is put again until the store says that it holds it. A version that is absent is free only
 //! above a log that is still the one that was read: a cleanup, or a table made anew in its place, leaves absent
-//! versions too. That is asked after the version was found absent, before each put; between the answer and the put
-//! stands nothing but the store. What depends on the place in the history (in-commit timestamp, row ids) is made
+//! versions too. That is asked right before each put, of the newest version that is known: a cleanup deletes the
+//! oldest commits first, so that one which is there has lost none after it. Between the answer and the put stands
+//! nothing but the store. What depends on the place in the history (in-commit timestamp, row ids) is made
 //! anew for each attempt (`actions`).
 
 mod actions;
@@ -227,15 +231,23 @@ impl Transaction {
         // Commits of one process to one table queue here instead of racing.
         let queued = self.table.commit_queue().lock().await;
         let mut attempt = Attempt::new(&self);
-        let version = loop {
+        attempt.catch_up(&ours);
+        let (version, commit) = loop {
             match attempt.run(&ours).await? {
                 Step::Again => {}
-                Step::Committed(version) => break version,
+                Step::Committed(version, commit) => break (version, commit),
                 Step::Ended(outcome) => return Ok(outcome),
             }
         };
+        // Before the next in the queue looks, so that it finds this commit in memory.
+        let taken_in = self.table.take_in(version, commit).await;
         drop(queued);
-        let snapshot = self.snapshot_after(version).await?;
+        let snapshot = match taken_in {
+            Ok(Some(snapshot)) => snapshot,
+            // The log tells all of it.
+            Ok(None) | Err(_) => self.snapshot_after(version).await?,
+        };
+        self.table.checkpoint_if_due(version, &snapshot);
         Ok(CommitOutcome::Committed { version, snapshot })
     }
 
@@ -244,7 +256,7 @@ impl Transaction {
     async fn snapshot_after(&self, version: i64) -> Result<Arc<Snapshot>> {
         let mut retries = pauses(STORE_RETRIES_MAX);
         loop {
-            match self.table.after_commit(version).await {
+            match self.table.snapshot_with(version).await {
                 Ok(snapshot) => return Ok(snapshot),
                 Err(_) if retries.pause().await => {}
                 Err(source) => {

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// Who the person at the terminal and the holder of the admin token is.
 pub const ADMIN: &str = "admin";
 
+/// How long the end of a process waits for checkpoints.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
 /// An engine over a data directory. Cheap to clone; the spill folder goes with the last clone.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -78,6 +81,14 @@ impl Instance {
     /// Returns the principal of work that the process does for itself.
     pub fn principal() -> Principal {
         Principal::new(ADMIN)
+    }
+
+    /// Waits for checkpoints that commits left behind, before a process ends that made few of them: one that makes
+    /// many leaves the last to the next process.
+    pub async fn settle(&self) {
+        if !self.engine.tables().settle(SETTLE_MAX).await {
+            tracing::warn!("a checkpoint had not ended in time and was abandoned");
+        }
     }
 
     /// Deletes the files of dropped tables, and log files that no retained version needs, now and then at intervals,

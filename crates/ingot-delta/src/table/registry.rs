@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use delta_kernel_default_engine::executor::tokio::TokioBackgroundExecutor;
 use futures::{StreamExt, TryStreamExt};
@@ -11,7 +12,7 @@ use object_store::path::Path;
 use url::Url;
 
 use super::handles::Handles;
-use super::{DeltaTable, Place, TablesOptions};
+use super::{Background, DeltaTable, Place, TablesOptions};
 use crate::deletion_vector::cache::VectorCache;
 use crate::store::{canonical, local_store, remote_store};
 use crate::{Error, Result};
@@ -34,6 +35,7 @@ struct Shared {
     executor: OnceLock<Arc<TokioBackgroundExecutor>>,
     /// Of all tables.
     vectors: Arc<VectorCache>,
+    background: Background,
 }
 
 impl DeltaTables {
@@ -48,6 +50,7 @@ impl DeltaTables {
                 stores: Mutex::default(),
                 executor: OnceLock::new(),
                 vectors: Arc::default(),
+                background: Background::default(),
             }),
         }
     }
@@ -82,6 +85,12 @@ impl DeltaTables {
             self.tables().forget_cell(&location, &cell);
         }
         outcome
+    }
+
+    /// Waits for what commits left behind (checkpoints), at most `patience`: before a process ends. Returns `false`
+    /// when some of it still runs; it may be cut off without harm.
+    pub async fn settle(&self, patience: Duration) -> bool {
+        self.shared.background.settle(patience).await
     }
 
     /// Forgets the handle; the next `open` reads the log anew.
@@ -139,7 +148,8 @@ impl DeltaTables {
         let place = self.place(&location)?;
         let shared = &self.shared;
         let (options, vectors) = (Arc::clone(&shared.options), Arc::clone(&shared.vectors));
-        let table = DeltaTable::open(place, options, Arc::clone(executor), vectors).await?;
+        let background = shared.background.clone();
+        let table = DeltaTable::open(place, options, Arc::clone(executor), vectors, background).await?;
         Ok(Arc::new(table))
     }
 

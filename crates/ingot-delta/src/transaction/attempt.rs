@@ -1,5 +1,6 @@
 //! The rounds of one commit: read the winners, decide, put, and find out what became of the put.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ingot_common::retry::{Backoff, RetryPolicy};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::{Basis, CommitOutcome, Transaction};
 use crate::conflict::{self, Decision, Staged};
 use crate::log::{self, PutOutcome};
-use crate::{Action, ConflictReason, Error, Result, action};
+use crate::{Action, ConflictReason, Error, Result, Snapshot, action};
 
 /// Pauses between attempts, growing with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
@@ -21,7 +22,8 @@ pub(super) const STORE_RETRIES_MAX: u32 = 3;
 pub(super) enum Step {
     /// The version is taken by a commit that ours can follow, or nothing was written: go on.
     Again,
-    Committed(i64),
+    /// Under this version, as these actions.
+    Committed(i64, Vec<Action>),
     Ended(CommitOutcome),
 }
 
@@ -32,6 +34,12 @@ pub(super) struct Attempt<'a> {
     transaction_id: String,
     /// The version to follow; all up to it are decided.
     basis: Basis,
+    /// The newest snapshot of the log that `basis` is in.
+    known: Arc<Snapshot>,
+    /// Nothing is known to stand after `basis`: the put finds out.
+    at_head: bool,
+    /// What the winners in memory led to, if not to a version to try.
+    ended: Option<CommitOutcome>,
     /// A put of ours at this version may have worked, and nobody has looked since.
     in_doubt: bool,
     /// A put of ours at this version may arrive after we looked.
@@ -56,6 +64,9 @@ impl<'a> Attempt<'a> {
             transaction,
             transaction_id: Uuid::new_v4().to_string(),
             basis: Basis::of(&transaction.read),
+            known: Arc::clone(&transaction.read),
+            at_head: false,
+            ended: None,
             in_doubt: false,
             in_flight: false,
             races: pauses(transaction.table.options().commit_retries_max),
@@ -63,17 +74,31 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Decides the winners that this process has in memory.
+    pub fn catch_up(&mut self, ours: &Staged<'_>) {
+        let Some((newest, winners)) = self.transaction.table.commits_since(&self.transaction.read) else {
+            return;
+        };
+        self.known = newest;
+        self.at_head = true;
+        for winner in winners {
+            if let Step::Ended(outcome) = self.decide(ours, &winner) {
+                self.ended = Some(outcome);
+                return;
+            }
+        }
+    }
+
     /// Decides all winners, then puts the commit under the first free version.
     pub async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
-        let decided = loop {
-            match self.look().await? {
-                None => break None,
-                Some(winner) => match self.decide(ours, &winner) {
-                    Step::Again => {}
-                    Step::Committed(version) => return Ok(Step::Committed(version)),
-                    Step::Ended(outcome) => break Some(outcome),
-                },
-            }
+        let decided = match self.ended.take() {
+            Some(outcome) => Some(outcome),
+            None if std::mem::take(&mut self.at_head) => None,
+            None => match self.decide_all(ours).await? {
+                Step::Ended(outcome) => Some(outcome),
+                Step::Again => None,
+                committed @ Step::Committed(..) => return Ok(committed),
+            },
         };
         // Whatever was found, or not found, says something only if it is this table's log.
         if !self.log_is_the_same().await? {
@@ -88,10 +113,25 @@ impl<'a> Attempt<'a> {
         self.in_doubt = true;
         let log = self.transaction.table.log();
         match log.put_commit(self.version(), &actions).await {
-            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version())),
+            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version(), actions)),
             Ok(PutOutcome::Exists) => self.lost_race().await,
             Err(refused @ Error::NoPutIfAbsent { .. }) => Err(refused),
-            Err(failure) => self.resolve(&actions, failure).await,
+            Err(failure) => self.resolve(actions, failure).await,
+        }
+    }
+
+    /// Decides the winners that the log has, until a version is absent: then it is `Again`.
+    async fn decide_all(&mut self, ours: &Staged<'_>) -> Result<Step> {
+        loop {
+            let Some(winner) = self.look().await? else {
+                return Ok(Step::Again);
+            };
+            if self.is_ours(&winner) {
+                return Ok(Step::Committed(self.version(), winner));
+            }
+            if let Step::Ended(outcome) = self.decide(ours, &winner) {
+                return Ok(Step::Ended(outcome));
+            }
         }
     }
 
@@ -102,7 +142,7 @@ impl<'a> Attempt<'a> {
 
     async fn log_is_the_same(&mut self) -> Result<bool> {
         loop {
-            match self.transaction.table.holds(&self.transaction.read).await {
+            match self.transaction.table.holds(&self.known).await {
                 Err(_) if self.store_failures.pause().await => {}
                 answer => return answer,
             }
@@ -126,9 +166,6 @@ impl<'a> Attempt<'a> {
 
     /// Takes one commit that stands at our version.
     fn decide(&mut self, ours: &Staged<'_>, winner: &[Action]) -> Step {
-        if self.is_ours(winner) {
-            return Step::Committed(self.version());
-        }
         match conflict::decide(ours, &self.basis, winner) {
             Decision::Rebased => {
                 self.basis.follow(winner);
@@ -148,8 +185,8 @@ impl<'a> Attempt<'a> {
         if self.races.pause().await {
             return Ok(Step::Again);
         }
-        if self.look().await?.is_some_and(|commit| self.is_ours(&commit)) {
-            return Ok(Step::Committed(self.version()));
+        if let Some(commit) = self.look().await?.filter(|commit| self.is_ours(commit)) {
+            return Ok(Step::Committed(self.version(), commit));
         }
         Err(Error::CommitRetriesExhausted {
             location: self.transaction.table.location().to_string(),
@@ -158,7 +195,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// A put failed: it may have left the commit behind all the same. Only the log knows.
-    async fn resolve(&mut self, actions: &[Action], failure: Error) -> Result<Step> {
+    async fn resolve(&mut self, actions: Vec<Action>, failure: Error) -> Result<Step> {
         self.in_flight |= log::may_still_arrive(&failure);
         match self.look().await? {
             Some(commit) if self.is_ours(&commit) => self.settle(actions, failure).await,
@@ -171,11 +208,13 @@ impl<'a> Attempt<'a> {
 
     /// Our commit is there, but its put failed: it may be visible and yet not survive a crash. A store that answers
     /// "exists" holds what exists.
-    async fn settle(&mut self, actions: &[Action], mut failure: Error) -> Result<Step> {
+    async fn settle(&mut self, actions: Vec<Action>, mut failure: Error) -> Result<Step> {
         while self.store_failures.pause().await {
             let log = self.transaction.table.log();
-            match log.put_commit(self.version(), actions).await {
-                Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(Step::Committed(self.version())),
+            match log.put_commit(self.version(), &actions).await {
+                Ok(PutOutcome::Created | PutOutcome::Exists) => {
+                    return Ok(Step::Committed(self.version(), actions));
+                }
                 Err(error) => failure = error,
             }
         }

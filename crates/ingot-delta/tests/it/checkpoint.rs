@@ -7,11 +7,14 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::json::ReaderBuilder;
 use ingot_common::{Classify, Kind, clock};
+use ingot_delta::{Add, CommitOutcome, DeltaTable, Operation, ReadSet};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use test_case::test_case;
 
-use crate::foreign::{ForeignTable, add, features, metadata, remove, txn};
+use crate::foreign::{ForeignTable, add, features, metadata, protocol, remove, tables, txn};
+use crate::support::PATIENCE;
 
 /// Returns the paths of one kind of file action in checkpoint `version`.
 fn checkpointed(foreign: &ForeignTable, version: i64, action: &str) -> Vec<String> {
@@ -93,11 +96,11 @@ async fn a_table_is_the_same_from_its_checkpoint_alone() {
     assert_eq!(after.metadata(), before.metadata());
     assert_eq!(after.protocol(), before.protocol());
     assert_eq!(after.app_transaction("app").await.expect("txn"), Some(4));
-    let by_path = async |snapshot: &ingot_delta::Snapshot| -> BTreeMap<String, ingot_delta::Add> {
+    let by_path = async |snapshot: &ingot_delta::Snapshot| -> BTreeMap<String, Add> {
         let files = snapshot.files().await.expect("files");
         let adds = (0..files.len()).map(|file| files.add(file));
         adds.map(|add| {
-            let mut add = ingot_delta::Add::clone(&add);
+            let mut add = Add::clone(&add);
             add.data_change = false;
             // A null partition value may be written or left out.
             add.partition_values.retain(|_, value| value.is_some());
@@ -179,7 +182,7 @@ async fn a_truncated_checkpoint_is_told() {
     let whole = std::fs::read(&path).expect("checkpoint");
     for length in [0, 3, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("truncated");
-        let error = crate::foreign::tables().open(&foreign.location()).await;
+        let error = tables().open(&foreign.location()).await;
         let error = error.expect_err("unreadable");
         assert_eq!(
             error.kind(),
@@ -292,10 +295,7 @@ async fn statistics_in_columns_of_a_checkpoint_are_read_and_kept() {
 async fn cleanup_keeps_what_retained_versions_need() {
     let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
     let retention = json!({"delta.logRetentionDuration": "interval 0 seconds"});
-    let foreign = ForeignTable::new(&[
-        crate::foreign::protocol(1, 2),
-        metadata("t", &fields, &[], retention),
-    ]);
+    let foreign = ForeignTable::new(&[protocol(1, 2), metadata("t", &fields, &[], retention)]);
     let table = foreign.open().await;
     assert_eq!(
         table.cleanup_expired_logs().await.expect("cleaned"),
@@ -330,7 +330,7 @@ async fn cleanup_that_is_off_or_forbidden_deletes_nothing() {
     let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
     let configuration = |enabled: &str| json!({"delta.logRetentionDuration": "interval 0 seconds", "delta.enableExpiredLogCleanup": enabled});
     let off = ForeignTable::new(&[
-        crate::foreign::protocol(1, 2),
+        protocol(1, 2),
         metadata("t", &fields, &[], configuration("false")),
     ]);
     let forbidden = ForeignTable::new(&[
@@ -380,4 +380,65 @@ async fn cleanup_leaves_young_logs_alone() {
     let table = foreign.open().await;
     table.checkpoint().await.expect("checkpoint");
     assert_eq!(table.cleanup_expired_logs().await.expect("cleaned"), 0);
+}
+
+/// Commits one file through a transaction, beside the removal of `removed`.
+async fn commit_file(table: &Arc<DeltaTable>, path: &str, removed: Option<&str>) {
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut transaction = table.transaction(Arc::clone(&snapshot), Operation::new("WRITE"));
+    let file = add(path, None, 1)["add"].clone();
+    transaction.add_files([serde_json::from_value::<Add>(file).expect("add")]);
+    if let Some(removed) = removed {
+        let files = snapshot.files().await.expect("files");
+        let file = (0..files.len())
+            .map(|file| files.add(file))
+            .find(|add| add.path == removed);
+        transaction.set_read_set(ReadSet::WholeTable);
+        transaction.remove_files([file.expect("file").to_remove(clock::now_ms(), true)]);
+    }
+    let outcome = transaction.commit().await.expect("no failure");
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+}
+
+/// The first checkpoint of a handle reads the log for its tombstones, the later ones the commits since.
+#[tokio::test]
+async fn tombstones_are_kept_from_one_checkpoint_to_the_next() {
+    let foreign = ForeignTable::partitioned();
+    let table = foreign.open().await;
+    commit_file(&table, "a", None).await;
+    commit_file(&table, "b", Some("a")).await;
+    table.checkpoint().await.expect("first");
+    commit_file(&table, "c", Some("b")).await;
+    // Removed, there again, and removed again: one tombstone.
+    commit_file(&table, "a", None).await;
+    commit_file(&table, "d", Some("a")).await;
+    // Removed and there again: none.
+    commit_file(&table, "e", Some("c")).await;
+    commit_file(&table, "c", None).await;
+    let version = table.checkpoint().await.expect("second");
+    assert_eq!(version, 7);
+    assert_eq!(checkpointed(&foreign, version, "remove"), ["a", "b"]);
+    assert_eq!(checkpointed(&foreign, version, "add"), ["c", "d", "e"]);
+}
+
+#[test_case(json!({}), &[40]; "by default")]
+#[test_case(json!({"delta.checkpointInterval": "10"}), &[10, 20, 30, 40]; "as the table says")]
+#[tokio::test]
+async fn a_large_table_is_checkpointed_after_more_commits(properties: Value, expected: &[i64]) {
+    const FILES: usize = 10_000;
+    let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
+    let foreign = ForeignTable::new(&[protocol(1, 2), metadata("t", &fields, &[], properties)]);
+    let files: Vec<Value> = (0..FILES).map(|file| add(&format!("f{file}"), None, 1)).collect();
+    foreign.commit(1, &files);
+    let registry = tables();
+    let table = registry.open(&foreign.location()).await.expect("opens");
+    for version in 2..=40 {
+        commit_file(&table, &format!("g{version}"), None).await;
+        assert!(registry.settle(PATIENCE).await);
+    }
+    let written = (0..=40).filter(|version| {
+        let name = format!("{version:020}.checkpoint.parquet");
+        foreign.log_file(&name).exists()
+    });
+    assert_eq!(written.collect::<Vec<i64>>(), expected);
 }

@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::faulty_store::{Call, Fault, FaultyStore};
 use crate::foreign::metadata;
-use crate::support::{Folder, append, ids, rows, schema, seed, spec, tables, write};
+use crate::support::{Folder, PATIENCE, append, ids, rows, schema, seed, spec, tables, write};
 
 const COMMIT_1: &str = "_delta_log/00000000000000000001.json";
 
@@ -350,6 +350,7 @@ async fn interrupted_cleanup_leaves_no_version_that_cannot_be_read() {
         let table = registry.create(&location, table).await.expect("created");
         for id in 1..=COMMITS {
             append(&table, &[id]).await;
+            assert!(registry.settle(PATIENCE).await);
         }
         faulty.store.limit_deletes(deletes);
         let cleaned = table.cleanup_expired_logs().await;

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
-use crate::support::{Folder, append, schema, spec, tables};
+use crate::support::{Folder, PATIENCE, append, schema, spec, tables};
 
 #[tokio::test]
 async fn a_location_has_one_handle_however_it_is_written() {
@@ -42,6 +42,7 @@ async fn tables_below_an_injected_store_live_there() {
     }
     let commit = "sales/orders/_delta_log/00000000000000000012.json";
     store.head(&commit.into()).await.expect("commit 12");
+    assert!(tables.settle(PATIENCE).await);
     let checkpoint = "sales/orders/_delta_log/00000000000000000010.checkpoint.parquet";
     store
         .head(&checkpoint.into())

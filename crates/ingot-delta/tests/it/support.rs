@@ -12,6 +12,9 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use url::Url;
 
+/// How long a test waits for what must end.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A folder with room for tables; deleted when dropped.
 pub struct Folder(tempfile::TempDir);
 

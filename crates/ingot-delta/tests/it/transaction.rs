@@ -11,7 +11,7 @@ use serde_json::json;
 use test_case::test_case;
 
 use crate::foreign::{ForeignTable, features, metadata, protocol};
-use crate::support::{Folder, append, create, ids, rows, schema, spec, tables, write};
+use crate::support::{Folder, PATIENCE, append, create, ids, rows, schema, spec, tables, write};
 
 /// Makes a table with properties.
 async fn create_with(folder: &Folder, properties: &[(&str, &str)]) -> Arc<DeltaTable> {
@@ -170,11 +170,14 @@ async fn commit_below_a_cleaned_up_log_is_refused() {
         ("delta.checkpointInterval", "2"),
         ("delta.logRetentionDuration", "interval 0 seconds"),
     ];
-    let table = create_with(&folder, &properties).await;
+    let (registry, other) = (tables(), tables());
+    create_with(&folder, &properties).await;
+    let table = registry.open(&folder.location()).await.expect("opens");
     append(&table, &[1]).await;
-    let stale = staged_append(&table, 9).await;
+    let stale = staged_append(&other.open(&folder.location()).await.expect("opens"), 9).await;
     for id in 2..=5 {
         append(&table, &[id]).await;
+        assert!(registry.settle(PATIENCE).await);
     }
     assert!(table.cleanup_expired_logs().await.expect("cleanup") > 0);
     let reason = conflict(stale).await;
@@ -182,6 +185,34 @@ async fn commit_below_a_cleaned_up_log_is_refused() {
     let reopened = tables().open(&folder.location()).await.expect("opens");
     let snapshot = reopened.snapshot().await.expect("snapshot");
     assert_eq!(ids(&reopened, &snapshot).await, [1, 2, 3, 4, 5]);
+}
+
+/// The process that made the commits knows them, although the log no longer tells.
+#[tokio::test]
+async fn commit_below_a_log_that_this_process_made_and_cleaned_up_goes_through() {
+    let folder = Folder::new();
+    let properties = [
+        ("delta.checkpointInterval", "2"),
+        ("delta.logRetentionDuration", "interval 0 seconds"),
+    ];
+    create_with(&folder, &properties).await;
+    let registry = tables();
+    let table = registry.open(&folder.location()).await.expect("opens");
+    append(&table, &[1]).await;
+    let stale = staged_append(&table, 9).await;
+    for id in 2..=5 {
+        append(&table, &[id]).await;
+        assert!(registry.settle(PATIENCE).await);
+    }
+    assert!(table.cleanup_expired_logs().await.expect("cleanup") > 0);
+    let outcome = stale.commit().await.expect("no failure");
+    assert!(
+        matches!(outcome, CommitOutcome::Committed { version: 6, .. }),
+        "{outcome:?}"
+    );
+    let reopened = tables().open(&folder.location()).await.expect("opens");
+    let snapshot = reopened.snapshot().await.expect("snapshot");
+    assert_eq!(ids(&reopened, &snapshot).await, [1, 2, 3, 4, 5, 9]);
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ pub async fn run(global: &GlobalArgs, command: PipelineCommand) -> Result<()> {
             // The printer ends when the last handle is gone.
             drop(handle);
             supervisor.join(shutdown_max(&config)).await;
+            instance.settle().await;
             outcome
         }
     }

@@ -81,14 +81,23 @@ pub async fn run(global: &GlobalArgs, args: SqlArgs) -> Result<()> {
     }
     logging::install(&config.log);
     let place = Place::choose(&args, global.data_dir.is_some(), |name| std::env::var(name).ok())?;
-    let target = match place {
-        Place::Server { url, token } => Target::Server(ServerClient::new(&url, token)),
-        Place::Embedded => Target::Embedded {
-            statements: Instance::open(&config).await?.statements(),
-            principal: Instance::principal(),
-        },
-    };
-    let Some(text) = statements(&args)? else {
+    match place {
+        Place::Server { url, token } => run_on(Target::Server(ServerClient::new(&url, token)), &args).await,
+        Place::Embedded => {
+            let instance = Instance::open(&config).await?;
+            let target = Target::Embedded {
+                statements: instance.statements(),
+                principal: Instance::principal(),
+            };
+            let outcome = run_on(target, &args).await;
+            instance.settle().await;
+            outcome
+        }
+    }
+}
+
+async fn run_on(target: Target, args: &SqlArgs) -> Result<()> {
+    let Some(text) = statements(args)? else {
         return shell::run(target, args.output).await;
     };
     let stop = CancellationToken::new();
