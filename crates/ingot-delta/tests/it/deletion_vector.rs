@@ -262,7 +262,7 @@ async fn two_deletions_from_one_file_conflict() {
     let read = other.snapshot().await.expect("snapshot");
     delete(&table, &[0]).await;
     let outcome = try_delete(&other, &read, &[2]).await.expect("decided");
-    let CommitOutcome::Conflicted(ConflictReason::ConcurrentDeleteDelete { .. }) = outcome else {
+    let CommitOutcome::Conflicted(ConflictReason::ConcurrentAppend { .. }) = outcome else {
         panic!("{outcome:?}");
     };
     // On what the winner left, both hold.

@@ -14,6 +14,8 @@ mod faults;
 mod faulty_store;
 mod foreign;
 mod history;
+mod matrix;
+mod operations;
 mod races;
 mod registry;
 mod row_tracking;

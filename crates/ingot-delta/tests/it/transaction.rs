@@ -94,7 +94,7 @@ async fn rewrite_conflicts_with_a_rewrite_that_changed_no_rows() {
     assert!(
         matches!(
             outcome,
-            CommitOutcome::Conflicted(ConflictReason::ConcurrentDeleteDelete { version: 2, .. })
+            CommitOutcome::Conflicted(ConflictReason::ConcurrentDeleteRead { version: 2, .. })
         ),
         "{outcome:?}"
     );
