@@ -127,6 +127,22 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    #[error(
+        "VACUUM with a retention of {} hours may delete files that are still read or about to be committed; table \
+         keeps them for {} hours (`delta.deletedFileRetentionDuration`). If nothing is running, set \
+         `spark.databricks.delta.retentionDurationCheck.enabled` to false",
+        hours(*asked_ms), hours(*configured_ms)
+    )]
+    VacuumRetentionTooShort {
+        /// Milliseconds, as is the other.
+        configured_ms: i64,
+        asked_ms: i64,
+    },
+    #[error(
+        "VACUUM LITE of table at location=`{location}` cannot find all files that may go: its log begins at \
+         version={earliest}; run VACUUM FULL"
+    )]
+    VacuumLiteImpossible { location: String, earliest: i64 },
     #[error("internal: {message}")]
     Internal { message: String },
 }
@@ -142,6 +158,8 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
                 Kind::InvalidArgument
             }
+            Self::VacuumRetentionTooShort { .. } => Kind::InvalidArgument,
+            Self::VacuumLiteImpossible { .. } => Kind::FailedPrecondition,
             Self::UnsupportedFeature { .. } | Self::RowCountUnknown { .. } | Self::NoPutIfAbsent { .. } => {
                 Kind::Unsupported
             }
@@ -181,6 +199,12 @@ fn store_kind(error: &object_store::Error) -> Kind {
         }
         _ => Kind::Unavailable,
     }
+}
+
+/// Returns hours, rounded up.
+fn hours(ms: i64) -> i64 {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    ms.div_euclid(HOUR_MS) + i64::from(ms.rem_euclid(HOUR_MS) > 0)
 }
 
 /// Writes an instant, milliseconds since the epoch, as ISO 8601 in UTC.

@@ -42,6 +42,7 @@ pub mod snapshot;
 mod store;
 pub mod table;
 pub mod transaction;
+pub mod vacuum;
 pub mod writer;
 
 pub use action::{Action, Add, AddCdcFile, CommitInfo, Metadata, Protocol, Remove, Txn};
@@ -57,4 +58,5 @@ pub use snapshot::Snapshot;
 pub use store::{StoreSettings, canonical as canonical_location};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
+pub use vacuum::{VacuumMode, VacuumOptions, Vacuumed};
 pub use writer::{FILE_BYTES_TARGET, FileWriter, WriteTarget, WriterOptions, file_bytes_target};

@@ -141,7 +141,8 @@ pub(crate) fn action_path(path: &str) -> String {
     utf8_percent_encode(path, URI_ENCODED).to_string()
 }
 
-fn hive_escaped(text: &str) -> String {
+/// Escapes a text for the name of a folder.
+pub(crate) fn hive_escaped(text: &str) -> String {
     utf8_percent_encode(text, HIVE_ESCAPED).to_string()
 }
 

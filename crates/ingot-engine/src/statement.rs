@@ -14,6 +14,7 @@ mod optimize;
 mod set;
 mod show;
 mod update;
+mod vacuum;
 mod view;
 
 use std::sync::Arc;
@@ -107,6 +108,9 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("REORG") {
         return optimize::parse_reorg(session, &mut cursor);
     }
+    if cursor.accept("VACUUM") {
+        return vacuum::parse(session, &mut cursor);
+    }
     if cursor.accept("SHOW") {
         return show::parse(session, &mut cursor);
     }
@@ -119,7 +123,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("RESET") {
         return set::reset(session, &mut cursor);
     }
-    for refused in ["ALTER", "VACUUM", "GRANT", "REVOKE", "COPY"] {
+    for refused in ["ALTER", "GRANT", "REVOKE", "COPY"] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!("{refused} is not supported yet")));
         }

@@ -192,7 +192,7 @@ impl DeltaTable {
     }
 
     /// Returns where a vector's file is; `None` for one that stands in the log.
-    fn vector_path(&self, vector: &DeletionVectorDescriptor) -> Result<Option<Path>> {
+    pub(crate) fn vector_path(&self, vector: &DeletionVectorDescriptor) -> Result<Option<Path>> {
         let text = vector.path_or_inline_dv.as_str();
         let path = match vector.storage_type.as_str() {
             STORED_INLINE => return Ok(None),

@@ -53,6 +53,16 @@ impl Place {
         Path::parse(path).map_err(|error| invalid(error.to_string()))
     }
 
+    /// Returns the URL of a file in the store.
+    pub fn url_of(&self, path: &Path) -> Url {
+        let mut url = self.store_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            let parts: Vec<_> = path.parts().collect();
+            segments.pop_if_empty().extend(parts.iter().map(AsRef::as_ref));
+        }
+        url
+    }
+
     /// Returns the path of the log's folder in the store.
     pub fn log_root(&self) -> Path {
         self.root.clone().join("_delta_log")

@@ -1,7 +1,7 @@
 //! Tokens of a command, read from left to right.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, Statement, TableFactor, With};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Statement, TableFactor, With};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
@@ -113,10 +113,27 @@ impl<'a> Cursor<'a> {
         Ok(self.taken(Self::object_name)?.1)
     }
 
+    /// Takes the name of a table, or its path as a literal, which is `delta.` and the path as a name.
+    pub fn table_or_path(&mut self) -> Result<ObjectName> {
+        if !self.at_string() {
+            return self.object_name();
+        }
+        let parts = [Ident::new("delta"), Ident::with_quote('`', self.string()?)];
+        Ok(ObjectName::from(parts.to_vec()))
+    }
+
     /// Takes the name of a table, completed with the session's namespace.
     pub fn table_name(&mut self, session: &Session) -> Result<TableName> {
         let name = self.object_name()?;
         session.resolve(&name)
+    }
+
+    /// Says if a literal comes next, without taking it.
+    pub fn at_string(&self) -> bool {
+        matches!(
+            self.parser.peek_token().token,
+            Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)
+        )
     }
 
     pub fn string(&mut self) -> Result<String> {

@@ -24,7 +24,7 @@ use crate::{Result, Session, files, resolve};
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     if cursor.accept("HISTORY") {
-        let name = cursor.object_name()?;
+        let name = cursor.table_or_path()?;
         let limit = match cursor.accept("LIMIT") {
             true => usize::try_from(cursor.number()?).ok(),
             false => None,
@@ -33,7 +33,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return Ok(Work::reads(history(session, name, limit)));
     }
     if cursor.accept("DETAIL") {
-        let name = cursor.object_name()?;
+        let name = cursor.table_or_path()?;
         cursor.end()?;
         return Ok(Work::reads(detail(session, name)));
     }

@@ -12,7 +12,7 @@ use crate::{Error, Result, Session};
 
 /// Parses OPTIMIZE. Its work is committed when it is done, in one commit or several.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let name = cursor.object_name()?;
+    let name = cursor.table_or_path()?;
     if cursor.at("FULL") || cursor.at("ZORDER") {
         return Err(Error::unsupported(
             "OPTIMIZE … FULL and ZORDER BY are not supported yet".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 /// Parses REORG.
 pub(super) fn parse_reorg<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     cursor.expect("TABLE")?;
-    let name = cursor.object_name()?;
+    let name = cursor.table_or_path()?;
     let predicate = condition(cursor)?;
     cursor.expect("APPLY")?;
     cursor.expect_token(&Token::LParen)?;

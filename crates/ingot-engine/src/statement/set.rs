@@ -8,7 +8,7 @@ use ingot_common::Kind;
 use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
-use super::{Work, done, text_rows};
+use super::{Work, done, text_rows, vacuum};
 use crate::{Error, Result, Session, dml, optimize};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
@@ -76,6 +76,8 @@ fn honoured() -> Vec<Honoured> {
         share,
         "a share from 0 to 1",
     ));
+    let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+    honoured.push((vacuum::RETENTION_CHECK.to_owned(), boolean, "`true` or `false`"));
     honoured
 }
 

@@ -21,6 +21,7 @@ mod numbers;
 mod optimize;
 mod resolve;
 mod update;
+mod vacuum;
 
 use crate::support;
 

@@ -1,0 +1,274 @@
+//! VACUUM: never a file that a retained version needs, and everything else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ingot_common::clock;
+use ingot_engine::{Engine, Session};
+use tempfile::TempDir;
+use test_case::test_case;
+
+use super::{open, refused, rows, run};
+use crate::support;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Runs a statement as if so many days had gone by.
+async fn on_day(session: &Session, day: u32, statement: &str) -> Vec<String> {
+    clock::later(DAY * day, rows(session, statement)).await
+}
+
+/// Returns the files below a table's folder, without its log.
+async fn files(engine: &Engine, table: &str) -> Vec<PathBuf> {
+    let root = support::location(engine, table)
+        .await
+        .to_file_path()
+        .expect("local");
+    let mut files = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("folder") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                folders.extend((!path.ends_with("_delta_log")).then_some(path));
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Returns the rows of every version that can be read.
+async fn versions(session: &Session) -> BTreeMap<i64, Option<Vec<String>>> {
+    let history = rows(session, "DESCRIBE HISTORY t").await;
+    let mut versions = BTreeMap::new();
+    for entry in history {
+        let version: i64 = entry
+            .split('|')
+            .next()
+            .and_then(|text| text.parse().ok())
+            .expect("version");
+        let query = format!("SELECT * FROM t VERSION AS OF {version} ORDER BY a");
+        versions.insert(version, super::try_rows(session, &query).await.ok());
+    }
+    versions
+}
+
+/// What changes a table of `(a, b, p)`; each is run on a day of its own.
+const OPERATIONS: [(&str, &str); 8] = [
+    ("append", "INSERT INTO t VALUES (7, 'seven', 'x')"),
+    (
+        "update",
+        "MERGE INTO t USING (SELECT 1 AS k) s ON t.a = s.k WHEN MATCHED THEN UPDATE SET b = 'one'",
+    ),
+    (
+        "delete",
+        "MERGE INTO t USING (SELECT 2 AS k) s ON t.a = s.k WHEN MATCHED THEN DELETE",
+    ),
+    (
+        "merge",
+        "MERGE INTO t USING (SELECT * FROM VALUES (3, 'drei'), (9, 'neun') v(k, w)) s ON t.a = s.k \
+         WHEN MATCHED THEN UPDATE SET b = w WHEN NOT MATCHED THEN INSERT (a, b, p) VALUES (k, w, 'y')",
+    ),
+    ("optimize", "OPTIMIZE t"),
+    ("purge", "REORG TABLE t APPLY (PURGE)"),
+    (
+        "overwrite",
+        "INSERT OVERWRITE t SELECT a, b, p FROM t WHERE a > 2",
+    ),
+    ("append again", "INSERT INTO t VALUES (8, 'eight', 'y')"),
+];
+
+/// Runs all operations, a day each, after which the first version is so many days old.
+async fn worked_on(properties: &str) -> (TempDir, Engine, Session, u32) {
+    let (directory, engine, session) = open().await;
+    let create = format!("CREATE TABLE t (a INT, b STRING, p STRING) PARTITIONED BY (p) {properties}");
+    rows(&session, &create).await;
+    on_day(
+        &session,
+        1,
+        "INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y'), (3, 'c', 'x'), (4, 'd', 'y')",
+    )
+    .await;
+    let mut day = 2;
+    for (_, operation) in OPERATIONS {
+        on_day(&session, day, operation).await;
+        day += 1;
+    }
+    (directory, engine, session, day)
+}
+
+#[test_case("FULL", ""; "full")]
+#[test_case("LITE", ""; "lite")]
+#[test_case("FULL", "TBLPROPERTIES ('delta.checkpointInterval' = '3')"; "full after checkpoints")]
+#[test_case("LITE", "TBLPROPERTIES ('delta.checkpointInterval' = '3')"; "lite after checkpoints")]
+#[tokio::test]
+async fn retained_versions_stay_readable(mode: &str, properties: &str) {
+    let (_directory, engine, session, end) = worked_on(properties).await;
+    // Day by day the retention leaves one operation more behind.
+    let mut deleted = 0;
+    for today in end..end + 12 {
+        let before = versions(&session).await;
+        let found = files(&engine, "t").await.len();
+        on_day(&session, today, &format!("VACUUM t {mode}")).await;
+        deleted += found - files(&engine, "t").await.len();
+        let after = versions(&session).await;
+        // Version n was made on day n, and was the newest until the next was made.
+        for (version, was) in &before {
+            let superseded_on = version + 1;
+            if superseded_on > i64::from(today) - 7 {
+                assert!(was.is_some(), "version {version} on day {today}");
+                assert_eq!(after[version], *was, "version {version} on day {today}");
+            }
+        }
+    }
+    assert!(deleted > 5, "{deleted} files went");
+    let left = files(&engine, "t").await.len();
+    let live = rows(&session, "DESCRIBE DETAIL t").await;
+    assert_eq!(
+        live[0].split('|').nth(9),
+        Some(left.to_string().as_str()),
+        "{live:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_longer_retention_outlives_tombstones_that_checkpoints_drop() {
+    let (_directory, engine, session, end) =
+        worked_on("TBLPROPERTIES ('delta.checkpointInterval' = '1')").await;
+    let today = end + 12;
+    // A checkpoint of today knows nothing of what was removed more than seven days ago.
+    on_day(&session, today, "INSERT INTO t VALUES (10, 'ten', 'x')").await;
+    let before = versions(&session).await;
+    let found = files(&engine, "t").await;
+    on_day(&session, today, "VACUUM t RETAIN 1000 HOURS").await;
+    assert_eq!(files(&engine, "t").await, found);
+    assert!(before.values().all(Option::is_some));
+    on_day(&session, today, "VACUUM t").await;
+    assert!(files(&engine, "t").await.len() < found.len());
+}
+
+async fn touch(path: &Path) {
+    std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+    std::fs::write(path, b"x").expect("written");
+}
+
+#[tokio::test]
+async fn only_old_files_that_are_the_tables_go() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (a INT, _p INT) PARTITIONED BY (_p)",
+            "INSERT INTO t VALUES (1, 1)",
+        ],
+    )
+    .await;
+    let root = support::location(&engine, "t")
+        .await
+        .to_file_path()
+        .expect("local");
+    let theirs = ["_checkpoints/0", ".hidden", "sub/_temporary/a.parquet"].map(|name| root.join(name));
+    let orphans = [
+        "orphan.parquet",
+        "_p=1/orphan.parquet",
+        "deletion_vector_0.bin",
+        "_change_data/cdc.parquet",
+    ];
+    let orphans = orphans.map(|name| root.join(name));
+    for path in theirs.iter().chain(&orphans) {
+        touch(path).await;
+    }
+    let before = files(&engine, "t").await;
+    rows(&session, "VACUUM t").await;
+    assert_eq!(
+        files(&engine, "t").await,
+        before,
+        "young files may be about to be committed"
+    );
+    let dry = on_day(&session, 8, "VACUUM t DRY RUN").await;
+    assert_eq!(files(&engine, "t").await, before);
+    assert_eq!(dry.len(), orphans.len(), "{dry:?}");
+    assert!(dry.iter().all(|path| path.starts_with("file:///")), "{dry:?}");
+    on_day(&session, 8, "VACUUM t LITE").await;
+    assert_eq!(files(&engine, "t").await, before, "the log knows nothing of them");
+    let result = on_day(&session, 8, "VACUUM t").await;
+    assert_eq!(
+        result,
+        [support::location(&engine, "t")
+            .await
+            .as_str()
+            .trim_end_matches('/')]
+    );
+    let after = files(&engine, "t").await;
+    assert_eq!(after.len(), before.len() - orphans.len());
+    assert!(theirs.iter().all(|path| after.contains(path)), "{after:?}");
+    assert_eq!(rows(&session, "SELECT * FROM t").await, ["1|1"]);
+}
+
+#[tokio::test]
+async fn a_retention_that_is_too_short_is_refused_unless_unchecked() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (a INT)",
+            "INSERT INTO t VALUES (1)",
+            "INSERT OVERWRITE t VALUES (2)",
+        ],
+    )
+    .await;
+    let condition = refused(&session, "VACUUM t RETAIN 1 HOURS").await;
+    assert_eq!(condition, "DELTA_VACUUM_RETENTION_PERIOD_TOO_SHORT");
+    assert_eq!(
+        refused(&session, "VACUUM t FULL LITE").await,
+        "PARSE_SYNTAX_ERROR"
+    );
+    assert_eq!(refused(&session, "VACUUM t RETAIN 1").await, "PARSE_SYNTAX_ERROR");
+    run(
+        &session,
+        &["SET spark.databricks.delta.retentionDurationCheck.enabled = false"],
+    )
+    .await;
+    assert_eq!(files(&engine, "t").await.len(), 2);
+    clock::later(Duration::from_secs(5), rows(&session, "VACUUM t RETAIN 0 HOURS")).await;
+    assert_eq!(files(&engine, "t").await.len(), 1);
+    assert_eq!(rows(&session, "SELECT a FROM t").await, ["2"]);
+    let history = rows(&session, "DESCRIBE HISTORY t LIMIT 2").await;
+    let columns = |entry: &str| -> Vec<String> { entry.split('|').map(str::to_owned).collect() };
+    let (end, start) = (columns(&history[0]), columns(&history[1]));
+    assert_eq!(
+        (end[4].as_str(), end[5].as_str()),
+        ("VACUUM END", "{status: COMPLETED}")
+    );
+    assert_eq!(end[12], "{numDeletedFiles: 1, numVacuumedDirectories: 2}");
+    assert_eq!(start[4], "VACUUM START");
+    assert_eq!(
+        start[5],
+        "{defaultRetentionMillis: 604800000, retentionCheckEnabled: false, specifiedRetentionMillis: 0}"
+    );
+    assert!(
+        start[12].starts_with("{numFilesToDelete: 1, sizeOfDataToDelete: "),
+        "{}",
+        start[12]
+    );
+}
+
+#[tokio::test]
+async fn lite_needs_the_log_since_the_last_vacuum() {
+    let (_directory, engine, session) = open().await;
+    let properties = "TBLPROPERTIES ('delta.checkpointInterval' = '2', 'delta.logRetentionDuration' = 'interval 0 seconds')";
+    rows(&session, &format!("CREATE TABLE t (a INT) {properties}")).await;
+    for a in 0..6 {
+        rows(&session, &format!("INSERT OVERWRITE t VALUES ({a})")).await;
+    }
+    assert!(engine.cleanup_expired_logs().await.expect("cleaned up") > 0);
+    let lite = clock::later(DAY * 8, refused(&session, "VACUUM t LITE")).await;
+    assert_eq!(lite, "DELTA_CANNOT_VACUUM_LITE");
+    on_day(&session, 8, "VACUUM t FULL").await;
+    assert_eq!(files(&engine, "t").await.len(), 1);
+    assert_eq!(rows(&session, "SELECT a FROM t").await, ["5"]);
+}
