@@ -66,14 +66,25 @@ impl DeltaTables {
     /// [`Error::CommittedUnread`] the files of `table` must stay; after any other error nothing names them.
     pub async fn create(&self, location: &Url, table: CreateTable) -> Result<Arc<DeltaTable>> {
         let stored = check(&table)?;
+        let (protocol, metadata) = first_state(location, &stored, &table)?;
+        let engine_info = self.options().engine_info.clone();
+        self.create_as(location, |transaction_id| {
+            first_commit(protocol, metadata, table, transaction_id, &engine_info)
+        })
+        .await
+    }
+
+    /// Creates the table whose commit 0 `actions` makes for a transaction's id.
+    pub(crate) async fn create_as(
+        &self,
+        location: &Url,
+        actions: impl FnOnce(&str) -> Result<Vec<Action>>,
+    ) -> Result<Arc<DeltaTable>> {
         let place = self.place(location)?;
         check_free(&place).await?;
         delete_leftovers(&place).await?;
         let transaction_id = Uuid::new_v4().to_string();
-        let (protocol, metadata) = first_state(location, &stored, &table)?;
-        let engine_info = &self.options().engine_info;
-        let actions = first_commit(protocol, metadata, table, &transaction_id, engine_info)?;
-        put_first_commit(&place, &actions, &transaction_id).await?;
+        put_first_commit(&place, &actions(&transaction_id)?, &transaction_id).await?;
         self.forget(location);
         let mut retries = STORE_RETRIES.attempts();
         loop {

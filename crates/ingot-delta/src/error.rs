@@ -143,6 +143,25 @@ pub enum Error {
          version={earliest}; run VACUUM FULL"
     )]
     VacuumLiteImpossible { location: String, earliest: i64 },
+    #[error("table at location=`{location}` is at version={version} already; there is nothing to restore")]
+    RestoreNothing { location: String, version: i64 },
+    #[error(
+        "version={version} of table at location=`{location}` cannot be restored: {count} of its files are gone: {}",
+        paths.join(", ")
+    )]
+    RestoreFilesMissing {
+        location: String,
+        version: i64,
+        count: usize,
+        /// The first of them.
+        paths: Vec<String>,
+    },
+    #[error("table at location=`{location}` was not restored: others committed again and again")]
+    RestoreConflict {
+        location: String,
+        #[source]
+        reason: crate::ConflictReason,
+    },
     #[error("internal: {message}")]
     Internal { message: String },
 }
@@ -158,7 +177,9 @@ impl Classify for Error {
             Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
                 Kind::InvalidArgument
             }
-            Self::VacuumRetentionTooShort { .. } => Kind::InvalidArgument,
+            Self::RestoreFilesMissing { .. } => Kind::NotFound,
+            Self::RestoreConflict { .. } => Kind::Conflict,
+            Self::RestoreNothing { .. } | Self::VacuumRetentionTooShort { .. } => Kind::InvalidArgument,
             Self::VacuumLiteImpossible { .. } => Kind::FailedPrecondition,
             Self::UnsupportedFeature { .. } | Self::RowCountUnknown { .. } | Self::NoPutIfAbsent { .. } => {
                 Kind::Unsupported

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-pub(crate) use self::protocol::{new_protocol, protocol_property, upgraded};
+pub(crate) use self::protocol::{merged, new_protocol, protocol_property, upgraded};
 use crate::{Error, Metadata, Protocol, Result, row_tracking, schema};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.

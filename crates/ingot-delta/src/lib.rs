@@ -19,6 +19,7 @@
 
 pub mod action;
 mod checkpoint;
+pub mod clone;
 pub mod conflict;
 mod create;
 pub mod deletion_vector;
@@ -35,6 +36,7 @@ mod partition;
 mod properties;
 mod replace;
 mod replay;
+pub mod restore;
 mod retention;
 mod row_tracking;
 pub mod schema;
@@ -46,6 +48,7 @@ pub mod vacuum;
 pub mod writer;
 
 pub use action::{Action, Add, AddCdcFile, CommitInfo, Metadata, Protocol, Remove, Txn};
+pub use clone::CloneSource;
 pub use conflict::ConflictReason;
 pub use deletion_vector::DeletionVector;
 pub use error::{Error, Result};
@@ -54,6 +57,7 @@ pub use file_index::FileIndex;
 pub use history::{HistoryEntry, TableDetail};
 pub use operation::{Operation, OperationMetrics};
 pub use replace::Replacement;
+pub use restore::Restored;
 pub use snapshot::Snapshot;
 pub use store::{StoreSettings, canonical as canonical_location};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};

@@ -490,7 +490,7 @@ async fn special_provider(
 }
 
 /// Evaluates an expression without columns to an instant, milliseconds since the epoch.
-async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
+pub(crate) async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
     let state = session.datafusion().state();
     let parsed = ExprWithAlias {
         expr: expr.clone(),

@@ -3,6 +3,7 @@
 //! Queries are DataFusion's to parse; commands are parsed by ours over the same tokens, because Databricks' forms
 //! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
 
+mod clone;
 mod create_table;
 mod cursor;
 mod delete;
@@ -11,8 +12,10 @@ mod insert;
 mod merge;
 mod namespace;
 mod optimize;
+mod restore;
 mod set;
 mod show;
+mod time_travel;
 mod update;
 mod vacuum;
 mod view;
@@ -107,6 +110,9 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     }
     if cursor.accept("REORG") {
         return optimize::parse_reorg(session, &mut cursor);
+    }
+    if cursor.accept("RESTORE") {
+        return restore::parse(session, &mut cursor);
     }
     if cursor.accept("VACUUM") {
         return vacuum::parse(session, &mut cursor);

@@ -9,6 +9,7 @@
 //! is cancelled deletes what it wrote, and one whose future is dropped leaves it to VACUUM.
 
 mod assign;
+mod clone;
 mod commit;
 mod create;
 mod replace;
@@ -32,8 +33,9 @@ use crate::{Error, Result};
 use assign::Assignment;
 pub use assign::type_text;
 pub(crate) use assign::{assignable, convert, element};
+pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
-pub(crate) use create::{Created, create};
+pub(crate) use create::{Created, column_infos, create};
 pub use create::{TableSpec, create_table};
 pub(crate) use replace::replace_table;
 pub(crate) use stage::stage_for;

@@ -86,6 +86,16 @@ pub(crate) fn upgraded<'a>(
     Ok((with_features(protocol, &needed), new))
 }
 
+/// Returns `protocol` with all that `other` lists or implies.
+pub(crate) fn merged(protocol: &Protocol, other: &Protocol) -> Protocol {
+    let lacking = |one: &&Feature| one.supported_by(other) && !one.supported_by(protocol);
+    let needed: Vec<&Feature> = FEATURES.iter().filter(lacking).collect();
+    match needed.is_empty() {
+        true => protocol.clone(),
+        false => with_features(protocol, &needed),
+    }
+}
+
 /// Returns the feature that metadata of a domain belongs to.
 fn domain_feature(domain: &str) -> &'static str {
     match domain {

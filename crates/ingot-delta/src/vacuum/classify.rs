@@ -57,7 +57,7 @@ pub(super) fn is_change_data(root: &Path, path: &Path) -> bool {
 /// Returns the path of the file of change data that an action names.
 pub(super) fn change_data_path(action: &Action) -> Option<&str> {
     match action {
-        Action::Cdc(file) => file.get("path")?.as_str(),
+        Action::Cdc(file) => Some(&file.path),
         _ => None,
     }
 }

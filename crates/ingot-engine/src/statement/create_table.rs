@@ -13,10 +13,10 @@ use ingot_common::port::StatementResult;
 use ingot_delta::schema::storable_schema;
 
 use super::cursor::Cursor;
-use super::{Work, counts, done};
+use super::{Work, clone, counts, done};
 use crate::resolve::{self, Reads};
 use crate::types::parse_type;
-use crate::write::{Created, TableSpec, create, replace_table};
+use crate::write::{CloneTarget, Created, TableSpec, create, replace_table};
 use crate::{Error, Result, Session, files};
 
 /// The words before TABLE.
@@ -37,6 +37,7 @@ struct Definition {
     comment: Option<String>,
     properties: BTreeMap<String, String>,
     query: Option<Statement>,
+    clone_of: Option<clone::Source>,
 }
 
 /// Parses the statement.
@@ -55,6 +56,9 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mod
 
 /// Runs the statement. A table made by a query is there with all its rows, or not at all.
 async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Result<StatementResult> {
+    if let Some(source) = definition.clone_of.take() {
+        return run_clone(session, definition, source, mode).await;
+    }
     let rows = match definition.query.take() {
         Some(query) => {
             let reads = Reads::default();
@@ -77,6 +81,30 @@ async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Resul
     }
 }
 
+async fn run_clone(
+    session: &Session,
+    definition: Definition,
+    source: clone::Source,
+    mode: Mode,
+) -> Result<StatementResult> {
+    if definition.query.is_some()
+        || !definition.columns.is_empty()
+        || !definition.partition_columns.is_empty()
+    {
+        return Err(Error::parse(
+            "a clone has its source's columns, partitions and rows; it takes LOCATION and TBLPROPERTIES"
+                .to_owned(),
+        ));
+    }
+    let target = CloneTarget {
+        location: location(&definition)?,
+        name: definition.name,
+        if_not_exists: definition.if_not_exists,
+        replace: mode.replace,
+    };
+    clone::run(session, source, target, definition.properties).await
+}
+
 fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> {
     let if_not_exists = cursor.if_not_exists();
     let mut definition = Definition {
@@ -88,6 +116,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         comment: None,
         properties: BTreeMap::new(),
         query: None,
+        clone_of: clone::Source::accept(cursor)?,
     };
     if cursor.at_token(&Token::LParen) {
         definition.columns = cursor.in_parentheses(column)?;
@@ -163,10 +192,7 @@ fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec>
             found.map_or_else(|| name.clone(), |field| field.name().clone())
         })
         .collect();
-    let location = match &definition.location {
-        Some(location) => Some(files::location(location)?.to_string()),
-        None => None,
-    };
+    let location = location(definition)?;
     Ok(TableSpec {
         name: definition.name.clone(),
         kind: if location.is_some() {
@@ -180,6 +206,13 @@ fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec>
         definition: None,
         comment: definition.comment.clone(),
         properties: definition.properties.clone(),
+    })
+}
+
+fn location(definition: &Definition) -> Result<Option<String>> {
+    Ok(match &definition.location {
+        Some(location) => Some(files::location(location)?.to_string()),
+        None => None,
     })
 }
 

@@ -147,7 +147,7 @@ async fn create_new(session: &Session, spec: &TableSpec, rows: Option<&DataFrame
 }
 
 /// Gives a reservation back. If that fails it ends by itself; the failure that led here is the one to report.
-async fn abandon(metastore: &Metastore, reserved: &TableInfo) {
+pub(super) async fn abandon(metastore: &Metastore, reserved: &TableInfo) {
     if let Err(error) = metastore.abandon_table(reserved.id).await {
         tracing::warn!(table = %reserved.name, %error, "a reservation was not given back and lasts until its end");
     }
@@ -157,7 +157,7 @@ async fn abandon(metastore: &Metastore, reserved: &TableInfo) {
 ///
 /// # Errors
 /// `NotFound` when the reservation was lost all the same; `work` is dropped then.
-async fn while_reserved<T>(
+pub(super) async fn while_reserved<T>(
     metastore: &Metastore,
     id: TableId,
     work: impl Future<Output = Result<T>>,
@@ -209,7 +209,7 @@ async fn existing_table(
     Ok(Some(table))
 }
 
-async fn empty(session: &Session, location: &Url) -> Result<bool> {
+pub(super) async fn empty(session: &Session, location: &Url) -> Result<bool> {
     let (store, root) = session.engine().tables().store_for(location)?;
     let first = store.list(Some(&root)).next().await;
     match first {
@@ -223,7 +223,7 @@ async fn empty(session: &Session, location: &Url) -> Result<bool> {
     }
 }
 
-fn not_empty(location: &str, what: &str) -> Error {
+pub(super) fn not_empty(location: &str, what: &str) -> Error {
     Error::Condition {
         kind: Kind::FailedPrecondition,
         condition: "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
@@ -319,7 +319,7 @@ pub(super) fn parse_location(location: &str) -> Result<Url> {
     })
 }
 
-fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[String]) -> NewTable {
+pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[String]) -> NewTable {
     NewTable {
         name: spec.name.clone(),
         kind: spec.kind,
@@ -332,7 +332,7 @@ fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[String]) ->
     }
 }
 
-pub(super) fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec<ColumnInfo> {
+pub(crate) fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec<ColumnInfo> {
     schema
         .fields()
         .iter()

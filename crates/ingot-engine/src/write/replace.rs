@@ -59,7 +59,7 @@ pub(crate) async fn replace_table(
     }
 }
 
-fn check_replaceable(spec: &TableSpec, info: &TableInfo) -> Result<()> {
+pub(super) fn check_replaceable(spec: &TableSpec, info: &TableInfo) -> Result<()> {
     if matches!(info.kind, TableKind::StreamingTable | TableKind::MaterializedView) {
         return Err(Error::unsupported(format!(
             "`{}` belongs to a pipeline, which alone can replace it",

@@ -10,6 +10,7 @@ use ingot_engine::{Engine, Result, Session};
 use tempfile::TempDir;
 
 mod cancel;
+mod clone;
 mod create;
 mod delete;
 mod describe;
@@ -20,6 +21,7 @@ mod merge;
 mod numbers;
 mod optimize;
 mod resolve;
+mod restore;
 mod update;
 mod vacuum;
 
