@@ -44,16 +44,7 @@ impl DeltaTables {
         let place = self.place(location)?;
         check_free(&place).await?;
         let (_, metadata) = first_state(location, &stored, table)?;
-        // As a snapshot will have it: the names inside of lists and maps are Delta's.
-        let schema = schema::parse_schema_string(&metadata.schema_string);
-        let schema = schema.map_err(|message| Error::Internal { message })?;
-        Ok(WriteTarget::new(
-            place,
-            Arc::new(schema),
-            metadata.partition_columns,
-            metadata.configuration,
-            &self.options().engine_info,
-        ))
+        WriteTarget::new(place, &metadata, &self.options().engine_info)
     }
 
     /// Creates a table: commit 0 with protocol (3,7), the features it uses, in-commit timestamps, and the rows it
@@ -105,7 +96,7 @@ impl DeltaTables {
 
 /// Checks what the table is to be, and returns its schema in the types that Delta stores.
 pub(crate) fn check(table: &CreateTable) -> Result<SchemaRef> {
-    let stored = schema::storable_schema(&table.schema)?;
+    let stored = schema::storable_schema(&table.schema, schema::ColumnNames::of(&table.properties))?;
     check_partition_columns(&stored, &table.partition_columns)?;
     properties::check(&table.properties, &BTreeMap::new())?;
     Ok(stored)
@@ -194,7 +185,7 @@ fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(
     let mut configuration = table.properties.clone();
     configuration.insert(IN_COMMIT_TIMESTAMPS.to_owned(), "true".to_owned());
     let metadata = Metadata {
-        id: Uuid::new_v4().to_string(),
+        id: table.id.to_string(),
         name: table.name.clone(),
         description: table.description.clone(),
         format: Format::default(),

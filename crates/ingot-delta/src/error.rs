@@ -55,6 +55,13 @@ pub enum Error {
     },
     #[error("{message}")]
     InvalidArgument { message: String },
+    /// A change of the table that Delta refuses, by Delta's error condition.
+    #[error("{message}")]
+    Refused {
+        condition: &'static str,
+        sqlstate: &'static str,
+        message: String,
+    },
     #[error(
         "table at location=`{location}` needs feature=`{feature}`, which cannot be honoured for {operation}"
     )]
@@ -174,9 +181,10 @@ impl Classify for Error {
             }
             Self::TableExists { .. } => Kind::AlreadyExists,
             Self::Store { source, .. } => store_kind(source),
-            Self::InvalidArgument { .. } | Self::NullInNotNull { .. } | Self::SchemaMerge { .. } => {
-                Kind::InvalidArgument
-            }
+            Self::InvalidArgument { .. }
+            | Self::Refused { .. }
+            | Self::NullInNotNull { .. }
+            | Self::SchemaMerge { .. } => Kind::InvalidArgument,
             Self::RestoreFilesMissing { .. } => Kind::NotFound,
             Self::RestoreConflict { .. } => Kind::Conflict,
             Self::RestoreNothing { .. } | Self::VacuumRetentionTooShort { .. } => Kind::InvalidArgument,
@@ -197,6 +205,7 @@ impl Classify for Error {
 
     fn condition(&self) -> Option<&str> {
         match self {
+            Self::Refused { condition, .. } => Some(condition),
             Self::SchemaMerge { .. } => Some("DELTA_FAILED_TO_MERGE_FIELDS"),
             _ => None,
         }
@@ -204,6 +213,7 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> Option<&str> {
         match self {
+            Self::Refused { sqlstate, .. } => Some(sqlstate),
             Self::SchemaMerge { .. } => Some("22005"),
             _ => None,
         }

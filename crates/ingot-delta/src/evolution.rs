@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
-use crate::schema::{parse_schema_string, schema_string, storable_schema};
+use crate::schema::{ColumnNames, schema_string, storable_schema};
 use crate::{DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema};
 
 /// The parts of a field that say what the rows' columns mean, and go with a new column into the table.
@@ -77,7 +77,7 @@ impl DeltaTable {
         rows: &Schema,
         partition_columns: Option<&[String]>,
     ) -> Result<Option<Evolution>> {
-        let stored = storable_schema(&Schema::new(new_fields(rows.fields())))?;
+        let stored = storable_schema(&Schema::new(new_fields(rows.fields())), ColumnNames::Any)?;
         let partition_columns = partition_columns.unwrap_or(snapshot.partition_columns());
         let partition_columns = spelled(&stored, partition_columns);
         create::check_partition_columns(&stored, &partition_columns)?;
@@ -96,13 +96,12 @@ impl DeltaTable {
         schema_string: String,
         partition_columns: Vec<String>,
     ) -> Result<Evolution> {
-        schema::check_schema_string(&schema_string)?;
-        let schema = parse_schema_string(&schema_string).map_err(|message| Error::Internal { message })?;
         let metadata = Metadata {
             schema_string,
-            partition_columns: partition_columns.clone(),
+            partition_columns,
             ..snapshot.metadata().clone()
         };
+        schema::check_schema(&metadata)?;
         let (protocol, metadata) = features::upgraded(
             self.location().as_str(),
             snapshot.protocol(),
@@ -112,13 +111,7 @@ impl DeltaTable {
         )?;
         Ok(Evolution {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
-            target: WriteTarget::new(
-                self.place().clone(),
-                Arc::new(schema),
-                partition_columns,
-                snapshot.properties().clone(),
-                &self.options().engine_info,
-            ),
+            target: WriteTarget::new(self.place().clone(), &metadata, &self.options().engine_info)?,
             metadata,
         })
     }
@@ -228,7 +221,10 @@ fn new_field(field: &FieldRef, path: &str) -> Result<Value> {
             message: format!("the new column `{path}` has no type, for all of its values are null; cast it"),
         });
     }
-    let stored = storable_schema(&Schema::new(new_fields(&vec![Arc::clone(field)].into())))?;
+    let stored = storable_schema(
+        &Schema::new(new_fields(&vec![Arc::clone(field)].into())),
+        ColumnNames::Any,
+    )?;
     let mut written = parse(&schema_string(&stored)?)?;
     let field = written
         .get_mut("fields")

@@ -110,8 +110,7 @@ const FEATURES: [Feature; 30] = [
         .used(Use::Metadata(|metadata| {
             let mode = metadata.configuration.get("delta.columnMapping.mode");
             mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("none"))
-        }))
-        .written(WhenUnused, WhenUnused),
+        })),
     writers("identityColumns")
         .legacy(1, 6)
         .used(Use::Metadata(|metadata| {
@@ -435,7 +434,7 @@ mod tests {
     #[test_case(4, &[], &[("delta.constraints.positive", "x > 0")], Some("checkConstraints"))]
     #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
     #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], Some("changeDataFeed"))]
-    #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], Some("columnMapping"))]
+    #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], None; "honoured")]
     #[test_case(7, &["rowTracking"], &[], None; "row ids are given")]
     #[test_case(7, &["icebergCompatV2"], &[], Some("icebergCompatV2"))]
     #[test_case(7, &["fromTheFuture"], &[], Some("fromTheFuture"))]

@@ -20,6 +20,7 @@
 pub mod action;
 mod checkpoint;
 pub mod clone;
+pub mod column_mapping;
 pub mod conflict;
 mod create;
 pub mod deletion_vector;
@@ -49,6 +50,7 @@ pub mod writer;
 
 pub use action::{Action, Add, AddCdcFile, CommitInfo, Metadata, Protocol, Remove, Txn};
 pub use clone::CloneSource;
+pub use column_mapping::{ColumnMapping, ColumnMappingMode};
 pub use conflict::ConflictReason;
 pub use deletion_vector::DeletionVector;
 pub use error::{Error, Result};

@@ -2,11 +2,12 @@
 //! its features; schema, partitioning and properties are the new ones.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::create::check;
 use crate::features::{self, IN_COMMIT_TIMESTAMPS};
-use crate::{CreateTable, DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, schema};
+use crate::{
+    CreateTable, DeltaTable, Metadata, Protocol, Result, Snapshot, WriteTarget, column_mapping, schema,
+};
 
 /// The table's next metadata, to be committed together with the removal of all files of the snapshot.
 #[derive(Debug, Clone)]
@@ -26,8 +27,6 @@ impl DeltaTable {
     pub fn replacement(&self, snapshot: &Snapshot, table: &CreateTable) -> Result<Replacement> {
         let stored = check(table)?;
         let schema_string = schema::schema_string(&stored)?;
-        let schema =
-            schema::parse_schema_string(&schema_string).map_err(|message| Error::Internal { message })?;
         let metadata = Metadata {
             description: table.description.clone(),
             schema_string,
@@ -44,24 +43,22 @@ impl DeltaTable {
         )?;
         Ok(Replacement {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
-            target: WriteTarget::new(
-                self.place().clone(),
-                Arc::new(schema),
-                table.partition_columns.clone(),
-                metadata.configuration.clone(),
-                &self.options().engine_info,
-            ),
+            target: WriteTarget::new(self.place().clone(), &metadata, &self.options().engine_info)?,
             metadata,
         })
     }
 }
 
-/// The new table's properties, with what says since when the table's commits carry their time.
+/// The new table's properties, with what says since when the table's commits carry their time, and how its columns are
+/// mapped if they are.
 fn properties(snapshot: &Snapshot, table: &CreateTable) -> BTreeMap<String, String> {
     let mut properties = table.properties.clone();
     properties.remove(IN_COMMIT_TIMESTAMPS);
     let kept = snapshot.properties().iter().filter(|(key, _)| {
-        key.as_str() == IN_COMMIT_TIMESTAMPS || key.starts_with("delta.inCommitTimestamp")
+        key.as_str() == IN_COMMIT_TIMESTAMPS
+            || key.starts_with("delta.inCommitTimestamp")
+            || (key.as_str() == column_mapping::MODE && !table.properties.contains_key(key.as_str()))
+            || key.as_str() == column_mapping::MAX_COLUMN_ID
     });
     properties.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
     properties

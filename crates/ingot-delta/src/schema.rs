@@ -4,7 +4,7 @@
 //! string; timestamps are microseconds. Source: Delta protocol, "Primitive Types"; the conversion to Delta's
 //! JSON is the kernel's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{
@@ -13,20 +13,39 @@ use arrow::datatypes::{
 use delta_kernel::engine::arrow_conversion::{TryFromArrow, TryIntoArrow};
 use delta_kernel::schema::StructType;
 
-use crate::{Error, Metadata, Result};
+use crate::{Error, Metadata, Result, column_mapping};
 
 /// What no column's name may hold in a table without column mapping. Source: Delta protocol, "Column Mapping";
 /// Parquet as Spark reads it.
 const FORBIDDEN_IN_NAMES: [char; 10] = [' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
 
+/// Which names columns may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnNames {
+    /// Those that can stand in files: without ` ,;{}()\n\t=`.
+    InFiles,
+    /// Any: columns have other names in files.
+    Any,
+}
+
+impl ColumnNames {
+    /// Returns which names the columns of a table with these properties may have.
+    pub fn of(properties: &BTreeMap<String, String>) -> Self {
+        match column_mapping::mode(properties) {
+            Ok(Some(_)) => Self::Any,
+            Ok(None) | Err(_) => Self::InFiles,
+        }
+    }
+}
+
 /// Returns the schema that a Delta table has for rows of `schema`: same names, nullability and comments, types
 /// replaced by those that Delta stores.
 ///
 /// # Errors
-/// `InvalidArgument`, naming the column, for a type that Delta lacks, for names that hold ` ,;{}()\n\t=`, and for
-/// names that differ in case only.
-pub fn storable_schema(schema: &Schema) -> Result<SchemaRef> {
-    let fields = storable_fields(schema.fields(), "")?;
+/// `InvalidArgument`, naming the column, for a type that Delta lacks, for names that hold what `names` forbids, and
+/// for names that differ in case only.
+pub fn storable_schema(schema: &Schema, names: ColumnNames) -> Result<SchemaRef> {
+    let fields = storable_fields(schema.fields(), "", names)?;
     Ok(Arc::new(Schema::new_with_metadata(
         fields,
         schema.metadata().clone(),
@@ -37,7 +56,7 @@ pub fn storable_schema(schema: &Schema) -> Result<SchemaRef> {
 ///
 /// Unsigned integers become the next larger signed type, because Delta has no unsigned ones.
 pub fn storable_type(data_type: &DataType) -> Option<DataType> {
-    storable(data_type, "").ok()
+    storable(data_type, "", ColumnNames::InFiles).ok()
 }
 
 /// Writes a schema of storable types as Delta's JSON.
@@ -64,9 +83,10 @@ pub(crate) fn parse_schema_string(text: &str) -> Result<Schema, String> {
 ///
 /// # Errors
 /// `InvalidArgument`, naming the column.
-pub(crate) fn check_schema_string(text: &str) -> Result<()> {
-    let schema = parse_schema_string(text).map_err(invalid)?;
-    storable_fields(schema.fields(), "").map(drop)
+pub(crate) fn check_schema(metadata: &Metadata) -> Result<()> {
+    let schema = parse_schema_string(&metadata.schema_string).map_err(invalid)?;
+    let names = ColumnNames::of(&metadata.configuration);
+    storable_fields(schema.fields(), "", names).map(drop)
 }
 
 /// Says if a table has a timestamp without time zone, at any depth.
@@ -90,7 +110,7 @@ fn holds_timestamp_ntz(data_type: &DataType) -> bool {
     }
 }
 
-fn storable_fields(fields: &Fields, parent: &str) -> Result<Fields> {
+fn storable_fields(fields: &Fields, parent: &str, names: ColumnNames) -> Result<Fields> {
     let mut seen = HashSet::new();
     let mut storable = Vec::with_capacity(fields.len());
     for field in fields {
@@ -99,9 +119,11 @@ fn storable_fields(fields: &Fields, parent: &str) -> Result<Fields> {
         } else {
             format!("{parent}.{}", field.name())
         };
-        if field.name().is_empty() || field.name().contains(FORBIDDEN_IN_NAMES) {
+        let forbidden = names == ColumnNames::InFiles && field.name().contains(FORBIDDEN_IN_NAMES);
+        if field.name().is_empty() || forbidden {
             return Err(invalid(format!(
-                "column name `{path}` is empty or holds one of ` ,;{{}}()\\n\\t=`, which Delta forbids; give it an alias"
+                "column name `{path}` is empty or holds one of ` ,;{{}}()\\n\\t=`, which Delta forbids; give it an \
+                 alias, or map columns with table property `delta.columnMapping.mode`"
             )));
         }
         if !seen.insert(field.name().to_lowercase()) {
@@ -109,19 +131,19 @@ fn storable_fields(fields: &Fields, parent: &str) -> Result<Fields> {
                 "column `{path}` stands twice in the schema; names differ by more than case"
             )));
         }
-        storable.push(storable_field(field, &path)?);
+        storable.push(storable_field(field, &path, names)?);
     }
     Ok(storable.into())
 }
 
-fn storable_field(field: &Field, path: &str) -> Result<FieldRef> {
-    let data_type = storable(field.data_type(), path)?;
+fn storable_field(field: &Field, path: &str, names: ColumnNames) -> Result<FieldRef> {
+    let data_type = storable(field.data_type(), path, names)?;
     let stored = Field::new(field.name(), data_type, field.is_nullable());
     Ok(Arc::new(stored.with_metadata(field.metadata().clone())))
 }
 
-fn storable(data_type: &DataType, path: &str) -> Result<DataType> {
-    let list = |item: &FieldRef| Ok(DataType::List(storable_field(item, path)?));
+fn storable(data_type: &DataType, path: &str, names: ColumnNames) -> Result<DataType> {
+    let list = |item: &FieldRef| Ok(DataType::List(storable_field(item, path, names)?));
     match data_type {
         DataType::Boolean
         | DataType::Int8
@@ -141,8 +163,8 @@ fn storable(data_type: &DataType, path: &str) -> Result<DataType> {
         DataType::Date64 => Ok(DataType::Date32),
         DataType::LargeUtf8 | DataType::Utf8View => Ok(DataType::Utf8),
         DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Ok(DataType::Binary),
-        DataType::Dictionary(_, value) => storable(value, path),
-        DataType::RunEndEncoded(_, values) => storable(values.data_type(), path),
+        DataType::Dictionary(_, value) => storable(value, path, names),
+        DataType::RunEndEncoded(_, values) => storable(values.data_type(), path, names),
         DataType::Timestamp(_, None) => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
         DataType::Timestamp(_, Some(_)) => Ok(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
         DataType::Decimal32(precision, scale)
@@ -158,14 +180,14 @@ fn storable(data_type: &DataType, path: &str) -> Result<DataType> {
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => list(item),
-        DataType::Struct(fields) => Ok(DataType::Struct(storable_fields(fields, path)?)),
+        DataType::Struct(fields) => Ok(DataType::Struct(storable_fields(fields, path, names)?)),
         DataType::Map(entries, _) => {
             let DataType::Struct(pair) = entries.data_type() else {
                 return Err(no_type(data_type, path));
             };
             let pair = pair
                 .iter()
-                .map(|field| storable_field(field, path))
+                .map(|field| storable_field(field, path, names))
                 .collect::<Result<Vec<_>>>()?;
             let entries = Field::new(entries.name(), DataType::Struct(pair.into()), false);
             Ok(DataType::Map(Arc::new(entries), false))
@@ -212,7 +234,7 @@ mod tests {
             true,
         );
         let schema = Schema::new(vec![Field::new("s", DataType::Struct(vec![inner].into()), true)]);
-        let error = storable_schema(&schema).expect_err("no interval in Delta");
+        let error = storable_schema(&schema, ColumnNames::InFiles).expect_err("no interval in Delta");
         assert!(
             error.to_string().contains("column `s.d` has type Interval"),
             "{error}"
@@ -230,7 +252,8 @@ mod tests {
             inner.clone(),
             Field::new("s", DataType::Struct(vec![inner].into()), true),
         ] {
-            let error = storable_schema(&Schema::new(vec![field])).expect_err("forbidden");
+            let error =
+                storable_schema(&Schema::new(vec![field]), ColumnNames::InFiles).expect_err("forbidden");
             assert!(error.to_string().contains(&format!("{name}`")), "{error}");
         }
     }
@@ -241,7 +264,7 @@ mod tests {
             Field::new("Id", DataType::Int64, true),
             Field::new("id", DataType::Int64, true),
         ]);
-        let error = storable_schema(&schema).expect_err("twice the same");
+        let error = storable_schema(&schema, ColumnNames::InFiles).expect_err("twice the same");
         assert!(error.to_string().contains("`id` stands twice"), "{error}");
     }
 

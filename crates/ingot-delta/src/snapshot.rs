@@ -22,7 +22,9 @@ use crate::file_index::FileKey;
 use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
 use crate::table::parse_actions;
-use crate::{Action, Add, Error, FileIndex, Metadata, Protocol, Result, Txn, features};
+use crate::{
+    Action, Add, ColumnMapping, Error, FileIndex, Metadata, Protocol, Result, Txn, column_mapping, features,
+};
 
 /// The state of a table after one commit. Cheap to share; never changes.
 #[derive(Debug)]
@@ -33,6 +35,9 @@ pub struct Snapshot {
     protocol: Arc<Protocol>,
     metadata: Arc<Metadata>,
     schema: SchemaRef,
+    /// `schema` with what the log says of columns in files.
+    mapped_schema: SchemaRef,
+    column_mapping: Option<ColumnMapping>,
     app_transactions: Arc<BTreeMap<String, Txn>>,
     domains: Arc<BTreeMap<String, DomainMetadata>>,
     files: FileIndex,
@@ -74,17 +79,19 @@ impl Snapshot {
         commit: Option<&ObjectMeta>,
     ) -> Result<Self> {
         features::check_readable(location.as_str(), &state.protocol)?;
-        let schema = logical_schema(&location, &state.metadata)?;
+        let columns = TableColumns::new(&location, &state.metadata)?;
         let adds = state.replay.take_adds();
         Ok(Self {
             version: state.version,
             timestamp_ms: state.timestamp_ms,
-            files: FileIndex::try_new(adds, &schema, &state.metadata.partition_columns)?,
+            files: FileIndex::try_new(adds, &columns.mapped, &state.metadata.partition_columns)?,
             app_transactions: Arc::new(state.replay.take_transactions()),
             domains: Arc::new(state.replay.take_domains()),
             protocol: Arc::new(state.protocol),
             metadata: Arc::new(state.metadata),
-            schema,
+            schema: columns.logical,
+            mapped_schema: columns.mapped,
+            column_mapping: columns.mapping,
             commit: commit.map(CommitIdentity::new),
             log: LogIdentity(Arc::new(())),
             location,
@@ -125,6 +132,8 @@ impl Snapshot {
             protocol: Arc::clone(&self.protocol),
             metadata: Arc::clone(&self.metadata),
             schema: Arc::clone(&self.schema),
+            mapped_schema: Arc::clone(&self.mapped_schema),
+            column_mapping: self.column_mapping.clone(),
             app_transactions: Arc::clone(&self.app_transactions),
             domains: Arc::clone(&self.domains),
             files: self.files.clone(),
@@ -180,12 +189,17 @@ impl Snapshot {
 
     fn set_metadata(&mut self, metadata: Metadata) -> Result<()> {
         let same_columns = metadata.schema_string == self.metadata.schema_string
-            && metadata.partition_columns == self.metadata.partition_columns;
+            && metadata.partition_columns == self.metadata.partition_columns
+            && metadata.configuration.get(column_mapping::MODE)
+                == self.metadata.configuration.get(column_mapping::MODE);
         if !same_columns {
-            self.schema = logical_schema(&self.location, &metadata)?;
+            let columns = TableColumns::new(&self.location, &metadata)?;
             self.files = self
                 .files
-                .with_schema(&self.schema, &metadata.partition_columns)?;
+                .with_schema(&columns.mapped, &metadata.partition_columns)?;
+            self.schema = columns.logical;
+            self.mapped_schema = columns.mapped;
+            self.column_mapping = columns.mapping;
         }
         self.metadata = Arc::new(metadata);
         Ok(())
@@ -207,6 +221,22 @@ impl Snapshot {
     /// microseconds, in `UTC` (TIMESTAMP) or without a zone (TIMESTAMP_NTZ).
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Returns how columns stand in files; `None` where they have their own names there.
+    pub fn column_mapping(&self) -> Option<&ColumnMapping> {
+        self.column_mapping.as_ref()
+    }
+
+    /// Returns the names that lead to a column in files and statistics, from the top level down, for the logical
+    /// `path`; `None` when there is no such column. Names are matched in any case.
+    pub fn physical_path(&self, path: &[&str]) -> Option<Vec<String>> {
+        column_mapping::physical_path(self.mapped_schema.fields(), path)
+    }
+
+    /// Returns the logical schema with what the log says of columns in files, for the file index.
+    pub(crate) fn mapped_schema(&self) -> &SchemaRef {
+        &self.mapped_schema
     }
 
     /// Returns the names of the partition columns, outermost folder first.
@@ -247,6 +277,12 @@ impl Snapshot {
             })?;
         }
         Ok(&self.files)
+    }
+
+    /// Makes an index of files that the table has or had, read with this version's schema. A partition column with a
+    /// value that is not of its type is left out, so that no caller prunes by it.
+    pub fn index_of(&self, adds: Vec<Arc<Add>>) -> FileIndex {
+        FileIndex::from_adds(adds, &self.mapped_schema, self.partition_columns())
     }
 
     /// Returns the table's data files; their statistics may still have to be parsed.
@@ -296,20 +332,36 @@ impl CommitIdentity {
     }
 }
 
-fn logical_schema(location: &Url, metadata: &Metadata) -> Result<SchemaRef> {
-    let corrupt = |message: String| Error::CorruptLog {
-        location: location.to_string(),
-        message,
-    };
-    let schema = parse_schema_string(&metadata.schema_string).map_err(corrupt)?;
-    if let Some(missing) = metadata
-        .partition_columns
-        .iter()
-        .find(|column| schema.field_with_name(column).is_err())
-    {
-        return Err(corrupt(format!(
-            "partition column `{missing}` is not in the schema"
-        )));
+/// The columns of one version.
+struct TableColumns {
+    logical: SchemaRef,
+    mapped: SchemaRef,
+    mapping: Option<ColumnMapping>,
+}
+
+impl TableColumns {
+    fn new(location: &Url, metadata: &Metadata) -> Result<Self> {
+        let corrupt = |message: String| Error::CorruptLog {
+            location: location.to_string(),
+            message,
+        };
+        let parsed = Arc::new(parse_schema_string(&metadata.schema_string).map_err(corrupt)?);
+        if let Some(missing) = metadata
+            .partition_columns
+            .iter()
+            .find(|column| parsed.field_with_name(column).is_err())
+        {
+            return Err(corrupt(format!(
+                "partition column `{missing}` is not in the schema"
+            )));
+        }
+        let mapping = ColumnMapping::new(metadata, &parsed).map_err(corrupt)?;
+        let logical = Arc::new(column_mapping::logical(&parsed));
+        Ok(Self {
+            // What the fields say of physical names counts only where the mode says so.
+            mapped: mapping.as_ref().map_or_else(|| Arc::clone(&logical), |_| parsed),
+            logical,
+            mapping,
+        })
     }
-    Ok(Arc::new(schema))
 }

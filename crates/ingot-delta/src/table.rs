@@ -32,6 +32,7 @@ use futures::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
+use uuid::Uuid;
 
 pub(crate) use self::background::Background;
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
@@ -114,6 +115,8 @@ pub enum TimeTravel {
 /// What a new table is to be.
 #[derive(Debug, Clone)]
 pub struct CreateTable {
+    /// The table's id.
+    pub id: Uuid,
     /// Columns in order, partition columns included. Field metadata `comment` becomes the column's comment.
     pub schema: SchemaRef,
     pub partition_columns: Vec<String>,
@@ -136,6 +139,7 @@ impl CreateTable {
     /// Describes an empty table without properties.
     pub fn new(schema: SchemaRef, operation: Operation) -> Self {
         Self {
+            id: Uuid::new_v4(),
             schema,
             partition_columns: Vec::new(),
             name: None,

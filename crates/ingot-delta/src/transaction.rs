@@ -278,7 +278,7 @@ impl Transaction {
         let present = self.read.metadata();
         properties::check(&metadata.configuration, &present.configuration)?;
         if metadata.schema_string != present.schema_string {
-            schema::check_schema_string(&metadata.schema_string)?;
+            schema::check_schema(&metadata)?;
         }
         let protocol = self.protocol.as_ref().unwrap_or_else(|| self.read.protocol());
         let location = self.table.location().as_str();
@@ -410,7 +410,7 @@ impl Transaction {
             metadata_change: self.metadata.is_some(),
             protocol_change: self.protocol.is_some(),
             isolation: self.isolation(),
-            schema: self.read.schema(),
+            schema: self.read.mapped_schema(),
             partition_columns: self.read.partition_columns(),
         }
     }

@@ -5,7 +5,8 @@
 //!                                                             └─ at its target size: close, `add`, next file
 //! ```
 //! Files are on disk before their actions are returned. The files hold the columns that do not partition, in the
-//! table's order, with no trace of the Arrow types they came from. Source: Delta protocol, "Data Files".
+//! table's order, with no trace of the Arrow types they came from; where the table maps columns, under their physical
+//! names and with their ids. Source: Delta protocol, "Data Files".
 
 mod conform;
 mod data_file;
@@ -20,11 +21,12 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::Schema;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use ingot_common::clock;
 
 use self::data_file::{DataFile, FileFormat, FileOptions};
 use self::statistics::IndexedColumns;
 pub use self::target::WriteTarget;
-use crate::{Add, DeltaTable, Error, Result, Snapshot, partition, properties};
+use crate::{Add, DeltaTable, Error, Result, Snapshot, column_mapping, partition, properties};
 
 /// Columns with statistics unless the table says otherwise. Source: Delta, `delta.dataSkippingNumIndexedCols`.
 const INDEXED_COLUMNS_DEFAULT: usize = 32;
@@ -117,15 +119,16 @@ impl FileWriter {
                 })?)
             }
         };
+        let mapped = target.mapped_schema();
         let data_fields: Vec<_> = data_indices
             .iter()
-            .map(|index| schema.fields()[*index].clone())
+            .map(|index| mapped.fields()[*index].clone())
             .collect();
         let file_bytes_target = options
             .file_bytes_target
             .unwrap_or_else(|| file_bytes_target(target.properties()));
         let format = FileFormat::new(
-            Arc::new(Schema::new(data_fields)),
+            &Schema::new(data_fields),
             indexed_columns(target.properties()),
             &FileOptions {
                 row_group_rows_max: options.row_group_rows_max,
@@ -252,7 +255,8 @@ impl FileWriter {
                     let column = name.clone();
                     return Err(Error::NullInNotNull { column });
                 }
-                Ok((name.clone(), value))
+                let field = self.target.mapped_schema().field(*index);
+                Ok((column_mapping::physical_name(field).to_owned(), value))
             })
             .collect()
     }
@@ -269,7 +273,10 @@ impl FileWriter {
         let file = match self.open.entry(key.clone()) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => {
-                let folder = partition::folder(self.target.partition_columns(), &values);
+                let folder = match self.target.maps_columns() {
+                    true => random_folder(),
+                    false => partition::folder(self.target.partition_columns(), &values),
+                };
                 free.insert(DataFile::begin(
                     self.target.place(),
                     &self.format,
@@ -355,12 +362,20 @@ pub fn file_bytes_target(properties: &BTreeMap<String, String>) -> u64 {
         .unwrap_or(FILE_BYTES_TARGET)
 }
 
+/// Returns a folder of two characters: where columns are mapped, names of partition columns do not stand in paths, and
+/// many prefixes spread the load on an object store. Source: Delta Spark, `randomPrefixLength`.
+fn random_folder() -> String {
+    const CHARACTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let one = || {
+        let place = clock::random_below(CHARACTERS.len() as u64);
+        char::from(CHARACTERS[usize::try_from(place).unwrap_or_default()])
+    };
+    format!("{}{}/", one(), one())
+}
+
 fn indexed_columns(properties: &BTreeMap<String, String>) -> IndexedColumns {
     if let Some(names) = properties.get("delta.dataSkippingStatsColumns") {
-        let names = names
-            .split(',')
-            .map(|name| name.trim().trim_matches('`').to_owned());
-        return IndexedColumns::Named(names.collect());
+        return IndexedColumns::Named(column_mapping::split_list(names));
     }
     let count = properties
         .get("delta.dataSkippingNumIndexedCols")

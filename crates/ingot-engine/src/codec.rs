@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::parquet::{ParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
 };
@@ -21,13 +21,13 @@ use datafusion_proto::physical_plan::{
     AsExecutionPlan, PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf::PhysicalPlanNode;
-use ingot_delta::DeltaTables;
+use ingot_delta::{ColumnMapping, DeltaTables};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::provider::external;
-use crate::scan::{DeltaScanExec, ScanTarget};
+use crate::scan::{DeltaScanExec, ScanTarget, reader_factory};
 
 /// Encodes and decodes [`DeltaScanExec`].
 #[derive(Debug)]
@@ -48,6 +48,7 @@ struct Header {
     version: i64,
     files: usize,
     files_pruned: usize,
+    column_mapping: Option<ColumnMapping>,
     /// By path in the store: the live rows of files with deletion vectors.
     selections: BTreeMap<String, Vec<Run>>,
 }
@@ -83,6 +84,7 @@ impl PhysicalExtensionCodec for DeltaCodec {
             version: scan.version(),
             files: scan.files(),
             files_pruned: scan.files_pruned(),
+            column_mapping: scan.mapping().cloned(),
             selections: selections(config),
         };
         let header =
@@ -107,16 +109,19 @@ impl PhysicalExtensionCodec for DeltaCodec {
         context
             .runtime_env()
             .register_object_store(url.as_ref(), Arc::clone(&store));
-        let context = PhysicalPlanDecodeContext::new(context, self);
-        let plan = converter.proto_to_execution_plan(&PhysicalPlanNode::try_decode(plan)?, &context)?;
+        let decoding = PhysicalPlanDecodeContext::new(context, self);
+        let plan = converter.proto_to_execution_plan(&PhysicalPlanNode::try_decode(plan)?, &decoding)?;
         let source = plan
             .downcast_ref::<DataSourceExec>()
             .ok_or_else(|| invalid("it holds no file scan"))?;
         let source = with_selections(source, &header.selections)?;
+        let readers = reader_factory(&context.runtime_env(), &store, header.column_mapping.as_ref());
+        let source = with_readers(&source, readers)?;
         let target = ScanTarget {
             location: header.location,
             version: header.version,
             store,
+            mapping: header.column_mapping,
             files: header.files,
             files_pruned: header.files_pruned,
         };
@@ -192,6 +197,18 @@ fn with_selections(
         .collect();
     let config = FileScanConfigBuilder::from(config.clone())
         .with_file_groups(groups)
+        .build();
+    Ok(DataSourceExec::new(Arc::new(config)))
+}
+
+fn with_readers(
+    source: &DataSourceExec,
+    readers: Arc<dyn ParquetFileReaderFactory>,
+) -> Result<DataSourceExec> {
+    let (config, files) = parts(source)?;
+    let files = files.clone().with_parquet_file_reader_factory(readers);
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_source(Arc::new(files))
         .build();
     Ok(DataSourceExec::new(Arc::new(config)))
 }

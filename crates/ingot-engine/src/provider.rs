@@ -87,7 +87,7 @@ pub fn added_files_provider(
     adds: Vec<Arc<Add>>,
 ) -> Arc<dyn TableProvider> {
     let schema = Arc::clone(snapshot.schema());
-    let index = FileIndex::from_adds(adds, &schema, snapshot.partition_columns());
+    let index = snapshot.index_of(adds);
     Arc::new(DeltaTableProvider {
         table,
         snapshot,

@@ -8,6 +8,7 @@
 //! Always true: bytes come from the store of the table's handle, whatever the session's registry held before.
 
 pub(crate) mod files;
+mod mapped;
 
 use std::any::Any;
 use std::fmt;
@@ -29,11 +30,12 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use ingot_delta::ColumnMapping;
 use object_store::ObjectStore;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-pub(crate) use files::{ScanRequest, plan_scan};
+pub(crate) use files::{ScanRequest, plan_scan, reader_factory};
 
 /// What a scan reads, and from where.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub(crate) struct ScanTarget {
     pub location: Url,
     pub version: i64,
     pub store: Arc<dyn ObjectStore>,
+    /// How columns stand in files; `None` where they have their own names there.
+    pub mapping: Option<ColumnMapping>,
     /// Files that are read.
     pub files: usize,
     /// Files of the version that are not, because no row of theirs can be wanted.
@@ -88,6 +92,10 @@ impl DeltaScanExec {
     /// Returns how many files of the version are left out.
     pub fn files_pruned(&self) -> usize {
         self.target.files_pruned
+    }
+
+    pub(crate) fn mapping(&self) -> Option<&ColumnMapping> {
+        self.target.mapping.as_ref()
     }
 
     pub(crate) fn source(&self) -> &Arc<DataSourceExec> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{FEATURES, Feature, Honoured, READER_VERSION, Refused, WRITER_VERSION, feature};
-use crate::{Error, Metadata, Protocol, Result};
+use crate::{Error, Metadata, Protocol, Result, column_mapping};
 
 /// Properties that ask for a protocol. They are taken as a request and never stored.
 const PROTOCOL_PROPERTIES: [&str; 3] = [
@@ -37,7 +37,7 @@ pub(crate) fn new_protocol() -> Protocol {
 /// Returns the protocol and the metadata that a table has after its metadata changed from `old` (`None`: a new
 /// table) to `new`: `protocol` with the features that `new` uses and `old` did not, those that its properties ask
 /// for, those of its domain metadata in `domains`, and those that these require. The properties that only ask are
-/// taken out.
+/// taken out; columns get what maps them to files.
 ///
 /// # Errors
 /// `Unsupported`, naming a feature that is not honoured; `InvalidArgument` for one that Delta does not have, and for
@@ -56,6 +56,7 @@ pub(crate) fn upgraded<'a>(
             .filter_map(|domain| feature(domain_feature(domain))),
     );
     new.configuration.retain(|key, _| !protocol_property(key));
+    column_mapping::assign(&mut new, old)?;
     let used = |one: &&Feature| one.used_by(&new) && !old.is_some_and(|old| one.used_by(old));
     let used: Vec<&Feature> = FEATURES.iter().filter(used).collect();
     let refuse = |feature: &str| {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use super::{COUNT_TYPE, Request};
-
-/// The key of a field's metadata that holds its physical name under column mapping.
-const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
+use crate::column_mapping::physical_name;
 
 /// The columns of a table as its file index sees them.
 #[derive(Debug)]
@@ -93,13 +91,6 @@ impl Columns {
             Request::ExactBounds(name) => self.data.get(name).map(|_| DataType::Boolean),
         }
     }
-}
-
-fn physical_name(field: &Field) -> &str {
-    field
-        .metadata()
-        .get(PHYSICAL_NAME)
-        .map_or(field.name(), String::as_str)
 }
 
 /// Lists leaves by logical name. A top-level column wins over a nested one whose joined name is the same.

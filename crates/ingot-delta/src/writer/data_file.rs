@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use ingot_common::clock;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::statistics::{FileStatistics, IndexedColumns};
 use super::upload::{PART_BYTES, Upload};
 use crate::table::Place;
-use crate::{Add, Error, Result, partition};
+use crate::{Add, Error, Result, column_mapping, partition};
 
 /// Level 1 is 24 % smaller than snappy for 18 % more CPU, and higher levels gain little (measured on lineitem).
 const ZSTD_LEVEL: i32 = 1;
@@ -36,7 +36,8 @@ const PARTS_IN_FLIGHT_AMONG_MANY: usize = 1;
 #[derive(Debug)]
 pub(super) struct FileFormat {
     schema: SchemaRef,
-    indexed: IndexedColumns,
+    /// Those of no rows.
+    statistics: FileStatistics,
     properties: WriterProperties,
     parts_in_flight: usize,
     begun: AtomicU64,
@@ -52,8 +53,9 @@ pub(super) struct FileOptions<'a> {
 }
 
 impl FileFormat {
-    /// `schema` is that of the files, without partition columns.
-    pub fn new(schema: SchemaRef, indexed: IndexedColumns, options: &FileOptions<'_>) -> Result<Self> {
+    /// `mapped` is the table's schema with what the log says of columns in files, without partition columns.
+    pub fn new(mapped: &Schema, indexed: IndexedColumns, options: &FileOptions<'_>) -> Result<Self> {
+        let schema = Arc::new(column_mapping::physical(mapped));
         let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::Internal {
             message: error.to_string(),
         })?;
@@ -72,8 +74,8 @@ impl FileFormat {
             false => PARTS_IN_FLIGHT_ALONE,
         };
         Ok(Self {
+            statistics: FileStatistics::new(mapped, &indexed),
             schema,
-            indexed,
             properties: properties.build(),
             parts_in_flight,
             begun: AtomicU64::new(0),
@@ -134,7 +136,7 @@ impl DataFile {
             partition_values,
             writer,
             parts_in_flight: format.parts_in_flight,
-            statistics: FileStatistics::new(&format.schema, &format.indexed),
+            statistics: format.statistics.clone(),
         })
     }
 

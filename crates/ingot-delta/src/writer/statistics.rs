@@ -14,6 +14,8 @@ use arrow::datatypes::{
 use arrow::temporal_conversions::{as_date, as_datetime};
 use serde_json::{Map, Number, Value};
 
+use crate::column_mapping;
+
 /// Longest string bound, characters. Source: Spark, `delta.stats.truncate`.
 const STRING_CHARS_MAX: usize = 32;
 
@@ -23,32 +25,33 @@ pub(super) enum IndexedColumns {
     /// The first leaves of the schema, in order.
     First(usize),
     /// Those named by `delta.dataSkippingStatsColumns`, with all below them.
-    Named(Vec<String>),
+    Named(Vec<Vec<String>>),
 }
 
 /// Gathers the statistics of one file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FileStatistics {
     num_records: u64,
     columns: Vec<ColumnStatistics>,
 }
 
 /// The statistics of one column and, for a struct, of what is in it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ColumnStatistics {
+    /// The column's name in files.
     name: String,
     index: usize,
     kind: ColumnKind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum ColumnKind {
     Leaf { null_count: u64, bounds: Bounds },
     Struct(Vec<ColumnStatistics>),
 }
 
 /// The bounds of one leaf.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Bounds {
     /// No value seen yet.
     Empty,
@@ -65,7 +68,8 @@ enum Bounds {
 }
 
 impl FileStatistics {
-    /// Makes empty statistics for files of `schema` (without partition columns).
+    /// Makes empty statistics for files of `schema`: the table's, with what the log says of columns in files, without
+    /// partition columns.
     pub fn new(schema: &Schema, indexed: &IndexedColumns) -> Self {
         let mut left = match indexed {
             IndexedColumns::First(count) => *count,
@@ -73,7 +77,7 @@ impl FileStatistics {
         };
         Self {
             num_records: 0,
-            columns: columns(schema.fields(), "", indexed, &mut left),
+            columns: columns(schema.fields(), &mut Vec::new(), indexed, &mut left),
         }
     }
 
@@ -103,45 +107,50 @@ impl FileStatistics {
 
 fn columns(
     fields: &Fields,
-    parent: &str,
+    path: &mut Vec<String>,
     indexed: &IndexedColumns,
     left: &mut usize,
 ) -> Vec<ColumnStatistics> {
     let mut columns = Vec::new();
     for (index, field) in fields.iter().enumerate() {
-        let path = match parent {
-            "" => field.name().clone(),
-            _ => format!("{parent}.{}", field.name()),
-        };
-        let kind = if let DataType::Struct(children) = field.data_type() {
-            ColumnKind::Struct(self::columns(children, &path, indexed, left))
-        } else {
-            let wanted = match indexed {
-                IndexedColumns::First(_) => *left > 0,
-                IndexedColumns::Named(names) => names.iter().any(|name| covers(name, &path)),
-            };
-            if !wanted {
-                continue;
-            }
-            *left -= 1;
-            ColumnKind::Leaf {
-                null_count: 0,
-                bounds: Bounds::Empty,
-            }
-        };
-        columns.push(ColumnStatistics {
-            name: field.name().clone(),
-            index,
-            kind,
-        });
+        path.push(field.name().clone());
+        let kind = column_kind(field.data_type(), path, indexed, left);
+        path.pop();
+        if let Some(kind) = kind {
+            let name = column_mapping::physical_name(field).to_owned();
+            columns.push(ColumnStatistics { name, index, kind });
+        }
     }
     columns
 }
 
-/// Says if the named column is `path` or holds it.
-fn covers(name: &str, path: &str) -> bool {
-    path.strip_prefix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Returns what is gathered of the column at `path`; nothing for a leaf that is not indexed.
+fn column_kind(
+    data_type: &DataType,
+    path: &mut Vec<String>,
+    indexed: &IndexedColumns,
+    left: &mut usize,
+) -> Option<ColumnKind> {
+    if let DataType::Struct(children) = data_type {
+        return Some(ColumnKind::Struct(columns(children, path, indexed, left)));
+    }
+    let wanted = match indexed {
+        IndexedColumns::First(_) => *left > 0,
+        IndexedColumns::Named(names) => names.iter().any(|name| covers(name, path)),
+    };
+    if !wanted {
+        return None;
+    }
+    *left -= 1;
+    Some(ColumnKind::Leaf {
+        null_count: 0,
+        bounds: Bounds::Empty,
+    })
+}
+
+/// Says if the named column is the one at `path` or holds it.
+fn covers(name: &[String], path: &[String]) -> bool {
+    name.len() <= path.len() && name.iter().zip(path).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
 impl ColumnStatistics {

@@ -9,7 +9,7 @@ use url::Url;
 use super::data_file;
 use crate::features::{self, WriteOperation};
 use crate::table::Place;
-use crate::{Add, DeltaTable, Result, Snapshot};
+use crate::{Add, ColumnMapping, DeltaTable, Error, Metadata, Result, Snapshot, column_mapping, schema};
 
 /// Where files are written, and what they must hold: a table as of one snapshot, or one that is to be made
 /// ([`crate::DeltaTables::write_target`]). Cheap to clone.
@@ -22,6 +22,9 @@ pub struct WriteTarget {
 struct Inner {
     place: Place,
     schema: SchemaRef,
+    /// `schema` with what the log says of columns in files.
+    mapped: SchemaRef,
+    mapping: Option<ColumnMapping>,
     partition_columns: Vec<String>,
     properties: BTreeMap<String, String>,
     engine_info: String,
@@ -39,33 +42,34 @@ impl WriteTarget {
             snapshot.metadata(),
             WriteOperation::Append,
         )?;
-        Ok(Self::new(
+        Self::new(
             table.place().clone(),
-            Arc::clone(snapshot.schema()),
-            snapshot.partition_columns().to_vec(),
-            snapshot.properties().clone(),
+            snapshot.metadata(),
             &table.options().engine_info,
-        ))
+        )
     }
 
-    pub(crate) fn new(
-        place: Place,
-        schema: SchemaRef,
-        partition_columns: Vec<String>,
-        properties: BTreeMap<String, String>,
-        engine_info: &str,
-    ) -> Self {
-        let engine_info = engine_info.to_owned();
+    /// Writes for the table that `metadata` describes, its columns mapped already.
+    ///
+    /// # Errors
+    /// `Internal` for a schema that is none.
+    pub(crate) fn new(place: Place, metadata: &Metadata, engine_info: &str) -> Result<Self> {
+        let internal = |message: String| Error::Internal { message };
+        let parsed = Arc::new(schema::parse_schema_string(&metadata.schema_string).map_err(internal)?);
+        let mapping = ColumnMapping::new(metadata, &parsed).map_err(internal)?;
+        let logical = Arc::new(column_mapping::logical(&parsed));
         let inner = Inner {
             place,
-            schema,
-            partition_columns,
-            properties,
-            engine_info,
+            mapped: mapping.as_ref().map_or_else(|| Arc::clone(&logical), |_| parsed),
+            schema: logical,
+            mapping,
+            partition_columns: metadata.partition_columns.clone(),
+            properties: metadata.configuration.clone(),
+            engine_info: engine_info.to_owned(),
         };
-        Self {
+        Ok(Self {
             inner: Arc::new(inner),
-        }
+        })
     }
 
     /// Returns the table's root, with a trailing slash.
@@ -86,6 +90,15 @@ impl WriteTarget {
     /// Deletes files that no commit names, nor ever will. One that cannot be deleted stays for VACUUM.
     pub async fn discard(&self, files: &[Add]) {
         data_file::delete(&self.inner.place, files).await;
+    }
+
+    pub(super) fn mapped_schema(&self) -> &SchemaRef {
+        &self.inner.mapped
+    }
+
+    /// Says if columns have other names in files.
+    pub(super) fn maps_columns(&self) -> bool {
+        self.inner.mapping.is_some()
     }
 
     pub(super) fn place(&self) -> &Place {

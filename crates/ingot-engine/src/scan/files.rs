@@ -10,24 +10,25 @@ use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::Expr;
-use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, Snapshot};
-use object_store::ObjectMeta;
+use ingot_delta::{Add, ColumnMapping, DeletionVector, DeltaTable, FileIndex, Snapshot};
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
+use super::mapped::MappedReaderFactory;
 use crate::provider::{FILE_COLUMN, ROW_COLUMN, Rows, external};
 use crate::pruning;
 use crate::scan::{DeltaScanExec, ScanTarget};
 use crate::statistics::ScanStatistics;
-
-/// The property that says how names in the schema and in the files relate.
-const COLUMN_MAPPING_MODE: &str = "delta.columnMapping.mode";
 
 /// A scan to plan.
 pub(crate) struct ScanRequest<'a> {
@@ -50,9 +51,8 @@ pub(crate) struct ScanRequest<'a> {
 /// Plans the scan.
 ///
 /// # Errors
-/// `UnsupportedFeature` when the table maps column names; `DataLoss` for a deletion vector that cannot be read.
+/// `DataLoss` for a deletion vector that cannot be read.
 pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) -> Result<DeltaScanExec> {
-    refuse_column_mapping(request)?;
     let layout = Layout::new(request);
     let schema = Arc::clone(layout.table_schema.table_schema());
     let used = layout.used_columns(request);
@@ -66,10 +66,11 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
 
     let source = ParquetSource::new(layout.table_schema.clone())
         .with_table_parquet_options(parquet_options(state))
-        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-            Arc::clone(&store),
-            state.runtime_env().cache_manager.get_file_metadata_cache(),
-        )));
+        .with_parquet_file_reader_factory(reader_factory(
+            state.runtime_env(),
+            &store,
+            request.snapshot.column_mapping(),
+        ));
     let location = request.table.location();
     let config = FileScanConfigBuilder::new(ScanTarget::store_url(location)?, Arc::new(source))
         .with_file_groups(group_files(files, state.config().target_partitions()))
@@ -81,6 +82,7 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
         location: location.clone(),
         version: request.snapshot.version(),
         store,
+        mapping: request.snapshot.column_mapping().cloned(),
         files: request.files.len(),
         files_pruned: request.index.len() - request.files.len(),
     };
@@ -90,14 +92,17 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
     ))
 }
 
-fn refuse_column_mapping(request: &ScanRequest<'_>) -> Result<()> {
-    match request.snapshot.properties().get(COLUMN_MAPPING_MODE) {
-        Some(mode) if mode != "none" => Err(external(ingot_delta::Error::UnsupportedFeature {
-            location: request.table.location().to_string(),
-            feature: "columnMapping".to_owned(),
-            operation: "scan",
-        })),
-        _ => Ok(()),
+/// Makes what opens the files of a scan.
+pub(crate) fn reader_factory(
+    runtime: &RuntimeEnv,
+    store: &Arc<dyn ObjectStore>,
+    mapping: Option<&ColumnMapping>,
+) -> Arc<dyn ParquetFileReaderFactory> {
+    let cache = runtime.cache_manager.get_file_metadata_cache();
+    let files = CachedParquetFileReaderFactory::new(Arc::clone(store), cache);
+    match mapping {
+        Some(mapping) => Arc::new(MappedReaderFactory::new(files, mapping.clone())),
+        None => Arc::new(files),
     }
 }
 

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::TableKind;
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
-use ingot_delta::schema::storable_schema;
+use ingot_delta::schema::{ColumnNames, storable_schema};
 
 use super::cursor::Cursor;
 use super::{Work, clone, counts, done};
@@ -177,7 +177,7 @@ fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
 
 fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec> {
     let schema = match (query, definition.columns.is_empty()) {
-        (Some(query), true) => query_schema(query)?,
+        (Some(query), true) => query_schema(query, ColumnNames::of(&definition.properties))?,
         _ => Arc::new(Schema::new(definition.columns.clone())),
     };
     let partition_columns = definition
@@ -217,7 +217,7 @@ fn location(definition: &Definition) -> Result<Option<String>> {
 }
 
 /// Returns the columns that a table made by `query` has: all nullable, as Spark makes them.
-fn query_schema(query: &DataFrame) -> Result<SchemaRef> {
+fn query_schema(query: &DataFrame, names: ColumnNames) -> Result<SchemaRef> {
     let fields = query.schema().fields().iter().map(|field| {
         // A literal NULL has no type; Spark's void cannot be stored either, and string is what people mean.
         let data_type = match field.data_type() {
@@ -226,5 +226,5 @@ fn query_schema(query: &DataFrame) -> Result<SchemaRef> {
         };
         Field::new(field.name(), data_type, true)
     });
-    Ok(storable_schema(&Schema::new(fields.collect::<Vec<_>>()))?)
+    Ok(storable_schema(&Schema::new(fields.collect::<Vec<_>>()), names)?)
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 mod cancel;
 mod clone;
+mod column_mapping;
 mod create;
 mod delete;
 mod describe;
