@@ -1,18 +1,22 @@
-//! Checkpoints: the state of one version in one Parquet file, so that readers need not replay every commit.
+//! Checkpoints: the state of one version in Parquet, so that readers need not replay every commit.
 //!
-//! One writer for all tables. The file is a V1 checkpoint under the classic name, which readers of V2 tables
-//! take as well. The kernel's own writer is not used because it refuses tables with CHECK constraints,
-//! generated or identity columns, although their checkpoints are the same.
+//! One writer for all tables, and two layouts: a V1 checkpoint is one file under the classic name; a V2 checkpoint
+//! (`delta.checkpointPolicy` is `v2`) keeps its files' actions in sidecars of bounded size. The kernel's own writer is
+//! not used because it refuses tables with CHECK constraints, generated or identity columns, although their checkpoints
+//! are the same.
 //!
 //! ```text
-//! Snapshot: protocol, metaData, txn, domainMetadata, add ─┐
-//! tombstones of the log, not expired, not live again ─────┴─► rows ─► Parquet ─► put if absent ─► _last_checkpoint
+//! add of the snapshot ─────────────────────────────┐
+//! tombstones of the log, not expired, not live ────┴─► V1: rows of the file │ V2: _sidecars/<id>.parquet, one by one
+//! protocol, metaData, txn, domainMetadata (sidecar) ─► rows ─► Parquet ─► put if absent ─► _last_checkpoint
 //! ```
 //!
-//! Always true: a checkpoint is complete or absent; one that exists is never replaced; `_last_checkpoint` never
-//! moves back. Statistics stay JSON (`stats`), as the protocol's default is.
+//! Always true: a checkpoint is complete or absent, and its sidecars are on disk before it; one that exists is never
+//! replaced; `_last_checkpoint` never moves back. Statistics stay JSON (`stats`), as the protocol's default is.
 //! Refuses tables with a writer feature whose actions it may not know: it would drop them.
 //! Source: Delta protocol, "Checkpoints", "Last Checkpoint File".
+
+mod v2;
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,6 +25,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use ingot_common::clock;
+use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -28,6 +33,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::v2::SIDECARS;
+use self::v2::{CheckpointMetadata, Sidecar, V2Checkpoint};
 use crate::action::DomainMetadata;
 use crate::file_index::FileKey;
 use crate::retention::Retention;
@@ -83,6 +90,9 @@ struct LastCheckpoint {
     size_in_bytes: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     num_of_add_files: Option<i64>,
+    /// Which of the version's checkpoints it is, where the name does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    v2_checkpoint: Option<V2Checkpoint>,
 }
 
 /// One row of a checkpoint: exactly one member is set.
@@ -101,9 +111,20 @@ struct Row {
     remove: Option<Remove>,
     #[serde(skip_serializing_if = "Option::is_none")]
     add: Option<Add>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_metadata: Option<CheckpointMetadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sidecar: Option<Sidecar>,
 }
 
-/// A checkpoint in memory.
+/// An action on a file that a checkpoint keeps.
+#[derive(Debug, Clone)]
+enum FileAction {
+    Add(Arc<Add>),
+    Remove(Box<Remove>),
+}
+
+/// A file of a checkpoint in memory.
 struct Encoded {
     bytes: Vec<u8>,
     rows: usize,
@@ -132,6 +153,13 @@ impl DeltaTable {
 
     async fn put_checkpoint(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
         self.check_writer_features(snapshot)?;
+        match v2::wanted(snapshot) {
+            true => self.put_v2_checkpoint(snapshot).await,
+            false => self.put_v1_checkpoint(snapshot).await,
+        }
+    }
+
+    async fn put_v1_checkpoint(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
         let version = snapshot.version();
         let path = self.log_root().join(format!("{version:020}.checkpoint.parquet"));
         let (store, _) = self.store();
@@ -142,21 +170,18 @@ impl DeltaTable {
         }
         let now_ms = clock::now_ms();
         let tombstones = self.tombstones(snapshot, now_ms).await?;
-        let state = Arc::clone(snapshot);
-        let encoded = tokio::task::spawn_blocking(move || encode(&state, tombstones, now_ms)).await;
-        let encoded = encoded.map_err(|error| Error::Internal {
-            message: format!("encoding a checkpoint failed: {error}"),
-        })?;
-        let encoded = encoded.map_err(|source| Error::Parquet {
-            action: "encode",
-            path: path.to_string(),
-            source,
-        })?;
+        let files = file_actions(snapshot, tombstones, now_ms);
+        let rows = small_rows(snapshot, now_ms);
+        let encoded = encode_apart(&path, move || {
+            encode(&SCHEMA, rows.into_iter().chain(files.into_iter().map(Row::of)))
+        })
+        .await?;
         let hint = LastCheckpoint {
             version,
             size: i64::try_from(encoded.rows).unwrap_or(i64::MAX),
             size_in_bytes: i64::try_from(encoded.bytes.len()).ok(),
             num_of_add_files: i64::try_from(snapshot.file_index().len()).ok(),
+            v2_checkpoint: None,
         };
         // Reading and encoding took a while. In another table's log a checkpoint would pass for its state.
         self.check_same_log(snapshot).await?;
@@ -167,14 +192,21 @@ impl DeltaTable {
             Err(object_store::Error::AlreadyExists { .. }) => return Ok(()),
             Err(source) => return Err(store_error("write", &path, source)),
         }
-        if let Err(replaced) = self.check_same_log(snapshot).await {
-            if matches!(replaced, Error::LogReplaced { .. }) {
-                let deleted = store.delete(&path).await;
-                deleted.map_err(|source| store_error("delete", &path, source))?;
-            }
-            return Err(replaced);
-        }
+        self.keep_checkpoint(snapshot, &path).await?;
         self.put_last_checkpoint(&hint).await
+    }
+
+    /// Deletes a checkpoint that stands in another table's log by now.
+    async fn keep_checkpoint(&self, snapshot: &Snapshot, path: &Path) -> Result<()> {
+        let Err(replaced) = self.check_same_log(snapshot).await else {
+            return Ok(());
+        };
+        if matches!(replaced, Error::LogReplaced { .. }) {
+            let (store, _) = self.store();
+            let deleted = store.delete(path).await;
+            deleted.map_err(|source| store_error("delete", path, source))?;
+        }
+        Err(replaced)
     }
 
     /// Refuses to go on where the log is no longer the one that `snapshot` was read from.
@@ -242,42 +274,76 @@ impl DeltaTable {
     }
 }
 
-/// Encodes the state of `snapshot` at `now_ms`.
-fn encode(snapshot: &Snapshot, tombstones: Vec<Remove>, now_ms: i64) -> Result<Encoded, ParquetError> {
+impl Row {
+    fn of(action: FileAction) -> Self {
+        match action {
+            FileAction::Add(add) => Self {
+                add: Some(Add {
+                    data_change: false,
+                    ..Arc::unwrap_or_clone(add)
+                }),
+                ..Self::default()
+            },
+            FileAction::Remove(remove) => Self {
+                remove: Some(Remove {
+                    data_change: false,
+                    ..*remove
+                }),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// Encodes on a thread that may block.
+async fn encode_apart(
+    path: &Path,
+    encode: impl FnOnce() -> Result<Encoded, ParquetError> + Send + 'static,
+) -> Result<Encoded> {
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    let encoded = encoded.map_err(|error| Error::Internal {
+        message: format!("encoding a checkpoint failed: {error}"),
+    })?;
+    encoded.map_err(|source| Error::Parquet {
+        action: "encode",
+        path: path.to_string(),
+        source,
+    })
+}
+
+/// Encodes rows as a Parquet file with the columns of `schema`.
+fn encode(schema: &SchemaRef, rows: impl Iterator<Item = Row>) -> Result<Encoded, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&SCHEMA), Some(properties))?;
-    let mut rows = 0;
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))?;
+    let mut count = 0;
     let mut block = Vec::with_capacity(BATCH_ROWS);
-    let small = small_rows(snapshot, now_ms);
-    let removes = live_tombstones(snapshot, tombstones, now_ms).map(|remove| Row {
-        remove: Some(remove),
-        ..Row::default()
-    });
-    let adds = snapshot.file_index().adds().map(|add| Row {
-        add: Some(Add {
-            data_change: false,
-            ..Add::clone(&add)
-        }),
-        ..Row::default()
-    });
-    for row in small.into_iter().chain(removes).chain(adds) {
+    for row in rows {
         block.push(row);
-        rows += 1;
+        count += 1;
         if block.len() == BATCH_ROWS {
-            writer.write(&batch(&block)?)?;
+            writer.write(&batch(schema, &block)?)?;
             block.clear();
         }
     }
     if !block.is_empty() {
-        writer.write(&batch(&block)?)?;
+        writer.write(&batch(schema, &block)?)?;
     }
     Ok(Encoded {
         bytes: writer.into_inner()?,
-        rows,
+        rows: count,
     })
+}
+
+/// Returns the actions on files that are in force, and the tombstones that VACUUM still needs to know of.
+fn file_actions(snapshot: &Snapshot, tombstones: Vec<Remove>, now_ms: i64) -> Vec<FileAction> {
+    let removes =
+        live_tombstones(snapshot, tombstones, now_ms).map(|remove| FileAction::Remove(Box::new(remove)));
+    removes
+        .chain(snapshot.file_index().adds().map(FileAction::Add))
+        .collect()
 }
 
 /// Returns the rows of everything but files.
@@ -321,20 +387,17 @@ fn live_tombstones(
         let expired = remove.deletion_timestamp.unwrap_or_default() < cutoff_ms;
         let key = FileKey::new(&remove.path, remove.deletion_vector.as_ref());
         let kept = !expired && !snapshot.file_index().contains(&key);
-        kept.then_some(Remove {
-            data_change: false,
-            ..remove
-        })
+        kept.then_some(remove)
     })
 }
 
-fn batch(rows: &[Row]) -> Result<RecordBatch, ArrowError> {
-    let mut decoder = ReaderBuilder::new(Arc::clone(&SCHEMA))
+fn batch(schema: &SchemaRef, rows: &[Row]) -> Result<RecordBatch, ArrowError> {
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema))
         .with_batch_size(rows.len())
         .build_decoder()?;
     decoder.serialize(rows)?;
     let batch = decoder.flush()?;
-    Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&SCHEMA))))
+    Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema))))
 }
 
 /// The columns of a V1 checkpoint. Source: Delta protocol, "Checkpoint Schema".
@@ -432,7 +495,7 @@ fn map(value: DataType) -> DataType {
     DataType::Map(Arc::new(entries), false)
 }
 
-fn store_error(action: &'static str, path: &object_store::path::Path, source: object_store::Error) -> Error {
+fn store_error(action: &'static str, path: &Path, source: object_store::Error) -> Error {
     Error::Store {
         action,
         path: path.to_string(),

@@ -10,8 +10,11 @@
 //! the first is deleted. What a version can be rebuilt from goes first and in order, oldest first: commit 0, then
 //! checkpoints. So an interrupted cleanup leaves no base with gaps above it, only commits that nobody reaches.
 //! Before each of these it is asked if the log is still the one that was listed: a table made anew in its place
-//! has files of the same names. Sidecar files of V2 checkpoints are left to VACUUM.
+//! has files of the same names. Sidecars of V2 checkpoints go last, when no checkpoint that is left names them and they are
+//! a day old: a checkpoint that is being written names its own only when they are all there.
 //! Source: Delta protocol, "Metadata Cleanup".
+
+use std::collections::HashSet;
 
 use futures::future::try_join_all;
 use ingot_common::clock;
@@ -26,6 +29,9 @@ use crate::{DeltaTable, DeltaTables, Error, Result, Snapshot};
 /// Deletions in flight at once.
 const DELETES_MAX: usize = 8;
 
+/// A sidecar that no checkpoint names may belong to one that is being written, until it is so old.
+const SIDECAR_AGE_MIN_MS: i64 = 24 * 3600 * 1000;
+
 /// A writer feature that forbids deleting history without a look at its property.
 const CHECKPOINT_PROTECTION: &str = "checkpointProtection";
 
@@ -39,7 +45,8 @@ impl DeltaTables {
     pub async fn cleanup_expired_logs(&self, location: &Url) -> Result<usize> {
         let place = self.place(location)?;
         let files = LogFiles::list(place.store.as_ref(), &place.log_root()).await?;
-        if !files.any_superseded() {
+        let old_sidecars = files.sidecars_before(clock::now_ms().saturating_sub(SIDECAR_AGE_MIN_MS));
+        if !files.any_superseded() && old_sidecars.is_empty() {
             return Ok(0);
         }
         let table = match self.opened(location) {
@@ -64,7 +71,7 @@ impl DeltaTable {
         }
         let files = self.log_files().await?;
         let cutoff_ms = clock::now_ms().saturating_sub(Retention::of(snapshot.properties()).log_ms);
-        let Expired { bases, others } = expired_files(&files, cutoff_ms);
+        let Expired { bases, others, kept } = expired_files(&files, cutoff_ms);
         let mut deleted = 0;
         for path in bases {
             self.check_same_log(&snapshot).await?;
@@ -75,7 +82,29 @@ impl DeltaTable {
             let deletions = batch.iter().cloned().map(|path| self.delete_log_file(path));
             deleted += try_join_all(deletions).await?.into_iter().sum::<usize>();
         }
+        let sidecars = self.unnamed_sidecars(&files, kept).await?;
+        for batch in sidecars.chunks(DELETES_MAX) {
+            self.check_same_log(&snapshot).await?;
+            let deletions = batch.iter().cloned().map(|path| self.delete_log_file(path));
+            deleted += try_join_all(deletions).await?.into_iter().sum::<usize>();
+        }
         Ok(deleted)
+    }
+
+    /// Lists the sidecars that may go when the checkpoints before version `kept` are gone.
+    async fn unnamed_sidecars(&self, files: &LogFiles, kept: i64) -> Result<Vec<Path>> {
+        let mut unnamed = files.sidecars_before(clock::now_ms().saturating_sub(SIDECAR_AGE_MIN_MS));
+        if unnamed.is_empty() {
+            return Ok(unnamed);
+        }
+        let mut named = HashSet::new();
+        for (_, parts) in files.checkpoints.range(kept..) {
+            for part in parts {
+                named.extend(self.sidecars_of(&part.meta.location).await?);
+            }
+        }
+        unnamed.retain(|path| path.filename().is_some_and(|name| !named.contains(name)));
+        Ok(unnamed)
     }
 
     async fn delete_log_file(&self, path: Path) -> Result<usize> {
@@ -112,6 +141,8 @@ struct Expired {
     bases: Vec<Path>,
     /// Commits, checksums, compacted commits. Ascending by version.
     others: Vec<Path>,
+    /// The version of the oldest checkpoint that stays.
+    kept: i64,
 }
 
 /// Lists what may go: all that is older than the newest complete checkpoint from before the cutoff.
@@ -146,5 +177,6 @@ fn expired_files(files: &LogFiles, cutoff_ms: i64) -> Expired {
             .chain(checkpoints)
             .collect(),
         others: others.into_iter().map(|(_, path)| path).collect(),
+        kept,
     }
 }

@@ -9,6 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use crate::checkpoint::SIDECARS;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
 use crate::{Action, Error, Result};
@@ -22,6 +23,8 @@ pub(crate) struct LogFiles {
     pub checkpoints: BTreeMap<i64, Vec<Checkpoint>>,
     /// Checksums (`N.crc`) and compacted commits (`N.M.compacted.json`), with the newest version they tell of.
     pub derived: Vec<(i64, ObjectMeta)>,
+    /// Files that V2 checkpoints name.
+    sidecars: Vec<ObjectMeta>,
 }
 
 /// One file of a checkpoint.
@@ -45,6 +48,7 @@ enum Name {
     Commit(i64),
     Checkpoint(i64, Part),
     Derived(i64),
+    Sidecar,
     Other,
 }
 
@@ -61,6 +65,7 @@ impl LogFiles {
             let in_folder = meta.location.prefix_match(log_root);
             let Some(name) = in_folder.and_then(|mut parts| match (parts.next(), parts.next()) {
                 (Some(name), None) => Some(parse_name(name.as_ref())),
+                (Some(folder), Some(_)) if folder.as_ref() == SIDECARS => Some(Name::Sidecar),
                 _ => None,
             }) else {
                 continue;
@@ -74,6 +79,7 @@ impl LogFiles {
                     checkpoints.push(Checkpoint { part, meta });
                 }
                 Name::Derived(version) => files.derived.push((version, meta)),
+                Name::Sidecar => files.sidecars.push(meta),
                 Name::Other => {}
             }
         }
@@ -133,6 +139,13 @@ impl LogFiles {
         self.commits.range(..newest).next().is_some()
             || self.checkpoints.range(..newest).next().is_some()
             || self.derived.iter().any(|(version, _)| *version < newest)
+    }
+
+    /// Lists the sidecars that were written before `cutoff_ms`.
+    pub fn sidecars_before(&self, cutoff_ms: i64) -> Vec<Path> {
+        let old = self.sidecars.iter();
+        let old = old.filter(|meta| meta.last_modified.timestamp_millis() < cutoff_ms);
+        old.map(|meta| meta.location.clone()).collect()
     }
 
     /// Returns the versions of complete checkpoints, ascending.

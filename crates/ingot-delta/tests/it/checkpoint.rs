@@ -442,3 +442,133 @@ async fn a_large_table_is_checkpointed_after_more_commits(properties: Value, exp
     });
     assert_eq!(written.collect::<Vec<i64>>(), expected);
 }
+
+/// Makes a table with V2 checkpoints.
+fn with_v2_checkpoints() -> ForeignTable {
+    let fields = json!([
+        {"name": "id", "type": "long", "nullable": true, "metadata": {}},
+        {"name": "day", "type": "date", "nullable": true, "metadata": {}},
+    ]);
+    let properties =
+        json!({"delta.checkpointPolicy": "v2", "delta.logRetentionDuration": "interval 0 seconds"});
+    ForeignTable::new(&[
+        features(&["v2Checkpoint"], &["v2Checkpoint", "domainMetadata"]),
+        metadata("t", &fields, &["day"], properties),
+        txn("app", 3),
+        json!({"domainMetadata": {"domain": "d", "configuration": "{}", "removed": false}}),
+    ])
+}
+
+fn sidecars(foreign: &ForeignTable) -> Vec<std::path::PathBuf> {
+    let folder = std::fs::read_dir(foreign.log_file("_sidecars")).expect("sidecars");
+    let mut files: Vec<_> = folder.map(|entry| entry.expect("entry").path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn a_table_is_the_same_from_its_v2_checkpoint_alone() {
+    let foreign = with_v2_checkpoints();
+    foreign.commit(
+        1,
+        &[
+            add("a", Some("2024-01-01"), 1),
+            add("b", None, 2),
+            add("c", None, 3),
+        ],
+    );
+    foreign.commit(2, &[remove("c", clock::now_ms())]);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    assert!(
+        !foreign
+            .log_file("00000000000000000002.checkpoint.parquet")
+            .exists()
+    );
+    foreign.remove_commits(0..2);
+
+    let snapshot = foreign.open().await.snapshot().await.expect("snapshot");
+    let files = snapshot.files().await.expect("files");
+    assert_eq!(files.len(), 2);
+    assert_eq!(
+        files.max_values("id").expect("bounds").as_ref(),
+        &Int64Array::from(vec![1, 2])
+    );
+    assert_eq!(snapshot.app_transaction("app").await.expect("txn"), Some(3));
+    assert_eq!(snapshot.domain_metadata("d"), Some("{}"));
+
+    let hint = last_checkpoint(&foreign);
+    // Itself, protocol, metadata, one transaction, one domain, one sidecar, two files and a tombstone.
+    assert_eq!(
+        (&hint["version"], &hint["size"], &hint["numOfAddFiles"]),
+        (&json!(2), &json!(9), &json!(2))
+    );
+    let name = hint["v2Checkpoint"]["path"]
+        .as_str()
+        .expect("its name")
+        .to_owned();
+    assert!(foreign.log_file(&name).exists());
+    assert_eq!(sidecars(&foreign).len(), 1);
+    // The tombstone is carried on from the sidecar.
+    foreign.commit(3, &[txn("app", 4)]);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    assert_eq!(last_checkpoint(&foreign)["size"], json!(9));
+}
+
+#[tokio::test]
+async fn sidecars_are_of_bounded_size() {
+    const FILES: i64 = 50_001;
+    let foreign = with_v2_checkpoints();
+    let adds: Vec<Value> = (0..FILES)
+        .map(|file| add(&format!("f{file}"), None, file))
+        .collect();
+    foreign.commit(1, &adds);
+    foreign.open().await.checkpoint().await.expect("checkpoint");
+    foreign.remove_commits(0..1);
+    assert_eq!(sidecars(&foreign).len(), 2);
+    let snapshot = foreign.open().await.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.files().await.expect("files").len() as i64, FILES);
+}
+
+#[tokio::test]
+async fn sidecars_go_when_no_checkpoint_names_them_and_they_are_old() {
+    let foreign = with_v2_checkpoints();
+    let table = foreign.open().await;
+    foreign.commit(1, &[add("a", None, 1)]);
+    table.checkpoint().await.expect("checkpoint");
+    let first = sidecars(&foreign);
+    foreign.commit(2, &[add("b", None, 2)]);
+    table.checkpoint().await.expect("checkpoint");
+    std::fs::write(
+        foreign.log_file("_sidecars/orphan.parquet"),
+        "of a checkpoint that failed",
+    )
+    .expect("written");
+    table.cleanup_expired_logs().await.expect("cleaned");
+    assert_eq!(
+        sidecars(&foreign).len(),
+        3,
+        "they may belong to a checkpoint that is being written"
+    );
+
+    let yesterday_ms = u64::try_from(clock::now_ms() - 25 * 3600 * 1000).expect("after 1970");
+    let yesterday = std::time::UNIX_EPOCH + std::time::Duration::from_millis(yesterday_ms);
+    for sidecar in sidecars(&foreign) {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(sidecar)
+            .expect("sidecar");
+        file.set_modified(yesterday).expect("aged");
+    }
+    let cleaned = crate::foreign::tables()
+        .cleanup_expired_logs(&foreign.location())
+        .await;
+    assert_eq!(
+        cleaned.expect("cleaned"),
+        2,
+        "the first checkpoint's and the orphan"
+    );
+    let left = sidecars(&foreign);
+    assert!(left.len() == 1 && left != first, "{left:?}");
+    let snapshot = foreign.open().await.snapshot().await.expect("snapshot");
+    assert_eq!(snapshot.files().await.expect("files").len(), 2);
+}
