@@ -40,6 +40,14 @@ pub enum Error {
     DataLoss { origin: String, message: String },
     #[error("source {origin} cannot go on: {message}")]
     SourceChanged { origin: String, message: String },
+    /// By Delta's error condition.
+    #[error("source {origin} cannot go on: {message}")]
+    SchemaChanged {
+        origin: String,
+        condition: &'static str,
+        sqlstate: &'static str,
+        message: String,
+    },
     #[error(
         "path `{path}` holds no file to find out columns from; put one there or give them with schema => '…'"
     )]
@@ -114,14 +122,33 @@ impl Classify for Error {
                 Kind::Unavailable
             }
             Self::DataLoss { .. } | Self::InvalidOffset { .. } => Kind::DataLoss,
-            Self::SourceChanged { .. } | Self::CheckpointMismatch { .. } | Self::CheckpointInUse { .. } => {
-                Kind::FailedPrecondition
-            }
+            Self::SourceChanged { .. }
+            | Self::SchemaChanged { .. }
+            | Self::CheckpointMismatch { .. }
+            | Self::CheckpointInUse { .. } => Kind::FailedPrecondition,
             Self::Engine(error) => error.kind(),
             Self::Delta(error) => error.kind(),
             Self::Stopped => Kind::Cancelled,
             Self::Internal { .. } => Kind::Internal,
             Self::Sink(error) => error.kind,
+        }
+    }
+
+    fn condition(&self) -> Option<&str> {
+        match self.root() {
+            Self::SchemaChanged { condition, .. } => Some(condition),
+            Self::Engine(error) => error.condition(),
+            Self::Delta(error) => error.condition(),
+            _ => None,
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        match self.root() {
+            Self::SchemaChanged { sqlstate, .. } => Some(sqlstate),
+            Self::Engine(error) => error.sqlstate(),
+            Self::Delta(error) => error.sqlstate(),
+            _ => None,
         }
     }
 }

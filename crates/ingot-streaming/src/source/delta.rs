@@ -159,17 +159,27 @@ impl DeltaSource {
             return Ok(());
         }
         if version > self.snapshot.version() {
-            return Err(self.changed(format!(
-                "commit {version} changed the table's schema; start the query again to read with it"
-            )));
+            return Err(Error::SchemaChanged {
+                origin: self.description(),
+                condition: "DELTA_SCHEMA_CHANGED_WITH_VERSION",
+                sqlstate: "KD007",
+                message: format!(
+                    "commit {version} changed the table's schema; start the query again to read with it"
+                ),
+            });
         }
         match schema::unreadable_column(schema, ours) {
             None => Ok(()),
-            Some(column) => Err(self.changed(format!(
-                "rows of commit {version} have a column `{column}` that the table's schema of version {} lacks or gives \
-                 another type; start over with a new checkpoint",
-                self.snapshot.version()
-            ))),
+            Some(column) => Err(Error::SchemaChanged {
+                origin: self.description(),
+                condition: "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE_USE_SCHEMA_LOG",
+                sqlstate: "42KD4",
+                message: format!(
+                    "rows of commit {version} have a column `{column}` that the table's schema of version {} lacks (it \
+                     was renamed or dropped) or gives another type; start over with a new checkpoint",
+                    self.snapshot.version()
+                ),
+            }),
         }
     }
 
