@@ -23,6 +23,7 @@ pub(crate) use self::assign::assign;
 pub(crate) use self::change::split_list;
 pub use self::change::{dropped_columns, renamed_column};
 use crate::schema::parse_schema_string;
+use crate::type_widening::TYPE_CHANGES;
 use crate::{Error, Metadata, Result};
 
 /// The property that says how names in the schema and in files relate: `none`, `name` or `id`.
@@ -38,13 +39,8 @@ const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 /// The key under which Arrow keeps the id of a field in Parquet.
 const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
 
-/// Beginnings of keys of a field's metadata that concern files only.
-const PHYSICAL_KEYS: [&str; 4] = [
-    "delta.columnMapping.",
-    "parquet.field.",
-    PARQUET_FIELD_ID,
-    "delta.typeChanges",
-];
+/// Beginnings of keys of a field's metadata that map it.
+const MAPPING_KEYS: [&str; 3] = ["delta.columnMapping.", "parquet.field.", PARQUET_FIELD_ID];
 
 /// By what a column is found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,19 +168,33 @@ pub(crate) fn mode(properties: &BTreeMap<String, String>) -> Result<Option<Colum
 
 /// Returns `schema` without what concerns files only.
 pub(crate) fn logical(schema: &Schema) -> Schema {
-    let fields: Fields = schema.fields().iter().map(logical_field).collect();
+    without(schema, |key| maps(key) || key == TYPE_CHANGES)
+}
+
+/// Returns `schema` without what maps its columns.
+pub(crate) fn unmapped(schema: &Schema) -> Schema {
+    without(schema, maps)
+}
+
+fn maps(key: &str) -> bool {
+    MAPPING_KEYS.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// Returns `schema` without the keys of its fields' metadata, at any depth, that `dropped` names.
+fn without(schema: &Schema, dropped: fn(&str) -> bool) -> Schema {
+    let fields = schema.fields().iter();
+    let fields: Fields = fields.map(|field| field_without(field, dropped)).collect();
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-fn logical_field(field: &FieldRef) -> FieldRef {
-    let concerns_files = |key: &str| PHYSICAL_KEYS.iter().any(|prefix| key.starts_with(prefix));
+fn field_without(field: &FieldRef, dropped: fn(&str) -> bool) -> FieldRef {
     let metadata: HashMap<String, String> = field
         .metadata()
         .iter()
-        .filter(|(key, _)| !concerns_files(key))
+        .filter(|(key, _)| !dropped(key))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    let data_type = with_inner(field.data_type(), &logical_field);
+    let data_type = with_inner(field.data_type(), &|inner| field_without(inner, dropped));
     Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata))
 }
 

@@ -14,7 +14,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
 use crate::schema::{ColumnNames, schema_string, storable_schema};
-use crate::{DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema};
+use crate::{
+    DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema,
+    type_widening,
+};
 
 /// The parts of a field that say what the rows' columns mean, and go with a new column into the table.
 const KEPT_METADATA: [&str; 1] = ["comment"];
@@ -27,6 +30,8 @@ pub enum TypeEvolution {
     /// A whole number may become a wider one whose values Parquet stores in the same way: `byte` a `short`, both an
     /// `int`.
     Upcast,
+    /// It becomes a wider one of its family; of tables with `delta.enableTypeWidening`.
+    Widen,
 }
 
 /// A table's next metadata, to be committed together with the files that were written for `target`.
@@ -58,6 +63,10 @@ impl DeltaTable {
         rows: &Schema,
         types: TypeEvolution,
     ) -> Result<Option<Evolution>> {
+        let types = match type_widening::enabled(snapshot.metadata()) {
+            true => TypeEvolution::Widen,
+            false => types,
+        };
         let merged = merge_schema(&snapshot.metadata().schema_string, rows, types)?;
         let partition_columns = snapshot.partition_columns().to_vec();
         merged
@@ -148,8 +157,10 @@ fn merge_fields(table: &mut Value, rows: &Fields, path: &str, types: TypeEvoluti
         });
         match present {
             Some(present) => {
-                let present = present.get_mut("type").ok_or_else(|| not_a_schema(&path))?;
-                changed |= merge_type(present, field.data_type(), &path, types)?;
+                let data_type = present.get_mut("type").ok_or_else(|| not_a_schema(&path))?;
+                let mut merge = TypeMerge::new(types);
+                changed |= merge.merge(data_type, field.data_type(), &path)?;
+                type_widening::record(present, merge.changes);
             }
             None => {
                 fields.push(new_field(field, &path)?);
@@ -160,47 +171,79 @@ fn merge_fields(table: &mut Value, rows: &Fields, path: &str, types: TypeEvoluti
     Ok(changed)
 }
 
-/// Merges the type of a column of the rows into the table's; says if that changed it.
-fn merge_type(table: &mut Value, rows: &DataType, path: &str, types: TypeEvolution) -> Result<bool> {
-    let kind = table.get("type").and_then(Value::as_str).map(str::to_owned);
-    match (kind.as_deref(), rows) {
-        (_, DataType::Null) => Ok(false),
-        (_, DataType::Dictionary(_, values)) => merge_type(table, values, path, types),
-        (_, DataType::RunEndEncoded(_, values)) => merge_type(table, values.data_type(), path, types),
-        (Some("struct"), DataType::Struct(fields)) => merge_fields(table, fields, path, types),
-        (
-            Some("array"),
-            DataType::List(element)
-            | DataType::LargeList(element)
-            | DataType::ListView(element)
-            | DataType::LargeListView(element)
-            | DataType::FixedSizeList(element, _),
-        ) => merge_part(table, "elementType", element, &join(path, "element"), types),
-        (Some("map"), DataType::Map(entries, _)) => {
-            let DataType::Struct(pair) = entries.data_type() else {
-                return Err(does_not_fit(table, rows, path));
-            };
-            let mut changed = false;
-            for ((part, name), field) in [("keyType", "key"), ("valueType", "value")].into_iter().zip(pair) {
-                changed |= merge_part(table, part, field, &join(path, name), types)?;
-            }
-            Ok(changed)
-        }
-        (Some(_), _) => Err(does_not_fit(table, rows, path)),
-        (None, nested) if nested.is_nested() => Err(does_not_fit(table, rows, path)),
-        (None, plain) => Ok(types == TypeEvolution::Upcast && upcast(table, plain)),
-    }
+/// The merge of the type of one field of a struct.
+struct TypeMerge {
+    types: TypeEvolution,
+    /// Where in the field's type it is: `element`, `key` and `value`.
+    inside: Vec<&'static str>,
+    /// What is to be recorded on the field.
+    changes: Vec<Value>,
 }
 
-fn merge_part(
-    table: &mut Value,
-    part: &str,
-    rows: &FieldRef,
-    path: &str,
-    types: TypeEvolution,
-) -> Result<bool> {
-    let part = table.get_mut(part).ok_or_else(|| not_a_schema(path))?;
-    merge_type(part, rows.data_type(), path, types)
+impl TypeMerge {
+    fn new(types: TypeEvolution) -> Self {
+        Self {
+            types,
+            inside: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Merges the type of a column of the rows into the table's; says if that changed it.
+    fn merge(&mut self, table: &mut Value, rows: &DataType, path: &str) -> Result<bool> {
+        let kind = table.get("type").and_then(Value::as_str).map(str::to_owned);
+        match (kind.as_deref(), rows) {
+            (_, DataType::Null) => Ok(false),
+            (_, DataType::Dictionary(_, values)) => self.merge(table, values, path),
+            (_, DataType::RunEndEncoded(_, values)) => self.merge(table, values.data_type(), path),
+            (Some("struct"), DataType::Struct(fields)) => merge_fields(table, fields, path, self.types),
+            (
+                Some("array"),
+                DataType::List(element)
+                | DataType::LargeList(element)
+                | DataType::ListView(element)
+                | DataType::LargeListView(element)
+                | DataType::FixedSizeList(element, _),
+            ) => self.merge_part(table, ("elementType", "element"), element, path),
+            (Some("map"), DataType::Map(entries, _)) => {
+                let DataType::Struct(pair) = entries.data_type() else {
+                    return Err(does_not_fit(table, rows, path));
+                };
+                let mut changed = false;
+                for (part, field) in [("keyType", "key"), ("valueType", "value")].into_iter().zip(pair) {
+                    changed |= self.merge_part(table, part, field, path)?;
+                }
+                Ok(changed)
+            }
+            (Some(_), _) => Err(does_not_fit(table, rows, path)),
+            (None, nested) if nested.is_nested() => Err(does_not_fit(table, rows, path)),
+            (None, plain) => Ok(match self.types {
+                TypeEvolution::Keep => false,
+                TypeEvolution::Upcast => upcast(table, plain),
+                TypeEvolution::Widen => {
+                    let change = type_widening::widen_automatically(table, &self.inside.join("."), plain);
+                    let widened = change.is_some();
+                    self.changes.extend(change);
+                    widened
+                }
+            }),
+        }
+    }
+
+    fn merge_part(
+        &mut self,
+        table: &mut Value,
+        (part, name): (&str, &'static str),
+        rows: &FieldRef,
+        path: &str,
+    ) -> Result<bool> {
+        let path = join(path, name);
+        let part = table.get_mut(part).ok_or_else(|| not_a_schema(&path))?;
+        self.inside.push(name);
+        let merged = self.merge(part, rows.data_type(), &path);
+        self.inside.pop();
+        merged
+    }
 }
 
 /// Makes a whole number wider if the rows' is.

@@ -126,10 +126,8 @@ const FEATURES: [Feature; 30] = [
     everyone("timestampNtz").used(Use::Metadata(schema::has_timestamp_ntz)),
     // Stands in old tables for `timestampNtz`.
     everyone("timestampWithoutTimezone").written(Refused, Refused),
-    everyone("typeWidening")
-        .used(Use::Property("delta.enableTypeWidening"))
-        .written(Refused, Refused),
-    everyone("typeWidening-preview").written(Refused, Refused),
+    everyone("typeWidening").used(Use::Property("delta.enableTypeWidening")),
+    everyone("typeWidening-preview"),
     everyone("v2Checkpoint").used(Use::Metadata(|metadata| {
         let policy = metadata.configuration.get("delta.checkpointPolicy");
         policy.is_some_and(|policy| policy.eq_ignore_ascii_case("v2"))

@@ -45,6 +45,7 @@ pub mod snapshot;
 mod store;
 pub mod table;
 pub mod transaction;
+pub mod type_widening;
 pub mod vacuum;
 pub mod writer;
 

@@ -359,7 +359,10 @@ impl TableColumns {
         let logical = Arc::new(column_mapping::logical(&parsed));
         Ok(Self {
             // What the fields say of physical names counts only where the mode says so.
-            mapped: mapping.as_ref().map_or_else(|| Arc::clone(&logical), |_| parsed),
+            mapped: match mapping {
+                Some(_) => parsed,
+                None => Arc::new(column_mapping::unmapped(&parsed)),
+            },
             logical,
             mapping,
         })

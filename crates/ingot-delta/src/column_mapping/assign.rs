@@ -7,10 +7,8 @@ use std::hash::{Hash, Hasher};
 use serde_json::{Map, Value};
 
 use super::{ID, MAX_COLUMN_ID, MODE, PHYSICAL_NAME, mode, refused};
+use crate::type_widening::TYPE_CHANGES;
 use crate::{Error, Metadata, Result};
-
-/// What a field keeps of the field that it was before, besides its id and its physical name.
-const TYPE_CHANGES: &str = "delta.typeChanges";
 
 /// Gives every field of `metadata` its id and its physical name, if the table maps columns: those of the field of the
 /// same path in `previous`, else new ones. A table that begins to map columns keeps the names that stand in its files.

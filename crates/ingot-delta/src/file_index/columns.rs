@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use super::{COUNT_TYPE, Request};
 use crate::column_mapping::physical_name;
+use crate::type_widening;
 
 /// The columns of a table as its file index sees them.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct DataColumn {
     pub data_type: DataType,
     /// Whether minima and maxima exist for the type.
     pub bounded: bool,
+    /// The column was a `float` once: the bounds of its older files are rounded to one.
+    pub was_float: bool,
 }
 
 impl Columns {
@@ -112,6 +115,7 @@ fn collect_columns(
                 path,
                 data_type: field.data_type().clone(),
                 bounded: has_bounds(field.data_type()),
+                was_float: type_widening::was(field, "float"),
             });
         }
     }

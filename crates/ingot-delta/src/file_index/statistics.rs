@@ -7,12 +7,12 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, RecordBatch, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, RecordBatch, StructArray,
     TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    DataType, Decimal128Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
@@ -120,6 +120,11 @@ impl Statistics {
                     values.unary(|value| value.saturating_add(TIMESTAMP_SLACK_MICROS));
                 Some(Arc::new(widened.with_timezone_opt(values.timezone())))
             }
+            DataType::Float64 if column.was_float => {
+                let values = values.as_primitive_opt::<Float64Type>()?;
+                let widened: Float64Array = values.unary(|value| with_rounding(value, bound));
+                Some(Arc::new(widened))
+            }
             _ => Some(values),
         }
     }
@@ -173,6 +178,16 @@ impl Statistics {
                 .column_by_name(name)?;
         }
         Some(Arc::clone(array))
+    }
+}
+
+/// Moves the bound of a column that was a `float` outwards to the `float` that it is the text of.
+fn with_rounding(value: f64, bound: Bound) -> f64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the float that a writer had")]
+    let rounded = f64::from(value as f32);
+    match bound {
+        Bound::Min => value.min(rounded),
+        Bound::Max => value.max(rounded),
     }
 }
 

@@ -60,7 +60,10 @@ impl WriteTarget {
         let logical = Arc::new(column_mapping::logical(&parsed));
         let inner = Inner {
             place,
-            mapped: mapping.as_ref().map_or_else(|| Arc::clone(&logical), |_| parsed),
+            mapped: match mapping {
+                Some(_) => parsed,
+                None => Arc::new(column_mapping::unmapped(&parsed)),
+            },
             schema: logical,
             mapping,
             partition_columns: metadata.partition_columns.clone(),

@@ -23,6 +23,7 @@ mod numbers;
 mod optimize;
 mod resolve;
 mod restore;
+mod type_widening;
 mod update;
 mod vacuum;
 

@@ -36,12 +36,12 @@ fn walkdir(root: &std::path::Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-async fn table(engine: &Engine, directory: &TempDir) -> Arc<DeltaTable> {
+pub(super) async fn table(engine: &Engine, directory: &TempDir) -> Arc<DeltaTable> {
     let location = Url::from_directory_path(folder(directory)).expect("absolute path");
     engine.tables().open(&location).await.expect("table")
 }
 
-async fn alter(
+pub(super) async fn alter(
     engine: &Engine,
     directory: &TempDir,
     change: impl Fn(&Metadata) -> ingot_delta::Result<Metadata>,
@@ -57,7 +57,7 @@ async fn alter(
     }
 }
 
-fn path(names: &[&str]) -> Vec<String> {
+pub(super) fn path(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -79,7 +79,7 @@ async fn dropped(engine: &Engine, directory: &TempDir, column: &[&str]) {
     .expect("dropped");
 }
 
-async fn set_property(
+pub(super) async fn set_property(
     engine: &Engine,
     directory: &TempDir,
     key: &str,
