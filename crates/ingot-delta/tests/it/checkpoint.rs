@@ -559,9 +559,7 @@ async fn sidecars_go_when_no_checkpoint_names_them_and_they_are_old() {
             .expect("sidecar");
         file.set_modified(yesterday).expect("aged");
     }
-    let cleaned = crate::foreign::tables()
-        .cleanup_expired_logs(&foreign.location())
-        .await;
+    let cleaned = tables().cleanup_expired_logs(&foreign.location()).await;
     assert_eq!(
         cleaned.expect("cleaned"),
         2,
