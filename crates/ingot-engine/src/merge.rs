@@ -5,8 +5,8 @@
 //!             │
 //! target ─► files that its keys can reach (`keys`) ─► one join (`join`) ─► by clause (`decide`)
 //!                                                           ├─ rows after the clauses ─► written as they come ─┐
-//!                                                           └─ positions of changed rows ─► kept rows of their ┤
-//!                                                                                           files (`rewrite`)  │
+//!                                                           └─ positions of changed rows ─► deletion vectors, ─┤
+//!                                                                                  or files anew (`crate::dml`)│
 //!                                                                                             one commit ◄─────┘
 //! ```
 //!
@@ -22,7 +22,6 @@ mod decide;
 mod expressions;
 mod join;
 mod keys;
-mod rewrite;
 mod source;
 mod subqueries;
 mod values;
@@ -31,23 +30,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
 use ingot_common::retry::{Backoff, RetryPolicy};
-use ingot_common::{Kind, clock};
+use ingot_common::Kind;
 use ingot_delta::{
     CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot, WriteTarget,
 };
 use serde_json::json;
 
+use crate::dml::{RowChanges, StagedChanges, check_rows_can_change};
 use crate::resolve::Reads;
 use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
 use clauses::Clauses;
-use decide::{DecidedRows, Decisions};
+use decide::{Counts, DecidedRows, Decisions};
 use expressions::Scope;
 use source::SourceRows;
 pub(crate) use subqueries::add_with;
@@ -86,6 +85,13 @@ pub struct MergeClause {
     /// AND condition.
     pub condition: Option<String>,
     pub action: MergeAction,
+}
+
+impl MergeClause {
+    /// Says if the clause takes rows out of the target.
+    fn changes_rows(&self) -> bool {
+        self.matching != MergeMatching::NotMatchedByTarget
+    }
 }
 
 /// Which rows a clause is for.
@@ -273,6 +279,9 @@ async fn merge_once(
             ));
         }
     }
+    if merge.clauses.iter().any(MergeClause::changes_rows) {
+        check_rows_can_change(table, &snapshot)?;
+    }
     let source = &input.rows;
     let scope = Scope::new(session, merge, snapshot.schema(), source.schema(), &input.answers)?;
     let attempt = Attempt {
@@ -300,12 +309,11 @@ pub(crate) struct Attempt<'a> {
 
 /// What an attempt has done before it commits.
 struct Done {
-    decisions: Decisions,
+    counts: Counts,
     /// Updated and inserted rows.
     written: StagedFiles,
-    /// The rows of `removed` files that no clause changed.
-    kept: Option<StagedFiles>,
-    removed: Vec<usize>,
+    /// What takes the rows that clauses change out of their files.
+    changes: StagedChanges,
     scan: Duration,
     rewrite: Duration,
 }
@@ -324,15 +332,21 @@ impl Attempt<'_> {
         let rewritten = Instant::now();
         let frame = join.context.read_table(rows.table())?;
         let written = stage_for(self.session, self.target()?, frame).await?;
-        let decisions = rows.decisions();
-        let (kept, removed) = match self.keep(&decisions).await {
-            Ok(kept) => kept,
+        let Decisions { changed, counts } = rows.decisions();
+        let changes = RowChanges {
+            session: self.session,
+            table: self.table,
+            snapshot: self.snapshot,
+            index: self.index,
+        };
+        let changes = match changes.stage(changed.into_iter().collect(), None).await {
+            Ok(changes) => changes,
             Err(error) => {
                 discard(self.table, &written.files).await;
                 return Err(error);
             }
         };
-        let nothing = written.files.is_empty() && removed.is_empty() && self.clauses.evolution.is_none();
+        let nothing = written.files.is_empty() && changes.is_empty() && self.clauses.evolution.is_none();
         if nothing && self.merge.app_transactions.is_empty() {
             let outcome = CommitOutcome::Committed {
                 version: self.snapshot.version(),
@@ -345,10 +359,9 @@ impl Attempt<'_> {
             None => read_set,
         };
         let done = Done {
-            decisions,
+            counts,
             written,
-            kept,
-            removed,
+            changes,
             scan,
             rewrite: rewritten.elapsed(),
         };
@@ -375,30 +388,11 @@ impl Attempt<'_> {
         })
     }
 
-    /// Writes the rows again that files with changed rows have beside those. Returns them, and these files.
-    async fn keep(&self, decisions: &Decisions) -> Result<(Option<StagedFiles>, Vec<usize>)> {
-        let removed: Vec<usize> = decisions.changed.keys().copied().collect();
-        let records = self.index.num_records();
-        let holds_others = |file: &usize| {
-            let changed = decisions.changed.get(file).map_or(0, |rows| rows.len());
-            !records.is_valid(*file) || records.value(*file) > changed
-        };
-        let files: Vec<usize> = removed.iter().copied().filter(holds_others).collect();
-        if files.is_empty() {
-            return Ok((None, removed));
-        }
-        let changed = Arc::new(decisions.changed.clone());
-        let rows = rewrite::kept_rows(self, &changed, files, self.schema())?;
-        let staged = stage_for(self.session, self.target()?, rows).await?;
-        Ok((Some(staged), removed))
-    }
-
     /// Counts in Spark's words. Source: Delta, `MergeIntoCommandBase`, `DeltaOperationMetrics.MERGE`.
     fn metrics(&self, done: &Done) -> OperationMetrics {
-        let counts = done.decisions.counts;
+        let Done { counts, changes, .. } = done;
         let written = |name: &str| done.written.metrics.get(name);
-        let kept = |name: &str| done.kept.as_ref().map_or(0, |kept| kept.metrics.get(name));
-        let removed = done.removed.iter().map(|file| self.index.add(*file).size);
+        let files = &changes.counts;
         let mut metrics = OperationMetrics::default();
         for (name, value) in [
             ("numSourceRows", count(self.source.rows())),
@@ -415,19 +409,19 @@ impl Attempt<'_> {
                 "numTargetRowsNotMatchedBySourceDeleted",
                 counts.not_matched_by_source_deleted,
             ),
-            ("numTargetRowsCopied", kept("numOutputRows")),
-            ("numOutputRows", written("numOutputRows") + kept("numOutputRows")),
-            ("numTargetFilesAdded", written("numFiles") + kept("numFiles")),
-            ("numTargetFilesRemoved", count(done.removed.len())),
+            ("numTargetRowsCopied", files.rows_copied),
+            ("numOutputRows", written("numOutputRows") + files.rows_copied),
+            ("numTargetFilesAdded", written("numFiles") + files.files_added),
+            ("numTargetFilesRemoved", files.files_removed),
             (
                 "numTargetBytesAdded",
-                written("numOutputBytes") + kept("numOutputBytes"),
+                written("numOutputBytes") + files.bytes_added,
             ),
-            ("numTargetBytesRemoved", removed.sum()),
+            ("numTargetBytesRemoved", files.bytes_removed),
             ("numTargetChangeFilesAdded", 0),
-            ("numTargetDeletionVectorsAdded", 0),
-            ("numTargetDeletionVectorsUpdated", 0),
-            ("numTargetDeletionVectorsRemoved", 0),
+            ("numTargetDeletionVectorsAdded", files.vectors_added),
+            ("numTargetDeletionVectorsUpdated", files.vectors_updated),
+            ("numTargetDeletionVectorsRemoved", files.vectors_removed),
             ("scanTimeMs", milliseconds(done.scan)),
             ("rewriteTimeMs", milliseconds(done.rewrite)),
         ] {
@@ -442,9 +436,6 @@ impl Attempt<'_> {
         done: Done,
         metrics: OperationMetrics,
     ) -> Result<(CommitOutcome, MergeMetrics)> {
-        let counts = done.decisions.counts;
-        let mut files = done.written.files;
-        files.extend(done.kept.into_iter().flat_map(|kept| kept.files));
         let mut transaction = self
             .table
             .transaction(Arc::clone(self.snapshot), operation(self.merge));
@@ -455,10 +446,8 @@ impl Attempt<'_> {
                 transaction.set_protocol(protocol.clone());
             }
         }
-        let now = clock::now_ms();
-        let removed = done.removed.iter();
-        transaction.remove_files(removed.map(|file| self.index.add(*file).to_remove(now, true)));
-        transaction.add_files(files.iter().cloned());
+        done.changes.put_into(&mut transaction);
+        transaction.add_files(done.written.files.iter().cloned());
         transaction.set_metrics(metrics);
         transaction.set_user_name(self.session.context().principal.as_str());
         if let Some(text) = &self.merge.user_metadata {
@@ -469,9 +458,11 @@ impl Attempt<'_> {
         }
         let outcome = transaction.commit().await?;
         if !matches!(outcome, CommitOutcome::Committed { .. }) {
-            discard(self.table, &files).await;
+            discard(self.table, &done.written.files).await;
+            done.changes.discard(self.table).await;
             return Ok((outcome, MergeMetrics::default()));
         }
+        let counts = done.counts;
         let metrics = MergeMetrics {
             rows_updated: counts.updated(),
             rows_deleted: counts.deleted(),

@@ -97,6 +97,16 @@ impl ChangedRows {
     }
 }
 
+/// Rows by their files' numbers and their positions, none of them deleted before.
+impl FromIterator<(usize, DeletionVector)> for ChangedRows {
+    fn from_iter<T: IntoIterator<Item = (usize, DeletionVector)>>(files: T) -> Self {
+        let files = files.into_iter().map(|(file, rows)| (file, Gone::Listed(rows)));
+        Self {
+            files: files.collect(),
+        }
+    }
+}
+
 /// A file of which rows go, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileRows {
