@@ -2,54 +2,14 @@
 
 import argparse
 import json
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-INGOT = os.environ.get("INGOT", str(HERE.parent / "target" / "release" / "ingot"))
-PYTHON = sys.executable
-
-
-@dataclass
-class Run:
-    """What one process used."""
-
-    wall_s: float
-    cpu_s: float
-
-
-def measure(command: list[str]) -> Run:
-    """Runs a command to its end and returns what it used; its failure ends the benchmark."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{' '.join(command)}\n{output}")
-    return Run(wall_s, usage.ru_utime + usage.ru_stime)
-
-
-def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:
-    """Prints medians by engine and the ratio of CPU to the first engine's."""
-    print(f"\n{title}: {rows:,} rows")
-    print(f"{'engine':<24}{'wall s':>9}{'CPU s':>9}{'rows/s':>12}{'rows/CPU-s':>12}{'CPU ratio':>11}")
-    first = None
-    for engine, measured in runs.items():
-        wall_s = statistics.median(run.wall_s for run in measured)
-        cpu_s = statistics.median(run.cpu_s for run in measured)
-        first = first or cpu_s
-        print(
-            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{cpu_s / first:>11.2f}"
-        )
-
+from harness import HERE, INGOT, PYTHON, Run, measure, report
+from merge import merge
 
 DELTALAKE_APPEND = """
 import sys, pyarrow.dataset as ds
@@ -153,9 +113,9 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=["append", "kafka"], help="one suite; all when absent")
+    parser.add_argument("suite", nargs="?", choices=["append", "kafka", "merge"], help="one suite; all when absent")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append`")
+    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append` and `merge`")
     parser.add_argument("--records", type=int, default=1_000_000, help="records of `kafka`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingot-bench-") as work:
@@ -163,6 +123,8 @@ def main() -> None:
             append(Path(work), arguments.rounds, arguments.scale)
         if arguments.suite in (None, "kafka"):
             kafka(Path(work), arguments.rounds, arguments.records)
+        if arguments.suite in (None, "merge"):
+            merge(Path(work), arguments.rounds, arguments.scale)
 
 
 if __name__ == "__main__":

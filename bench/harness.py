@@ -1,0 +1,47 @@
+"""What the suites share: whole processes, measured and compared."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+INGOT = os.environ.get("INGOT", str(HERE.parent / "target" / "release" / "ingot"))
+PYTHON = sys.executable
+
+
+@dataclass
+class Run:
+    """What one process used."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def measure(command: list[str]) -> Run:
+    """Runs a command to its end and returns what it used; its failure ends the benchmark."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"{' '.join(command)}\n{output}")
+    return Run(wall_s, usage.ru_utime + usage.ru_stime)
+
+
+def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:
+    """Prints medians by engine and the ratio of CPU to the first engine's."""
+    print(f"\n{title}: {rows:,} rows")
+    print(f"{'engine':<24}{'wall s':>9}{'CPU s':>9}{'rows/s':>12}{'rows/CPU-s':>12}{'CPU ratio':>11}")
+    first = None
+    for engine, measured in runs.items():
+        wall_s = statistics.median(run.wall_s for run in measured)
+        cpu_s = statistics.median(run.cpu_s for run in measured)
+        first = first or cpu_s
+        print(
+            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{cpu_s / first:>11.2f}"
+        )
