@@ -34,8 +34,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
-use ingot_common::retry::{Backoff, RetryPolicy};
 use ingot_common::Kind;
+use ingot_common::retry::{Backoff, RetryPolicy};
 use ingot_delta::{
     CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot, WriteTarget,
 };

@@ -63,6 +63,15 @@ pub async fn engine(directory: &std::path::Path) -> Engine {
 
 /// Opens an engine whose tables are those of a registry.
 pub async fn engine_over(directory: &std::path::Path, tables: DeltaTables) -> Engine {
+    engine_within(directory, tables, 256 << 20).await
+}
+
+/// Opens an engine that may take so much memory.
+pub async fn engine_within(
+    directory: &std::path::Path,
+    tables: DeltaTables,
+    memory_bytes_max: usize,
+) -> Engine {
     let root = directory.join("tables");
     std::fs::create_dir_all(&root).expect("directory");
     let root = Url::from_directory_path(root).expect("absolute path");
@@ -70,7 +79,7 @@ pub async fn engine_over(directory: &std::path::Path, tables: DeltaTables) -> En
         .await
         .expect("metastore");
     let options = EngineOptions {
-        memory_bytes_max: 256 << 20,
+        memory_bytes_max,
         spill_directory: directory.join("spill"),
         target_partitions: 2,
     };

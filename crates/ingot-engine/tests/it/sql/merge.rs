@@ -2,6 +2,9 @@
 
 mod evolution;
 mod forms;
+mod model;
+mod races;
+mod vectors;
 
 use tokio::task::JoinSet;
 
