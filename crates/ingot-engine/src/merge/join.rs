@@ -9,14 +9,16 @@
 //! ```
 //! The source is in memory, so the join is by its hash table, and the scan of the target reads by it: bounds and keys
 //! of the source reach the reader (DataFusion's dynamic filters), which decodes the other columns only where the keys
-//! meet. A source that is on disk is sorted and merged instead, which spills. Columns that no clause reads are not
-//! read.
+//! meet. Of a target with fewer rows than the source it is the other way round. A source that is on disk is sorted and
+//! merged instead, which spills. Columns that no clause reads are not read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::Array;
 use datafusion::common::{Column, DFSchema};
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, JoinType, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -32,6 +34,9 @@ use crate::provider::{FILE_COLUMN, ROW_COLUMN, tagged_provider};
 
 /// The column with the number of the clause that takes a row.
 pub(crate) const CLAUSE_COLUMN: &str = "__ingot_clause";
+
+/// The part of the engine's memory that sorts of one partition keep for merging what they spilled.
+const SORTS_SHARE: usize = 16;
 
 /// The planned join.
 pub(crate) struct Join {
@@ -54,10 +59,10 @@ pub(crate) async fn plan(attempt: &Attempt<'_>, files: &[usize]) -> Result<Join>
     let source = context.read_table(attempt.source.table()?)?.alias(SOURCE)?;
     let join_type = join_type(clauses);
     let on = [clauses.on.clone()];
-    let joined = match join_type {
-        // The other way round: target rows come.
-        JoinType::RightAnti => target.join_on(source, JoinType::LeftAnti, on)?,
-        join_type => source.join_on(target, join_type, on)?,
+    // The side on the left is kept in memory.
+    let joined = match larger_than_files(attempt, files) {
+        true => target.join_on(source, join_type.swap(), on)?,
+        false => source.join_on(target, join_type, on)?,
     };
     let mut columns = vec![choice(clauses, join_type).alias(CLAUSE_COLUMN)];
     if join_type != JoinType::LeftAnti {
@@ -74,15 +79,32 @@ pub(crate) async fn plan(attempt: &Attempt<'_>, files: &[usize]) -> Result<Join>
     })
 }
 
+/// Says if the source has more rows than the files, as far as the log knows.
+fn larger_than_files(attempt: &Attempt<'_>, files: &[usize]) -> bool {
+    let records = attempt.index.num_records();
+    let known = files.iter().all(|file| records.is_valid(*file));
+    let rows: u64 = files.iter().map(|file| records.value(*file)).sum();
+    known && u64::try_from(attempt.source.rows()).unwrap_or(u64::MAX) > rows
+}
+
 /// A context that reads columns late, and sorts a source that is on disk.
 fn context(attempt: &Attempt<'_>) -> SessionContext {
     let state = attempt.session.datafusion().state();
     let mut config = state.config().clone();
+    let partitions = config.target_partitions();
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;
+    // What the log says of the size of files is no size in memory.
+    options.optimizer.join_reordering = false;
     if attempt.source.in_memory().is_none() {
         options.optimizer.prefer_hash_join = false;
         options.optimizer.repartition_joins = true;
+        if let MemoryLimit::Finite(bytes) = state.runtime_env().memory_pool.memory_limit() {
+            // Each partition of both sides is sorted, and all at once.
+            let reserved = bytes / (SORTS_SHARE * partitions.max(1));
+            let execution = &mut options.execution;
+            execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(reserved);
+        }
     }
     let state = SessionStateBuilder::new_from_existing(state)
         .with_config(config)

@@ -58,7 +58,7 @@ async fn merges_of_other_rows_of_a_file_all_count(vectors: &str) {
             &format!(
                 "CREATE TABLE t (id INT, n INT) TBLPROPERTIES ('delta.enableDeletionVectors' = '{vectors}')"
             ),
-            "INSERT INTO t SELECT id, 0 FROM (SELECT unnest(sequence(1, 100)) AS id)",
+            "INSERT INTO t SELECT id, 0 FROM (SELECT unnest(generate_series(1, 100)) AS id)",
         ],
     )
     .await;
@@ -100,11 +100,11 @@ async fn a_row_that_is_deleted_meanwhile_does_not_come_back() {
         &session,
         &[
             "CREATE TABLE t (id INT, n INT) TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')",
-            "INSERT INTO t SELECT id, 0 FROM (SELECT unnest(sequence(1, 20)) AS id)",
+            "INSERT INTO t SELECT id, 0 FROM (SELECT unnest(generate_series(1, 20)) AS id)",
         ],
     )
     .await;
-    let merge = "MERGE INTO t USING (SELECT unnest(sequence(1, 20)) AS id) s ON t.id = s.id
+    let merge = "MERGE INTO t USING (SELECT unnest(generate_series(1, 20)) AS id) s ON t.id = s.id
         WHEN MATCHED THEN UPDATE SET n = t.n + 1";
     let deleted = (1..=ROUNDS).map(|id| format!("DELETE FROM t WHERE id = {id}"));
     race(directory.path(), vec![times(merge), deleted.collect()]).await;
