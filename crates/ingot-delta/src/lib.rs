@@ -59,6 +59,7 @@ pub use evolution::{Evolution, TypeEvolution};
 pub use file_index::FileIndex;
 pub use history::{HistoryEntry, TableDetail};
 pub use operation::{Operation, OperationMetrics};
+pub use properties::parse_bytes;
 pub use replace::Replacement;
 pub use restore::Restored;
 pub use snapshot::Snapshot;

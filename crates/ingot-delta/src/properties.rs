@@ -117,7 +117,7 @@ pub(crate) fn check(properties: &BTreeMap<String, String>, present: &BTreeMap<St
 }
 
 /// Reads a size: bytes, or a number with `k`, `m` or `g` (and an optional `b`). `None` for anything else and for 0.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let text = lower.strip_suffix('b').unwrap_or(&lower);
     let (digits, unit) = match text.char_indices().last()? {

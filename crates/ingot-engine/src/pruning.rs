@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array, new_null_array};
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::take;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -275,9 +275,12 @@ impl PruningStatistics for FileBounds<'_> {
 /// A filter over a table's columns as the transaction's question about files that others added.
 #[derive(Debug)]
 pub(crate) struct FilterPredicate {
-    predicate: Arc<dyn PhysicalExpr>,
+    /// Compared with bounds; `None` where partition values decide alone.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     partition_columns: Vec<String>,
+    /// Evaluated on partition values.
+    by_partition: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl FilterPredicate {
@@ -292,16 +295,64 @@ impl FilterPredicate {
         };
         let schema = DFSchema::try_from(Arc::clone(snapshot.schema()))?;
         Ok(Some(Self {
-            predicate: state.create_physical_expr(predicate, &schema)?,
+            predicate: Some(state.create_physical_expr(predicate, &schema)?),
             schema: Arc::clone(snapshot.schema()),
             partition_columns: snapshot.partition_columns().to_vec(),
+            by_partition: Vec::new(),
         }))
+    }
+
+    /// Compiles filters of which partition values decide those of `by_partition`, whatever functions they call.
+    pub(crate) fn exact(
+        state: &dyn Session,
+        snapshot: &Snapshot,
+        by_partition: &[Expr],
+        by_row: &[Expr],
+    ) -> Result<Self> {
+        let schema = DFSchema::try_from(Arc::clone(snapshot.schema()))?;
+        let compile = |filter: Expr| state.create_physical_expr(filter, &schema);
+        Ok(Self {
+            predicate: conjunction(by_row.iter().cloned()).map(compile).transpose()?,
+            schema: Arc::clone(snapshot.schema()),
+            partition_columns: snapshot.partition_columns().to_vec(),
+            by_partition: by_partition.iter().cloned().map(compile).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Evaluates the filters on partition columns; `None` where that fails.
+    fn within_partitions(&self, files: &FileIndex) -> Option<Vec<bool>> {
+        let columns = self.schema.fields().iter().map(|field| {
+            let values = files.partition_values(field.name());
+            values.unwrap_or_else(|| new_null_array(field.data_type(), files.len()))
+        });
+        let fields = self.schema.fields().iter();
+        let nullable: Vec<Field> = fields
+            .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(files.len()));
+        let schema = Arc::new(Schema::new(nullable));
+        let values = RecordBatch::try_new_with_options(schema, columns.collect(), &options).ok()?;
+        let mut within = vec![true; files.len()];
+        for filter in &self.by_partition {
+            let matches = filter.evaluate(&values).ok()?.into_array(files.len()).ok()?;
+            let matches = matches.as_boolean_opt()?;
+            for (file, within) in within.iter_mut().enumerate() {
+                *within &= matches.is_valid(file) && matches.value(file);
+            }
+        }
+        Some(within)
     }
 }
 
 impl ReadPredicate for FilterPredicate {
     fn may_match(&self, files: &FileIndex) -> Vec<bool> {
-        possible_files(&self.predicate, &self.schema, &self.partition_columns, files)
-            .unwrap_or_else(|| vec![true; files.len()])
+        let all = || vec![true; files.len()];
+        let within = self.within_partitions(files).unwrap_or_else(all);
+        let possible = self
+            .predicate
+            .as_ref()
+            .and_then(|predicate| possible_files(predicate, &self.schema, &self.partition_columns, files));
+        let possible = possible.unwrap_or_else(all);
+        within.into_iter().zip(possible).map(|(a, b)| a && b).collect()
     }
 }

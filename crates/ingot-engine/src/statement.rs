@@ -15,6 +15,7 @@ mod optimize;
 mod restore;
 mod set;
 mod show;
+mod target;
 mod time_travel;
 mod update;
 mod vacuum;
@@ -85,7 +86,13 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         return drop_securable(session, &mut cursor);
     }
     if cursor.accept("INSERT") {
-        return insert::parse(session, &mut cursor);
+        return insert::parse(session, &mut cursor, None);
+    }
+    if cursor.at("WITH") {
+        let with = cursor.with()?;
+        if cursor.accept("INSERT") {
+            return insert::parse(session, &mut cursor, with);
+        }
     }
     if cursor.accept("DELETE") {
         return delete::parse(session, &mut cursor);

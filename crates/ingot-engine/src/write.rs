@@ -8,36 +8,40 @@
 //! Always true: staged files are no part of the table until a commit names them; an operation that fails or
 //! is cancelled deletes what it wrote, and one whose future is dropped leaves it to VACUUM.
 
+mod align;
 mod assign;
 mod clone;
 mod commit;
 mod create;
+mod options;
+mod predicate;
+mod removal;
 mod replace;
+mod request;
 mod stage;
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::dataframe::DataFrame;
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
-use datafusion::prelude::Column;
-use datafusion::scalar::ScalarValue;
-use ingot_common::Kind;
+use datafusion::logical_expr::LogicalPlan;
 use ingot_delta::{Add, OperationMetrics, Snapshot};
 use url::Url;
 
+use crate::Result;
 use crate::provider::DeltaTableProvider;
-use crate::{Error, Result};
 
-use assign::Assignment;
+pub use align::align_by_name;
+pub(crate) use align::missing_value;
 pub use assign::type_text;
 pub(crate) use assign::{assignable, convert, element};
 pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub(crate) use create::{Created, column_infos, create};
 pub use create::{TableSpec, create_table};
+pub use options::{ColumnMatch, CommitSettings, SchemaEvolution, WriteMode, WriteOptions};
 pub(crate) use replace::replace_table;
+pub use request::{WriteRequest, Written, table_exists, try_write, write};
 pub(crate) use stage::stage_for;
 pub use stage::{discard, stage_files};
 
@@ -50,61 +54,6 @@ pub struct StagedFiles {
     /// The rows were computed from the table they are written to: a commit must not go on top of versions
     /// that the query did not see.
     pub reads_target: bool,
-}
-
-/// Reorders and completes the columns of `rows` to those of `snapshot` by name (case-insensitive); a missing
-/// nullable column is null, an unknown one an error.
-pub fn align_by_name(rows: DataFrame, snapshot: &Snapshot) -> Result<DataFrame> {
-    let table = snapshot.schema();
-    let given = rows.schema().clone();
-    for field in given.fields() {
-        let known = table
-            .fields()
-            .iter()
-            .any(|column| column.name().eq_ignore_ascii_case(field.name()));
-        if !known {
-            return Err(Error::Condition {
-                kind: Kind::InvalidArgument,
-                condition: "INCOMPATIBLE_DATA_FOR_TABLE.EXTRA_COLUMNS",
-                sqlstate: "KD000",
-                message: format!(
-                    "cannot write column `{}`: the table has no such column",
-                    field.name()
-                ),
-            });
-        }
-    }
-    let mut columns = Vec::with_capacity(table.fields().len());
-    for column in table.fields() {
-        let mut matching = given
-            .iter()
-            .filter(|(_, field)| field.name().eq_ignore_ascii_case(column.name()));
-        let expression = match (matching.next(), matching.next()) {
-            (Some((qualifier, field)), None) => Expr::Column(Column::new(qualifier.cloned(), field.name())),
-            (None, _) if column.is_nullable() => lit(ScalarValue::try_from(column.data_type())?),
-            (None, _) => {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA",
-                    sqlstate: "KD000",
-                    message: format!(
-                        "cannot find data for the column `{}`, which is not null",
-                        column.name()
-                    ),
-                });
-            }
-            (Some(_), Some(_)) => {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.AMBIGUOUS_COLUMN_NAME",
-                    sqlstate: "KD000",
-                    message: format!("ambiguous column name in the input data: `{}`", column.name()),
-                });
-            }
-        };
-        columns.push(expression.alias(column.name()));
-    }
-    Ok(rows.select(columns)?)
 }
 
 /// Returns the snapshot in which a plan reads the table at `location`, in any of its subqueries: the oldest of

@@ -1,7 +1,9 @@
 //! Tokens of a command, read from left to right.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Statement, TableFactor, With};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, SetExpr, Statement, TableFactor, With,
+};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
@@ -89,8 +91,11 @@ impl<'a> Cursor<'a> {
     /// Says if names in parentheses come next, rather than a query.
     pub fn at_names(&self) -> bool {
         let queries = ["SELECT", "WITH", "VALUES"];
+        let table = self.is_word(1, "TABLE")
+            && !matches!(self.parser.peek_nth_token(2).token, Token::Comma | Token::RParen);
         self.at_token(&Token::LParen)
             && self.parser.peek_nth_token(1).token != Token::LParen
+            && !table
             && !queries.iter().any(|word| self.is_word(1, word))
     }
 
@@ -152,6 +157,68 @@ impl<'a> Cursor<'a> {
     /// Takes an expression, as the text has it.
     pub fn expression_text(&mut self) -> Result<&'a str> {
         Ok(self.expression()?.1)
+    }
+
+    /// Takes `WITH name AS (query), …` if it comes next.
+    pub fn with(&mut self) -> Result<Option<With>> {
+        let token = self.parser.peek_token();
+        if !self.accept("WITH") {
+            return Ok(None);
+        }
+        let recursive = self.accept("RECURSIVE");
+        let mut cte_tables = vec![self.parser.parse_cte()?];
+        while self.accept_token(&Token::Comma) {
+            cte_tables.push(self.parser.parse_cte()?);
+        }
+        Ok(Some(With {
+            with_token: token.into(),
+            recursive,
+            cte_tables,
+        }))
+    }
+
+    /// Takes the rows of a statement that writes: a query, or `TABLE name`, in parentheses or not.
+    pub fn source(&mut self) -> Result<Box<Query>> {
+        let inner = |cursor: &Self, n: usize| {
+            let names_follow = !matches!(
+                cursor.parser.peek_nth_token(n + 1).token,
+                Token::Comma | Token::RParen
+            );
+            cursor.is_word(n, "TABLE") && names_follow
+        };
+        if self.at_token(&Token::LParen) && inner(self, 1) {
+            self.expect_token(&Token::LParen)?;
+            let query = self.source()?;
+            self.expect_token(&Token::RParen)?;
+            return Ok(query);
+        }
+        if !inner(self, 0) {
+            return self.parse_query();
+        }
+        self.expect("TABLE")?;
+        let name = self.object_name()?;
+        let mut query = dialect::parser("SELECT * FROM t")?.parse_query()?;
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Some(from) = select.from.first_mut()
+            && let TableFactor::Table { name: place, .. } = &mut from.relation
+        {
+            *place = name;
+        }
+        Ok(query)
+    }
+
+    /// Takes the alias of a table or query, if one comes next: a name, also without `AS` unless it is one of `words`,
+    /// which go on with the statement.
+    pub fn alias(&mut self, words: &[&str]) -> Result<Option<String>> {
+        let explicit = self.accept("AS");
+        let free = match self.parser.peek_token().token {
+            Token::Word(word) => word.quote_style.is_some() || !words.iter().any(|word| self.at(word)),
+            _ => false,
+        };
+        match explicit || free {
+            true => self.name().map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Takes a query.

@@ -12,13 +12,9 @@ use super::{Work, done, text_rows, vacuum};
 use crate::{Error, Result, Session, dml, optimize};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
-const FIXED: [(&str, &[&str]); 16] = [
+const FIXED: [(&str, &[&str]); 14] = [
     ("ansi_mode", &["true"]),
     ("legacy_time_parser_policy", &["corrected", "exception"]),
-    (
-        "spark.databricks.delta.schema.autoMerge.enabled",
-        &["false", "true"],
-    ),
     ("spark.sql.ansi.enabled", &["true"]),
     ("spark.sql.caseSensitive", &["false"]),
     ("spark.sql.crossJoin.enabled", &["true"]),
@@ -31,7 +27,6 @@ const FIXED: [(&str, &[&str]); 16] = [
         &["utc", "etc/utc", "z", "+00:00", "gmt"],
     ),
     ("spark.sql.sources.default", &["delta"]),
-    ("spark.sql.sources.partitionOverwriteMode", &["static"]),
     ("spark.sql.storeAssignmentPolicy", &["ansi"]),
     ("spark.sql.timestampType", &["timestamp_ltz"]),
     ("timezone", &["utc", "etc/utc", "z", "+00:00", "gmt"]),
@@ -51,6 +46,55 @@ const HARMLESS: [&str; 11] = [
     "spark.sql.shuffle.partitions",
     "use_cached_result",
 ];
+
+const BOOLEAN: &str = "`true` or `false`";
+
+/// Settings that change what writes do.
+const WRITES: [(&str, fn(&str) -> bool, &str); 7] = [
+    (
+        "spark.databricks.delta.commitInfo.userMetadata",
+        |_| true,
+        "a text",
+    ),
+    (
+        "spark.databricks.delta.optimizeWrite.enabled",
+        is_boolean,
+        BOOLEAN,
+    ),
+    (
+        "spark.databricks.delta.schema.autoMerge.enabled",
+        is_boolean,
+        BOOLEAN,
+    ),
+    (
+        "spark.databricks.delta.write.txnAppId",
+        |value| !value.is_empty(),
+        "a text that is not empty",
+    ),
+    (
+        "spark.databricks.delta.write.txnVersion",
+        |value| value.parse::<i64>().is_ok_and(|version| version >= 0),
+        "a whole number from 0",
+    ),
+    (
+        "spark.databricks.delta.write.txnVersion.autoReset.enabled",
+        is_boolean,
+        BOOLEAN,
+    ),
+    (
+        "spark.sql.sources.partitionOverwriteMode",
+        |value| {
+            ["static", "dynamic"]
+                .iter()
+                .any(|mode| mode.eq_ignore_ascii_case(value))
+        },
+        "`static` or `dynamic`",
+    ),
+];
+
+fn is_boolean(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
+}
 
 /// A setting that statements act on, how its value is read, and what it is expected to be.
 type Honoured = (String, fn(&str) -> bool, &'static str);
@@ -78,6 +122,7 @@ fn honoured() -> Vec<Honoured> {
     ));
     let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
     honoured.push((vacuum::RETENTION_CHECK.to_owned(), boolean, "`true` or `false`"));
+    honoured.extend(WRITES.map(|(name, takes, expected)| (name.to_owned(), takes, expected)));
     honoured
 }
 
@@ -106,7 +151,9 @@ pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 /// `CONFIG_NOT_AVAILABLE` for a key that is unknown, or a value that cannot be.
 pub(crate) fn set_setting(session: &Session, key: &str, value: &str) -> Result<()> {
     check(key, value)?;
-    session.settings().insert(key.to_owned(), value.to_owned());
+    let mut settings = session.settings();
+    settings.retain(|other, _| !other.eq_ignore_ascii_case(key));
+    settings.insert(key.to_owned(), value.to_owned());
     Ok(())
 }
 
@@ -187,7 +234,9 @@ mod tests {
     use super::*;
 
     #[test_case("spark.sql.sources.partitionOverwriteMode", "STATIC", true)]
-    #[test_case("spark.sql.sources.partitionOverwriteMode", "dynamic", false)]
+    #[test_case("spark.sql.sources.partitionOverwriteMode", "dynamic", true)]
+    #[test_case("spark.sql.sources.partitionOverwriteMode", "sometimes", false)]
+    #[test_case("spark.databricks.delta.write.txnVersion", "-1", false)]
     #[test_case("SPARK.SQL.ANSI.ENABLED", "false", false)]
     #[test_case("spark.sql.adaptive.coalescePartitions.enabled", "true", true)]
     #[test_case("spark.sql.session.timeZone", "Europe/Berlin", false)]

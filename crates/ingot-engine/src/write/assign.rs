@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use ingot_common::Kind;
@@ -17,10 +17,20 @@ use crate::{Error, Result};
 /// How Spark writes a timestamp into a string column.
 const TIMESTAMP_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f";
 
+/// How the fields of structs find their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nested {
+    /// The first is the first.
+    Position,
+    /// By name, in any case; what a struct of the query lacks is null.
+    Name,
+}
+
 /// The way from a query's columns to a table's, by position.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     target: SchemaRef,
+    nested: Nested,
 }
 
 impl Assignment {
@@ -28,27 +38,18 @@ impl Assignment {
     ///
     /// # Errors
     /// `InvalidArgument` naming the column, or both counts of columns.
-    pub(crate) fn new(source: &Schema, target: &SchemaRef) -> Result<Self> {
+    pub(crate) fn new(source: &Schema, target: &SchemaRef, nested: Nested) -> Result<Self> {
         if source.fields().len() != target.fields().len() {
             return Err(arity_error(source.fields().len(), target.fields().len()));
         }
         for (from, to) in source.fields().iter().zip(target.fields()) {
-            if !assignable(from.data_type(), to.data_type()) {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST",
-                    sqlstate: "KD000",
-                    message: format!(
-                        "cannot safely cast `{}` \"{}\" to \"{}\"",
-                        to.name(),
-                        type_text(from.data_type()).to_uppercase(),
-                        type_text(to.data_type()).to_uppercase()
-                    ),
-                });
+            if let Some(problem) = misfit(from.data_type(), to.data_type(), nested, to.name()) {
+                return Err(problem.into());
             }
         }
         Ok(Self {
             target: Arc::clone(target),
+            nested,
         })
     }
 
@@ -64,7 +65,7 @@ impl Assignment {
                     column: field.name().clone(),
                 }));
             }
-            let column = assign(array, field.data_type()).map_err(|error| Error::Condition {
+            let column = assign(array, field.data_type(), self.nested).map_err(|error| Error::Condition {
                 kind: Kind::InvalidArgument,
                 condition: "CAST_OVERFLOW_IN_TABLE_INSERT",
                 sqlstate: "22003",
@@ -86,7 +87,7 @@ impl Assignment {
     }
 }
 
-fn arity_error(given: usize, expected: usize) -> Error {
+pub(super) fn arity_error(given: usize, expected: usize) -> Error {
     Error::Condition {
         kind: Kind::InvalidArgument,
         condition: if given > expected {
@@ -99,27 +100,127 @@ fn arity_error(given: usize, expected: usize) -> Error {
     }
 }
 
-/// Says if values of type `from` may be stored in a column of type `to`.
+/// Says if values of type `from` may be stored in a column of type `to`, fields of structs by position.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
-    use DataType::*;
-    match (from, to) {
-        _ if from == to => true,
-        (Null, _) => true,
-        (Dictionary(_, value), _) => assignable(value, to),
-        (RunEndEncoded(_, value), _) => assignable(value.data_type(), to),
-        (_, Utf8) => text(from) || from.is_numeric() || *from == Boolean || binary(from) || instant(from),
-        (_, Binary) => binary(from),
-        (Struct(from), Struct(to)) => {
-            from.len() == to.len()
-                && from
-                    .iter()
-                    .zip(to)
-                    .all(|(from, to)| assignable(from.data_type(), to.data_type()))
+    misfit(from, to, Nested::Position, "").is_none()
+}
+
+/// Why values cannot be stored in a column.
+#[derive(Debug)]
+enum Misfit {
+    Type {
+        path: String,
+        from: DataType,
+        to: DataType,
+    },
+    ExtraField {
+        path: String,
+    },
+    NoField {
+        path: String,
+    },
+}
+
+impl From<Misfit> for Error {
+    fn from(misfit: Misfit) -> Self {
+        let (condition, message) = match misfit {
+            Misfit::Type { path, from, to } => (
+                "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST",
+                format!(
+                    "cannot safely cast `{path}` \"{}\" to \"{}\"",
+                    type_text(&from).to_uppercase(),
+                    type_text(&to).to_uppercase()
+                ),
+            ),
+            Misfit::ExtraField { path } => (
+                "INCOMPATIBLE_DATA_FOR_TABLE.EXTRA_STRUCT_FIELDS",
+                format!("cannot write the field `{path}`: the table has no such field"),
+            ),
+            Misfit::NoField { path } => (
+                "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA",
+                format!("cannot find data for the field `{path}`, which is not null"),
+            ),
+        };
+        Self::Condition {
+            kind: Kind::InvalidArgument,
+            condition,
+            sqlstate: "KD000",
+            message,
         }
-        (Map(from, _), Map(to, _)) => assignable(from.data_type(), to.data_type()),
-        (_, List(to)) => element(from).is_some_and(|from| assignable(from.data_type(), to.data_type())),
-        _ => (from.is_numeric() && to.is_numeric()) || (instant(from) && instant(to)),
     }
+}
+
+/// Returns what keeps values of type `from` out of a column of type `to`, which is at `path`.
+fn misfit(from: &DataType, to: &DataType, nested: Nested, path: &str) -> Option<Misfit> {
+    use DataType::*;
+    let no = || {
+        Some(Misfit::Type {
+            path: path.to_owned(),
+            from: from.clone(),
+            to: to.clone(),
+        })
+    };
+    let unless = |fits: bool| if fits { None } else { no() };
+    match (from, to) {
+        _ if from == to => None,
+        (Null, _) => None,
+        (Dictionary(_, value), _) => misfit(value, to, nested, path),
+        (RunEndEncoded(_, value), _) => misfit(value.data_type(), to, nested, path),
+        (_, Utf8) => {
+            unless(text(from) || from.is_numeric() || *from == Boolean || binary(from) || instant(from))
+        }
+        (_, Binary) => unless(binary(from)),
+        (Struct(from), Struct(to)) => match nested {
+            Nested::Position if from.len() != to.len() => no(),
+            Nested::Position => from.iter().zip(to).find_map(|(from, to)| {
+                misfit(from.data_type(), to.data_type(), nested, &below(path, to.name()))
+            }),
+            Nested::Name => misfit_by_name(from, to, path),
+        },
+        (Map(from, _), Map(to, _)) => match (from.data_type(), to.data_type()) {
+            // Entries have a key and a value, whatever their names.
+            (Struct(from), Struct(to)) if from.len() == to.len() => from
+                .iter()
+                .zip(to)
+                .zip(["key", "value"])
+                .find_map(|((from, to), name)| {
+                    misfit(from.data_type(), to.data_type(), nested, &below(path, name))
+                }),
+            _ => no(),
+        },
+        (_, List(to)) => match element(from) {
+            Some(from) => misfit(from.data_type(), to.data_type(), nested, &below(path, "element")),
+            None => no(),
+        },
+        _ => unless((from.is_numeric() && to.is_numeric()) || (instant(from) && instant(to))),
+    }
+}
+
+fn misfit_by_name(from: &Fields, to: &Fields, path: &str) -> Option<Misfit> {
+    let extra = from.iter().find(|field| place(to, field.name()).is_none());
+    if let Some(extra) = extra {
+        return Some(Misfit::ExtraField {
+            path: below(path, extra.name()),
+        });
+    }
+    to.iter().find_map(|field| {
+        let path = below(path, field.name());
+        match place(from, field.name()) {
+            Some(found) => misfit(from[found].data_type(), field.data_type(), Nested::Name, &path),
+            None if field.is_nullable() => None,
+            None => Some(Misfit::NoField { path }),
+        }
+    })
+}
+
+fn place(fields: &Fields, name: &str) -> Option<usize> {
+    fields
+        .iter()
+        .position(|field| field.name().eq_ignore_ascii_case(name))
+}
+
+fn below(path: &str, name: &str) -> String {
+    format!("{path}.{name}")
 }
 
 fn text(data_type: &DataType) -> bool {
@@ -155,19 +256,24 @@ pub(crate) fn element(list: &DataType) -> Option<&FieldRef> {
     }
 }
 
-/// Converts values to `to`; struct fields go by position and take the target's names.
-fn assign(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+/// Converts values to `to`; struct fields take the target's names.
+fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<ArrayRef, ArrowError> {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(array)),
         (DataType::Null, _) => Ok(new_null_array(to, array.len())),
-        (DataType::Struct(_), DataType::Struct(fields)) => {
+        (DataType::Struct(given), DataType::Struct(fields)) => {
             let from = array.as_struct();
-            let columns = from
-                .columns()
-                .iter()
-                .zip(fields)
-                .map(|(column, field)| assign(column, field.data_type()))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut columns = Vec::with_capacity(fields.len());
+            for (position, field) in fields.iter().enumerate() {
+                let found = match nested {
+                    Nested::Position => Some(position),
+                    Nested::Name => place(given, field.name()),
+                };
+                columns.push(match found {
+                    Some(found) => assign(from.column(found), field.data_type(), nested)?,
+                    None => new_null_array(field.data_type(), from.len()),
+                });
+            }
             Ok(Arc::new(StructArray::try_new_with_length(
                 fields.clone(),
                 columns,
@@ -177,12 +283,23 @@ fn assign(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
         }
         (DataType::Map(_, _), DataType::Map(entries, ordered)) => {
             let from = array.as_map();
-            let values: ArrayRef = Arc::new(from.entries().clone());
-            let values = assign(&values, entries.data_type())?;
+            let DataType::Struct(pair) = entries.data_type() else {
+                return convert(array, to);
+            };
+            let parts = from.entries().columns().iter().zip(pair);
+            let parts = parts
+                .map(|(column, field)| assign(column, field.data_type(), nested))
+                .collect::<Result<Vec<_>, _>>()?;
+            let values = StructArray::try_new_with_length(
+                pair.clone(),
+                parts,
+                from.entries().nulls().cloned(),
+                from.entries().len(),
+            )?;
             Ok(Arc::new(MapArray::try_new(
                 Arc::clone(entries),
                 from.offsets().clone(),
-                values.as_struct().clone(),
+                values,
                 from.nulls().cloned(),
                 *ordered,
             )?))
@@ -192,14 +309,14 @@ fn assign(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
             Ok(Arc::new(ListArray::try_new(
                 Arc::clone(field),
                 from.offsets().clone(),
-                assign(from.values(), field.data_type())?,
+                assign(from.values(), field.data_type(), nested)?,
                 from.nulls().cloned(),
             )?))
         }
         (from, DataType::List(_)) => match element(from) {
             Some(from) => {
                 let list = convert(array, &DataType::List(Arc::clone(from)))?;
-                assign(&list, to)
+                assign(&list, to, nested)
             }
             None => convert(array, to),
         },
@@ -284,7 +401,7 @@ mod tests {
     #[test_case(DataType::Int32, DataType::Boolean, false; "numbers are no truth")]
     #[test_case(DataType::Utf8, DataType::Date32, false; "text is no date")]
     fn assignment_follows_ansi(from: DataType, to: DataType, allowed: bool) {
-        let checked = Assignment::new(&schema("x", from), &schema("x", to));
+        let checked = Assignment::new(&schema("x", from), &schema("x", to), Nested::Position);
         assert_eq!(checked.is_ok(), allowed, "{checked:?}");
     }
 
@@ -294,7 +411,7 @@ mod tests {
         let target = schema("small", DataType::Int32);
         let values: ArrayRef = Arc::new(Int64Array::from(vec![1_i64 << 40]));
         let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
-        let assignment = Assignment::new(&source, &target).expect("assignable");
+        let assignment = Assignment::new(&source, &target, Nested::Position).expect("assignable");
         let error = assignment.apply(&batch).expect_err("does not fit");
         assert!(error.to_string().contains("`small`"), "{error}");
     }
@@ -305,7 +422,7 @@ mod tests {
         let target: SchemaRef = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, false)]));
         let values: ArrayRef = Arc::new(Int32Array::from(vec![None]));
         let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
-        let assignment = Assignment::new(&source, &target).expect("assignable");
+        let assignment = Assignment::new(&source, &target, Nested::Position).expect("assignable");
         let error = assignment.apply(&batch).expect_err("null");
         assert!(error.to_string().contains("`x` cannot be null"), "{error}");
     }
@@ -317,9 +434,30 @@ mod tests {
             Arc::new(Int32Array::from(vec![7])) as ArrayRef,
         )]));
         let to = DataType::Struct(vec![Field::new("b", DataType::Utf8, true)].into());
-        let assigned = assign(&from, &to).expect("assignable");
+        let assigned = assign(&from, &to, Nested::Position).expect("assignable");
         let expected = StringArray::from(vec!["7"]);
         assert_eq!(assigned.as_struct().column(0).as_string::<i32>(), &expected);
         assert_eq!(assigned.data_type(), &to);
+    }
+
+    #[test]
+    fn struct_fields_go_by_name_where_columns_do() {
+        let given = |name: &str| Arc::new(Field::new(name, DataType::Int32, true));
+        let from: ArrayRef = Arc::new(StructArray::from(vec![
+            (given("B"), Arc::new(Int32Array::from(vec![2])) as ArrayRef),
+            (given("a"), Arc::new(Int32Array::from(vec![1])) as ArrayRef),
+        ]));
+        let to = |names: &[&str]| DataType::Struct(names.iter().map(|name| given(name)).collect());
+        let assigned = assign(&from, &to(&["a", "b", "c"]), Nested::Name).expect("assignable");
+        let values: Vec<_> = assigned
+            .as_struct()
+            .columns()
+            .iter()
+            .map(|column| column.as_primitive::<arrow::datatypes::Int32Type>().iter().next())
+            .collect();
+        assert_eq!(values, [Some(Some(1)), Some(Some(2)), Some(None)]);
+        let error = misfit(from.data_type(), &to(&["a"]), Nested::Name, "s").map(Error::from);
+        let message = error.expect("an extra field").to_string();
+        assert!(message.contains("`s.B`"), "{message}");
     }
 }

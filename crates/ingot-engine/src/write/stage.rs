@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use futures::StreamExt;
 use ingot_delta::{Add, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriteTarget, WriterOptions};
@@ -19,11 +21,17 @@ use object_store::ObjectStoreExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Assignment, StagedFiles, snapshot_read};
+use super::assign::{Assignment, Nested};
+use super::predicate::TablePredicate;
+use super::{StagedFiles, snapshot_read};
 use crate::{Error, Result, Session};
 
 /// Bytes in memory up to which a partition's rows wait for those of the others.
 const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// The same of all partitions together, where rows are to be gathered in few files. Source: Databricks, optimised
+/// writes aim at files of 128 MB.
+const GATHERED_BYTES_MAX: usize = 128 << 20;
 
 /// Runs `rows` and writes them as files of `table`; all cores write. Columns are matched by position and cast
 /// to the table's types under Spark's store assignment rules (ANSI: a value that does not fit is an error).
@@ -44,13 +52,68 @@ pub(crate) async fn stage_for(
     target: WriteTarget,
     rows: DataFrame,
 ) -> Result<StagedFiles> {
-    let reads_target = snapshot_read(rows.logical_plan(), target.location())?.is_some();
-    let task = Arc::new(rows.task_ctx());
-    let plan = rows.create_physical_plan().await?;
-    let plan = spread(plan, &target, task.session_config().target_partitions())?;
+    stage(session, StageRequest::new(target, rows)).await
+}
+
+/// Rows to write, and how.
+#[derive(Debug)]
+pub(crate) struct StageRequest {
+    pub target: WriteTarget,
+    /// Columns at the places of the table's.
+    pub rows: DataFrame,
+    pub nested: Nested,
+    /// What every row must match.
+    pub condition: Option<TablePredicate>,
+    /// Gather rows into few files, whatever memory that takes within the engine's limit.
+    pub optimize: bool,
+    /// Compressed bytes of a file; as the table has it when `None`.
+    pub file_bytes_target: Option<u64>,
+    pub data_change: bool,
+}
+
+impl StageRequest {
+    pub fn new(target: WriteTarget, rows: DataFrame) -> Self {
+        Self {
+            target,
+            rows,
+            nested: Nested::Position,
+            condition: None,
+            optimize: false,
+            file_bytes_target: None,
+            data_change: true,
+        }
+    }
+}
+
+/// Runs rows and writes them as files. Nothing is committed.
+///
+/// # Errors
+/// As [`stage_files`], and `DELTA_REPLACE_WHERE_MISMATCH` for a row that does not match the condition. The files
+/// already written are deleted.
+pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<StagedFiles> {
+    let target = request.target;
+    let reads_target = snapshot_read(request.rows.logical_plan(), target.location())?.is_some();
+    let task = Arc::new(request.rows.task_ctx());
+    let plan = request.rows.create_physical_plan().await?;
+    let partitions = task.session_config().target_partitions();
+    let plan = match request.optimize {
+        true => gather(plan, &target, partitions)?,
+        false => spread(plan, &target, partitions)?,
+    };
+    let held_bytes_max = match request.optimize {
+        true => GATHERED_BYTES_MAX / plan.output_partitioning().partition_count().max(1),
+        false => HELD_BYTES_MAX,
+    };
     let staging = Arc::new(Staging {
-        assignment: Assignment::new(&plan.schema(), target.schema())?,
+        assignment: Assignment::new(&plan.schema(), target.schema(), request.nested)?,
         target,
+        condition: request.condition,
+        held_bytes_max,
+        writer: WriterOptions {
+            file_bytes_target: request.file_bytes_target,
+            data_change: request.data_change,
+            ..WriterOptions::default()
+        },
         stop: session.context().cancellation.child_token(),
     });
     let mut files = Vec::new();
@@ -83,17 +146,7 @@ fn spread(
     if partitions < 2 {
         return Ok(plan);
     }
-    let partition_columns = target.partition_columns();
-    let source = plan.schema();
-    let keys: Vec<Arc<dyn PhysicalExpr>> = target
-        .schema()
-        .fields()
-        .iter()
-        .zip(source.fields())
-        .enumerate()
-        .filter(|(_, (field, _))| partition_columns.contains(field.name()))
-        .map(|(place, (_, given))| Arc::new(Column::new(given.name(), place)) as _)
-        .collect();
+    let keys = partition_keys(&plan, target);
     let partitioning = if !keys.is_empty() {
         Partitioning::Hash(keys, partitions)
     } else if plan.output_partitioning().partition_count() == 1 && plan.output_ordering().is_none() {
@@ -104,10 +157,45 @@ fn spread(
     Ok(Arc::new(RepartitionExec::try_new(plan, partitioning)?))
 }
 
+/// Does what [`spread`] does, and sorts the rows of each core by partition, spilling where they do not fit: however
+/// many partitions there are, one file is open at a time and none is begun twice.
+fn gather(
+    plan: Arc<dyn ExecutionPlan>,
+    target: &WriteTarget,
+    partitions: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = spread(plan, target, partitions)?;
+    let keys = partition_keys(&plan, target).into_iter();
+    let order = LexOrdering::new(keys.map(|key| PhysicalSortExpr::new(key, SortOptions::default())));
+    Ok(match order {
+        Some(order) => Arc::new(SortExec::new(order, plan).with_preserve_partitioning(true)),
+        None => plan,
+    })
+}
+
+/// The table's partition columns, in the columns of a plan at their places.
+fn partition_keys(plan: &Arc<dyn ExecutionPlan>, target: &WriteTarget) -> Vec<Arc<dyn PhysicalExpr>> {
+    let partition_columns = target.partition_columns();
+    let source = plan.schema();
+    target
+        .schema()
+        .fields()
+        .iter()
+        .zip(source.fields())
+        .enumerate()
+        .filter(|(_, (field, _))| partition_columns.contains(field.name()))
+        .map(|(place, (_, given))| Arc::new(Column::new(given.name(), place)) as _)
+        .collect()
+}
+
 /// What the tasks of one staging share.
 struct Staging {
     target: WriteTarget,
     assignment: Assignment,
+    condition: Option<TablePredicate>,
+    /// Bytes in memory up to which a partition's rows wait for those of the others.
+    held_bytes_max: usize,
+    writer: WriterOptions,
     /// Cancelled by the session, and by the first task that fails.
     stop: CancellationToken,
 }
@@ -171,7 +259,7 @@ impl Staging {
     async fn write_partition(&self, mut rows: SendableRecordBatchStream) -> Result<Part> {
         let mut held = Vec::new();
         let mut held_bytes = 0;
-        while held_bytes <= HELD_BYTES_MAX {
+        while held_bytes <= self.held_bytes_max {
             let Some(batch) = self.next(&mut rows).await? else {
                 return Ok(Part::Held(held));
             };
@@ -234,17 +322,19 @@ impl Staging {
             let Some(batch) = next.transpose()? else {
                 return Ok(None);
             };
-            if batch.num_rows() > 0 {
-                return Ok(Some(self.assignment.apply(&batch)?));
+            if batch.num_rows() == 0 {
+                continue;
             }
+            let batch = self.assignment.apply(&batch)?;
+            if let Some(condition) = &self.condition {
+                condition.check(&batch)?;
+            }
+            return Ok(Some(batch));
         }
     }
 
     fn writer(&self) -> Result<FileWriter> {
-        Ok(FileWriter::for_target(
-            self.target.clone(),
-            WriterOptions::default(),
-        )?)
+        Ok(FileWriter::for_target(self.target.clone(), self.writer.clone())?)
     }
 }
 

@@ -15,6 +15,7 @@ mod column_mapping;
 mod create;
 mod delete;
 mod describe;
+mod insert;
 mod json;
 mod literals;
 mod maintenance;

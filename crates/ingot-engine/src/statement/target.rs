@@ -1,0 +1,49 @@
+//! The table that a statement writes to: one of the metastore, or the one at a path.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_common::TableName;
+use ingot_delta::DeltaTable;
+use url::Url;
+
+use super::cursor::Cursor;
+use crate::{Result, Session, files, resolve};
+
+/// A table as a statement names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Name(TableName),
+    /// `delta.`/path``
+    Path(Url),
+}
+
+impl Target {
+    /// Takes the name that comes next.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what is no name and no path.
+    pub fn parse(session: &Session, cursor: &mut Cursor<'_>) -> Result<Self> {
+        Self::new(session, &cursor.object_name()?)
+    }
+
+    fn new(session: &Session, name: &ObjectName) -> Result<Self> {
+        match resolve::parts(name)?.as_slice() {
+            [format, path] if format.eq_ignore_ascii_case("delta") && path.contains('/') => {
+                Ok(Self::Path(files::location(path)?))
+            }
+            _ => Ok(Self::Name(session.resolve(name)?)),
+        }
+    }
+
+    /// Opens the table.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; `InvalidArgument` when the name is a view's.
+    pub async fn open(&self, session: &Session) -> Result<Arc<DeltaTable>> {
+        match self {
+            Self::Name(name) => Ok(session.open_table(name).await?.1),
+            Self::Path(location) => Ok(session.engine().tables().open(location).await?),
+        }
+    }
+}

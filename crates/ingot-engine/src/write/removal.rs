@@ -1,0 +1,467 @@
+//! What a write takes out of the table, on one version of it, and what it read to know.
+//!
+//! ```text
+//! mode ─┬─ append ───────────────────────► nothing
+//!       ├─ overwrite ────────────────────► every file
+//!       ├─ by partition ─────────────────► files of the partitions that the new files are in
+//!       ├─ where, on partition columns ──► files whose values match
+//!       └─ where, using, on ─────────────► rows that match: files that hold nothing else go, the others are copied
+//!                                          without them
+//! ```
+//! Always true: the read set names no more than what was looked at, so that writes to other partitions do not
+//! conflict.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int64Type;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::dataframe::DataFrame;
+use datafusion::functions_aggregate::count::count_all;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Expr, JoinType, ident, lit};
+use datafusion::prelude::Column;
+use datafusion::scalar::ScalarValue;
+use ingot_common::{Kind, clock};
+use ingot_delta::{
+    Add, DeltaTable, FileIndex, OperationMetrics, ReadPredicate, ReadSet, Remove, Snapshot, WriteTarget,
+};
+
+use super::predicate::TablePredicate;
+use super::stage::{StageRequest, stage};
+use super::{StagedFiles, WriteMode};
+use crate::provider::{FILE_COLUMN, added_files_provider, delta_provider, tagged_provider};
+use crate::pruning::{FilterPredicate, PartitionColumns, decided_by_partition, retain_possible};
+use crate::{Error, Result, Session};
+
+/// A write that replaces rows of one version.
+pub(super) struct Replacing<'a> {
+    pub session: &'a Session,
+    pub table: &'a Arc<DeltaTable>,
+    pub snapshot: &'a Arc<Snapshot>,
+    /// The table as it will be: for rows that are copied.
+    pub target: &'a WriteTarget,
+    pub mode: &'a WriteMode,
+    /// The rows as the query gives them, for the names of their columns.
+    pub query_columns: &'a DataFrame,
+    /// The new rows.
+    pub staged: &'a StagedFiles,
+    pub reads_target: bool,
+    pub data_change: bool,
+}
+
+/// What goes.
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub removes: Vec<Remove>,
+    /// New files with those rows of removed files that stay.
+    pub copied: Vec<Add>,
+    pub read_set: ReadSet,
+    pub metrics: OperationMetrics,
+}
+
+/// Finds what goes. Files with copied rows are written, and nothing is committed.
+///
+/// # Errors
+/// `Unavailable` when the table cannot be read; what was written is deleted then.
+pub(super) async fn removal(write: &Replacing<'_>) -> Result<Removal> {
+    let mut removal = match write.mode {
+        WriteMode::Append => Removal::none(),
+        WriteMode::Overwrite => write.everything().await?,
+        WriteMode::OverwritePartitions if write.snapshot.partition_columns().is_empty() => {
+            write.everything().await?
+        }
+        WriteMode::OverwritePartitions => {
+            let columns = write.snapshot.partition_columns().to_vec();
+            write.partitions(columns, NullPartition::Matches).await?
+        }
+        WriteMode::ReplaceWhere(_) => write.matching().await?,
+        WriteMode::ReplaceUsing(columns) => write.using(columns).await?,
+        WriteMode::ReplaceOn { .. } => write.on().await?,
+    };
+    if write.reads_target {
+        removal.read_set = ReadSet::WholeTable;
+    }
+    Ok(removal)
+}
+
+impl Removal {
+    fn none() -> Self {
+        Self {
+            removes: Vec::new(),
+            copied: Vec::new(),
+            read_set: ReadSet::Nothing,
+            metrics: OperationMetrics::default(),
+        }
+    }
+}
+
+/// If a null in a new row stands for the nulls that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NullPartition {
+    Matches,
+    Never,
+}
+
+/// Which rows go.
+enum Doomed {
+    /// Those for which it is true.
+    Where(Expr),
+    /// Those that meet one of `rows`, a relation [`ROWS`]; theirs is [`TABLE`].
+    Meeting { rows: DataFrame, on: Expr },
+}
+
+/// The relation of the table's rows.
+const TABLE: &str = "__ingot_table";
+/// The relation of the new rows.
+const ROWS: &str = "__ingot_rows";
+
+impl Doomed {
+    /// Keeps the rows that go.
+    fn of(&self, table: DataFrame) -> Result<DataFrame> {
+        Ok(match self {
+            Self::Where(predicate) => table.filter(predicate.clone())?,
+            Self::Meeting { rows, on } => {
+                let table = table.alias(TABLE)?;
+                table.join_on(rows.clone(), JoinType::LeftSemi, [on.clone()])?
+            }
+        })
+    }
+
+    /// Keeps the rows that stay.
+    fn others(&self, table: DataFrame) -> Result<DataFrame> {
+        Ok(match self {
+            Self::Where(predicate) => table.filter(predicate.clone().is_not_true())?,
+            Self::Meeting { rows, on } => {
+                let table = table.alias(TABLE)?;
+                table.join_on(rows.clone(), JoinType::LeftAnti, [on.clone()])?
+            }
+        })
+    }
+}
+
+impl Replacing<'_> {
+    async fn everything(&self) -> Result<Removal> {
+        let index = self.snapshot.files().await?;
+        let files = (0..index.len()).collect();
+        Ok(self.whole_files(index, files, ReadSet::WholeTable))
+    }
+
+    fn whole_files(&self, index: &FileIndex, files: Vec<usize>, read_set: ReadSet) -> Removal {
+        let now = clock::now_ms();
+        let mut metrics = OperationMetrics::default();
+        metrics.increase("numRemovedFiles", count(files.len()));
+        let mut removes = Vec::with_capacity(files.len());
+        for file in files {
+            let add = index.add(file);
+            metrics.increase("numRemovedBytes", add.size);
+            removes.push(add.to_remove(now, self.data_change));
+        }
+        Removal {
+            removes,
+            copied: Vec::new(),
+            read_set,
+            metrics,
+        }
+    }
+
+    /// Removes the files that have the partition values of new files in `columns`.
+    async fn partitions(&self, columns: Vec<String>, null: NullPartition) -> Result<Removal> {
+        let adds = self.staged.files.iter().cloned().map(Arc::new).collect();
+        let new = FileIndex::from_adds(adds, self.snapshot.schema(), self.snapshot.partition_columns());
+        let set = PartitionSet::of(&new, columns, null)?;
+        let index = self.snapshot.files().await?;
+        let files = set.files(index)?;
+        let paths = files.iter().map(|file| index.add(*file).path.clone()).collect();
+        let read_set = ReadSet::Matching {
+            predicate: Arc::new(set),
+            paths,
+        };
+        Ok(self.whole_files(index, files, read_set))
+    }
+
+    /// Removes the rows that match the predicate.
+    async fn matching(&self) -> Result<Removal> {
+        let WriteMode::ReplaceWhere(text) = self.mode else {
+            return Ok(Removal::none());
+        };
+        let predicate = TablePredicate::parse(self.session, self.snapshot.schema(), text)?;
+        let parts: Vec<Expr> = split_conjunction(&predicate.expression)
+            .into_iter()
+            .cloned()
+            .collect();
+        let partition_columns = self.snapshot.partition_columns();
+        let (by_partition, by_row): (Vec<Expr>, Vec<Expr>) = parts
+            .iter()
+            .cloned()
+            .partition(|part| decided_by_partition(part, partition_columns));
+        let state = self.session.datafusion().state();
+        let index = self.snapshot.files().await?;
+        let partitions = PartitionColumns::new(self.snapshot, index);
+        let files = partitions.retain_matching(&state, (0..index.len()).collect(), &by_partition)?;
+        let files = retain_possible(&state, self.snapshot, index, files, &by_row)?;
+        let read_set = ReadSet::Matching {
+            predicate: Arc::new(FilterPredicate::exact(
+                &state,
+                self.snapshot,
+                &by_partition,
+                &by_row,
+            )?),
+            paths: files.iter().map(|file| index.add(*file).path.clone()).collect(),
+        };
+        match conjunction(by_row) {
+            None => Ok(self.whole_files(index, files, read_set)),
+            // The whole predicate, for its parts may be safe in their order only.
+            Some(_) => {
+                self.rows(index, files, &Doomed::Where(predicate.expression), read_set)
+                    .await
+            }
+        }
+    }
+
+    /// Removes the rows that have the values of a new row in `columns`.
+    async fn using(&self, columns: &[String]) -> Result<Removal> {
+        let schema = self.snapshot.schema();
+        let mut names = Vec::with_capacity(columns.len());
+        for name in columns {
+            let field = schema
+                .fields()
+                .iter()
+                .find(|field| field.name().eq_ignore_ascii_case(name));
+            let field = field.ok_or_else(|| unresolved(name))?;
+            names.push(field.name().clone());
+        }
+        let partition_columns = self.snapshot.partition_columns();
+        if names.iter().all(|name| partition_columns.contains(name)) {
+            return self.partitions(names, NullPartition::Never).await;
+        }
+        let keys: Vec<Expr> = names.iter().map(|name| ident(name.as_str())).collect();
+        let rows = self.new_rows()?.select(keys)?.distinct()?.alias(ROWS)?;
+        let same = names
+            .iter()
+            .map(|name| qualified(TABLE, name).eq(qualified(ROWS, name)));
+        let on = conjunction(same).unwrap_or_else(|| lit(true));
+        self.meeting(Doomed::Meeting { rows, on }).await
+    }
+
+    /// Removes the rows that meet a new row under the condition.
+    async fn on(&self) -> Result<Removal> {
+        let WriteMode::ReplaceOn {
+            condition,
+            table_alias,
+            rows_alias,
+        } = self.mode
+        else {
+            return Ok(Removal::none());
+        };
+        // The condition means the query's columns by their own names.
+        let given = self.query_columns.schema().fields();
+        let table = self.snapshot.schema().fields();
+        let by_name = |name: &str| table.iter().find(|field| field.name().eq_ignore_ascii_case(name));
+        let named = given.iter().enumerate().filter_map(|(place, given)| {
+            let field = by_name(given.name()).or_else(|| table.get(place))?;
+            Some(ident(field.name().as_str()).alias(given.name()))
+        });
+        let rows = self.new_rows()?.select(named.collect::<Vec<_>>())?;
+        let condition = super::predicate::join_condition(
+            self.session,
+            condition,
+            (TABLE, table_alias, self.snapshot.schema()),
+            (ROWS, rows_alias, rows.schema().as_arrow()),
+        )?;
+        let rows = rows.alias(ROWS)?;
+        self.meeting(Doomed::Meeting { rows, on: condition }).await
+    }
+
+    async fn meeting(&self, doomed: Doomed) -> Result<Removal> {
+        let index = self.snapshot.files().await?;
+        let files = (0..index.len()).collect();
+        self.rows(index, files, &doomed, ReadSet::WholeTable).await
+    }
+
+    /// Returns the new rows as they will stand in the table.
+    fn new_rows(&self) -> Result<DataFrame> {
+        let adds = self.staged.files.iter().cloned().map(Arc::new).collect();
+        let provider = added_files_provider(Arc::clone(self.table), Arc::clone(self.snapshot), adds);
+        Ok(self.session.datafusion().read_table(provider)?)
+    }
+
+    /// Removes rows of `files`: files that hold no other, and files whose other rows are copied.
+    async fn rows(
+        &self,
+        index: &FileIndex,
+        files: Vec<usize>,
+        doomed: &Doomed,
+        read_set: ReadSet,
+    ) -> Result<Removal> {
+        if files.is_empty() {
+            return Ok(Removal {
+                read_set,
+                ..Removal::none()
+            });
+        }
+        let counts = self.count(files, doomed).await?;
+        let live = index.num_records();
+        let partial = counts.iter().filter(|(file, rows)| {
+            let all = live.is_valid(**file) && u64::try_from(**rows) == Ok(live.value(**file));
+            !all
+        });
+        let mut partial: Vec<usize> = partial.map(|(file, _)| *file).collect();
+        partial.sort_unstable();
+        let copied = self.copy(partial, doomed).await?;
+        let mut touched: Vec<usize> = counts.keys().copied().collect();
+        touched.sort_unstable();
+        let mut removal = self.whole_files(index, touched, read_set);
+        removal.metrics.increase("numDeletedRows", counts.values().sum());
+        removal
+            .metrics
+            .increase("numCopiedRows", copied.metrics.get("numOutputRows"));
+        removal
+            .metrics
+            .increase("numFiles", copied.metrics.get("numFiles"));
+        removal
+            .metrics
+            .increase("numOutputBytes", copied.metrics.get("numOutputBytes"));
+        removal.copied = copied.files;
+        Ok(removal)
+    }
+
+    /// Counts the rows that go by the number of their file.
+    async fn count(&self, files: Vec<usize>, doomed: &Doomed) -> Result<HashMap<usize, i64>> {
+        let provider = tagged_provider(Arc::clone(self.table), Arc::clone(self.snapshot), Some(files));
+        let rows = doomed.of(self.session.datafusion().read_table(provider)?)?;
+        let counted = rows.aggregate(vec![ident(FILE_COLUMN)], vec![count_all().alias("rows")])?;
+        let stop = &self.session.context().cancellation;
+        let batches = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Error::Cancelled),
+            batches = counted.collect() => batches?,
+        };
+        let mut counts = HashMap::new();
+        for batch in &batches {
+            let files = batch.column(0).as_primitive::<Int64Type>();
+            let rows = batch.column(1).as_primitive::<Int64Type>();
+            for (file, rows) in files.values().iter().zip(rows.values()) {
+                let file = usize::try_from(*file).map_err(|error| Error::internal(error.to_string()))?;
+                counts.insert(file, *rows);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Writes the rows of `files` that stay into new files of the table as it will be.
+    async fn copy(&self, files: Vec<usize>, doomed: &Doomed) -> Result<StagedFiles> {
+        if files.is_empty() {
+            return Ok(StagedFiles {
+                files: Vec::new(),
+                metrics: OperationMetrics::default(),
+                reads_target: false,
+            });
+        }
+        let provider = delta_provider(Arc::clone(self.table), Arc::clone(self.snapshot), Some(files));
+        let rows = doomed.others(self.session.datafusion().read_table(provider)?)?;
+        let present = self.snapshot.schema();
+        let mut columns = Vec::with_capacity(self.target.schema().fields().len());
+        for field in self.target.schema().fields() {
+            let column = match present.field_with_name(field.name()) {
+                Ok(_) => ident(field.name().as_str()),
+                Err(_) => lit(ScalarValue::try_from(field.data_type())?).alias(field.name()),
+            };
+            columns.push(column);
+        }
+        let request = StageRequest {
+            data_change: self.data_change,
+            ..StageRequest::new(self.target.clone(), rows.select(columns)?)
+        };
+        stage(self.session, request).await
+    }
+}
+
+/// Partitions, by their values in some of the partition columns.
+#[derive(Debug)]
+struct PartitionSet {
+    columns: Vec<String>,
+    converter: RowConverter,
+    values: HashSet<OwnedRow>,
+}
+
+impl PartitionSet {
+    /// Takes the partitions of `files`.
+    fn of(files: &FileIndex, columns: Vec<String>, null: NullPartition) -> Result<Self> {
+        let arrays = arrays(files, &columns)?;
+        let fields = arrays
+            .iter()
+            .map(|array| SortField::new(array.data_type().clone()));
+        let converter = RowConverter::new(fields.collect()).map_err(arrow_error)?;
+        let rows = converter.convert_columns(&arrays).map_err(arrow_error)?;
+        let counts = |row: usize| null == NullPartition::Matches || arrays.iter().all(|a| a.is_valid(row));
+        let values = rows.iter().enumerate().filter(|(row, _)| counts(*row));
+        Ok(Self {
+            values: values.map(|(_, value)| value.owned()).collect(),
+            columns,
+            converter,
+        })
+    }
+
+    /// Returns the numbers of the files in these partitions.
+    fn files(&self, index: &FileIndex) -> Result<Vec<usize>> {
+        let arrays = arrays(index, &self.columns)?;
+        let rows = self.converter.convert_columns(&arrays).map_err(arrow_error)?;
+        let within = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| self.values.contains(&row.owned()));
+        Ok(within.map(|(file, _)| file).collect())
+    }
+}
+
+impl ReadPredicate for PartitionSet {
+    fn may_match(&self, files: &FileIndex) -> Vec<bool> {
+        match self.files(files) {
+            Ok(within) => {
+                let within: BTreeSet<usize> = within.into_iter().collect();
+                (0..files.len()).map(|file| within.contains(&file)).collect()
+            }
+            Err(_) => vec![true; files.len()],
+        }
+    }
+}
+
+fn arrays(files: &FileIndex, columns: &[String]) -> Result<Vec<ArrayRef>> {
+    let array = |column: &String| {
+        files.partition_values(column).ok_or_else(|| {
+            Error::unsupported(format!(
+                "the partition column `{column}` has values that are not of its type; replace rows by a predicate"
+            ))
+        })
+    };
+    columns.iter().map(array).collect()
+}
+
+fn arrow_error(source: arrow::error::ArrowError) -> Error {
+    Error::Delta(ingot_delta::Error::Arrow {
+        action: "compare partition values",
+        source,
+    })
+}
+
+fn qualified(relation: &str, name: &str) -> Expr {
+    Expr::Column(Column::new(
+        Some(datafusion::common::TableReference::bare(relation)),
+        name,
+    ))
+}
+
+fn unresolved(name: &str) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "UNRESOLVED_INSERT_REPLACE_USING_COLUMN",
+        sqlstate: "42703",
+        message: format!("the table has no column `{name}` to replace rows by"),
+    }
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

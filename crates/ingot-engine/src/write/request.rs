@@ -1,0 +1,395 @@
+//! One write of rows into a table, of any mode: INSERT, COPY INTO and DataFrame writers come here.
+//!
+//! ```text
+//! rows ─► names (`align`) ─► schema evolves? ─► files (`stage`) ─► what goes (`removal`) ─► commit ─► Written
+//!   ▲                                                 ▲                   ▲                   │ lost a race
+//!   │                                                 │                   └─ same columns ────┤
+//!   │                                                 └─ other columns, rules or properties ──┤
+//!   └── Conflicted: rows that come from the table itself ─────────────────────────────────────┘
+//! ```
+//! Always true: one commit holds the new schema, the new rows and the removal of the old ones; what a lost race made
+//! wrong is made anew on the newest version, and files that no commit will name are deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::Expr;
+use ingot_common::Kind;
+use ingot_common::retry::{Backoff, RetryPolicy};
+use ingot_delta::{
+    CommitOutcome, ConflictReason, DeltaTable, Evolution, Operation, OperationMetrics, Snapshot,
+    TypeEvolution, WriteTarget,
+};
+
+use super::assign::Nested;
+use super::predicate::TablePredicate;
+use super::removal::{Removal, Replacing, removal};
+use super::stage::{StageRequest, stage};
+use super::{
+    ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align,
+    conflict_error, discard, snapshot_read,
+};
+use crate::{Error, Result, Session};
+
+/// How often a write starts over after losing a race.
+const WRITE_RETRIES: RetryPolicy = RetryPolicy {
+    retries_max: 20,
+    pause_first: Duration::from_millis(10),
+    pause_max: Duration::from_secs(1),
+};
+
+/// Rows, and what is to be done with them.
+#[derive(Debug)]
+pub struct WriteRequest {
+    pub rows: DataFrame,
+    pub columns: ColumnMatch,
+    /// Values of columns that the rows do not bring, in the columns' types: `PARTITION (p = 1)`.
+    pub constants: Vec<(String, Expr)>,
+    /// What partitions the table after a write that overwrites the schema; what does now when `None`.
+    pub partition_columns: Option<Vec<String>>,
+    pub options: WriteOptions,
+    /// How the history tells the commit; Spark's `WRITE` with its parameters when `None`.
+    pub operation: Option<Operation>,
+    /// Counts writers of one kind, who must not work on the same state of the table: the commit is made only if it is
+    /// the first of this application and version, and otherwise not tried again.
+    pub fence: Option<(String, i64)>,
+}
+
+impl WriteRequest {
+    /// Makes a request for rows whose columns are matched as `columns` says.
+    pub fn new(rows: DataFrame, columns: ColumnMatch, options: WriteOptions) -> Self {
+        Self {
+            rows,
+            columns,
+            constants: Vec::new(),
+            partition_columns: None,
+            options,
+            operation: None,
+            fence: None,
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// The commit is on disk; `metrics` are those of the history.
+    Committed {
+        snapshot: Arc<Snapshot>,
+        metrics: OperationMetrics,
+    },
+    /// The table has this write, or a later one of its application, already; nothing was written.
+    AlreadyApplied { app_id: String, version: i64 },
+    /// Others changed what the rows come from, or the fence fell; nothing was committed, and to start over is the
+    /// caller's.
+    Conflicted(ConflictReason),
+}
+
+impl Written {
+    /// Returns how many rows were written.
+    pub fn rows(&self) -> i64 {
+        match self {
+            Self::Committed { metrics, .. } => metrics.get("numOutputRows"),
+            Self::AlreadyApplied { .. } | Self::Conflicted(_) => 0,
+        }
+    }
+}
+
+/// Writes rows into a table; starts over after a lost race unless the rows come from the table itself.
+///
+/// # Errors
+/// `InvalidArgument` for columns and values that do not fit the table and for rows outside of the predicate;
+/// `Unsupported` for a table that cannot be written so; `Conflict` when others changed what the rows come from, or
+/// retries are used up. The table is as it was then.
+pub async fn write(session: &Session, table: &Arc<DeltaTable>, request: &WriteRequest) -> Result<Written> {
+    match try_write(session, table, request).await? {
+        Written::Conflicted(reason) => Err(conflict_error(&reason)),
+        written => Ok(written),
+    }
+}
+
+/// Does what [`write`] does, and tells a conflict that it could not mend.
+///
+/// # Errors
+/// As [`write`], but for conflicts.
+pub async fn try_write(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    request: &WriteRequest,
+) -> Result<Written> {
+    let read = snapshot_read(request.rows.logical_plan(), table.location())?;
+    let reads_target = read.is_some();
+    let mut snapshot = match read {
+        Some(read) => read,
+        None => table.snapshot().await?,
+    };
+    let mut retries = WRITE_RETRIES.attempts();
+    loop {
+        if let Some(applied) = applied(&snapshot, request).await? {
+            return Ok(applied);
+        }
+        let attempt = Attempt::new(session, table, request, Arc::clone(&snapshot))?;
+        let staged = attempt.stage().await?;
+        match attempt.commit(staged, reads_target, &mut retries).await? {
+            Step::Done(written) => {
+                if matches!(written, Written::Committed { .. }) {
+                    CommitSettings::after_write(session)?;
+                }
+                return Ok(written);
+            }
+            Step::Again(newest) => snapshot = newest,
+        }
+    }
+}
+
+/// Looks the request's application transactions up.
+async fn applied(snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
+    let transactions = request.options.app_transaction.iter().chain(&request.fence);
+    for (app_id, ours) in transactions {
+        let theirs = snapshot.app_transaction(app_id).await?;
+        if let Some(version) = theirs.filter(|theirs| theirs >= ours) {
+            let app_id = app_id.clone();
+            return Ok(Some(Written::AlreadyApplied { app_id, version }));
+        }
+    }
+    Ok(None)
+}
+
+enum Step {
+    Done(Written),
+    /// The table's columns, rules or properties are others in this snapshot.
+    Again(Arc<Snapshot>),
+}
+
+/// One try of a write, for the columns and rules of one snapshot.
+struct Attempt<'a> {
+    session: &'a Session,
+    table: &'a Arc<DeltaTable>,
+    request: &'a WriteRequest,
+    snapshot: Arc<Snapshot>,
+    evolution: Option<Evolution>,
+    rows: DataFrame,
+    target: WriteTarget,
+    condition: Option<TablePredicate>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(
+        session: &'a Session,
+        table: &'a Arc<DeltaTable>,
+        request: &'a WriteRequest,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<Self> {
+        let options = &request.options;
+        if options.evolution == SchemaEvolution::Overwrite && options.mode != WriteMode::Overwrite {
+            return Err(Error::unsupported(
+                "the schema is overwritten only by a write that overwrites the whole table".to_owned(),
+            ));
+        }
+        let named = align::named(
+            request.rows.clone(),
+            snapshot.schema(),
+            &request.columns,
+            &request.constants,
+            options.evolution,
+        )?;
+        let nested = nested(&request.columns);
+        let incoming = align::incoming(&named, snapshot.schema(), nested);
+        let evolution = match options.evolution {
+            SchemaEvolution::None => None,
+            SchemaEvolution::Merge => table.merged(&snapshot, &incoming, types(&request.columns))?,
+            SchemaEvolution::Overwrite => {
+                table.overwritten(&snapshot, &incoming, request.partition_columns.as_deref())?
+            }
+        };
+        let target = match &evolution {
+            Some(evolution) => evolution.target.clone(),
+            None => WriteTarget::of_table(table, &snapshot)?,
+        };
+        let rows = match (&request.columns, &evolution) {
+            (ColumnMatch::Position, None) if request.constants.is_empty() => named,
+            _ => align::by_name(named, target.schema())?,
+        };
+        let condition = match &options.mode {
+            WriteMode::ReplaceWhere(text) => Some(TablePredicate::parse(session, target.schema(), text)?),
+            _ => None,
+        };
+        Ok(Self {
+            session,
+            table,
+            request,
+            snapshot,
+            evolution,
+            rows,
+            target,
+            condition,
+        })
+    }
+
+    async fn stage(&self) -> Result<StagedFiles> {
+        let options = &self.request.options;
+        let request = StageRequest {
+            nested: nested(&self.request.columns),
+            condition: self.condition.clone(),
+            optimize: options.optimizes(&self.snapshot),
+            file_bytes_target: options.file_bytes_target,
+            data_change: options.data_change,
+            ..StageRequest::new(self.target.clone(), self.rows.clone())
+        };
+        stage(self.session, request).await
+    }
+
+    /// Commits; what is to go is found anew after each lost race.
+    async fn commit(&self, staged: StagedFiles, reads_target: bool, retries: &mut Backoff) -> Result<Step> {
+        let mut read = Arc::clone(&self.snapshot);
+        loop {
+            let removal = match removal(&self.replacing(&read, &staged, reads_target)).await {
+                Ok(removal) => removal,
+                Err(error) => {
+                    discard(self.table, &staged.files).await;
+                    return Err(error);
+                }
+            };
+            let (written, added) = self.commit_once(&read, &staged, removal).await?;
+            let Written::Conflicted(reason) = &written else {
+                if !matches!(written, Written::Committed { .. }) {
+                    discard(self.table, &staged.files).await;
+                    discard(self.table, &added).await;
+                }
+                return Ok(Step::Done(written));
+            };
+            discard(self.table, &added).await;
+            let hopeless = matches!(
+                reason,
+                ConflictReason::ConcurrentTransaction { .. } | ConflictReason::LogReplaced { .. }
+            );
+            if hopeless || reads_target || !retries.pause().await {
+                discard(self.table, &staged.files).await;
+                return Ok(Step::Done(written));
+            }
+            let newest = match self.table.snapshot().await {
+                Ok(newest) => newest,
+                Err(error) => {
+                    discard(self.table, &staged.files).await;
+                    return Err(error.into());
+                }
+            };
+            if newest.metadata() != self.snapshot.metadata() || newest.protocol() != self.snapshot.protocol()
+            {
+                discard(self.table, &staged.files).await;
+                return Ok(Step::Again(newest));
+            }
+            tracing::info!(table = %self.table.location(), %reason, "a write is committed anew");
+            read = newest;
+        }
+    }
+
+    fn replacing<'r>(
+        &'r self,
+        snapshot: &'r Arc<Snapshot>,
+        staged: &'r StagedFiles,
+        reads_target: bool,
+    ) -> Replacing<'r> {
+        Replacing {
+            session: self.session,
+            table: self.table,
+            snapshot,
+            target: &self.target,
+            mode: &self.request.options.mode,
+            query_columns: &self.request.rows,
+            staged,
+            reads_target,
+            data_change: self.request.options.data_change,
+        }
+    }
+
+    /// Tries to commit on top of `read`; also returns the files that hold rows which were there and stay.
+    async fn commit_once(
+        &self,
+        read: &Arc<Snapshot>,
+        staged: &StagedFiles,
+        removal: Removal,
+    ) -> Result<(Written, Vec<ingot_delta::Add>)> {
+        let request = self.request;
+        let mut transaction = self.table.transaction(Arc::clone(read), self.operation());
+        transaction.set_read_set(removal.read_set);
+        if let Some(evolution) = &self.evolution {
+            transaction.set_metadata(evolution.metadata.clone());
+            if let Some(protocol) = &evolution.protocol {
+                transaction.set_protocol(protocol.clone());
+            }
+        }
+        transaction.remove_files(removal.removes);
+        transaction.add_files(staged.files.iter().cloned());
+        transaction.add_files(removal.copied.iter().cloned());
+        let mut metrics = staged.metrics.clone();
+        for (name, value) in &removal.metrics.0 {
+            metrics.increase(name, *value);
+        }
+        transaction.set_metrics(metrics.clone());
+        transaction.set_user_name(self.session.context().principal.as_str());
+        for (app_id, version) in request.options.app_transaction.iter().chain(&request.fence) {
+            transaction.set_app_transaction(app_id.clone(), *version);
+        }
+        if let Some(text) = &request.options.user_metadata {
+            transaction.set_user_metadata(text.clone());
+        }
+        let written = match transaction.commit().await? {
+            CommitOutcome::Committed { snapshot, .. } => Written::Committed { snapshot, metrics },
+            CommitOutcome::AlreadyApplied { app_id, version } => Written::AlreadyApplied { app_id, version },
+            CommitOutcome::Conflicted(reason) => Written::Conflicted(reason),
+        };
+        Ok((written, removal.copied))
+    }
+
+    /// Describes the write for the history, as Spark does.
+    fn operation(&self) -> Operation {
+        if let Some(operation) = &self.request.operation {
+            return operation.clone();
+        }
+        let partition_by = serde_json::Value::from(self.target.partition_columns().to_vec()).to_string();
+        let mode = match self.request.options.mode {
+            WriteMode::Append => "Append",
+            _ => "Overwrite",
+        };
+        let operation = Operation::new("WRITE")
+            .with("mode", mode)
+            .with("partitionBy", partition_by);
+        match &self.request.options.mode {
+            WriteMode::ReplaceWhere(predicate) => operation.with("predicate", predicate.clone()),
+            WriteMode::ReplaceUsing(columns) => operation.with(
+                "replaceUsing",
+                serde_json::Value::from(columns.clone()).to_string(),
+            ),
+            WriteMode::ReplaceOn { condition, .. } => operation.with("replaceOn", condition.clone()),
+            WriteMode::OverwritePartitions => operation.with("isDynamicPartitionOverwrite", "true"),
+            WriteMode::Append | WriteMode::Overwrite => operation,
+        }
+    }
+}
+
+fn nested(columns: &ColumnMatch) -> Nested {
+    match columns {
+        ColumnMatch::Name => Nested::Name,
+        ColumnMatch::Position | ColumnMatch::Listed(_) => Nested::Position,
+    }
+}
+
+/// A statement's values are converted to the table's types; a DataFrame that is matched by name may widen them.
+fn types(columns: &ColumnMatch) -> TypeEvolution {
+    match columns {
+        ColumnMatch::Name => TypeEvolution::Upcast,
+        ColumnMatch::Position | ColumnMatch::Listed(_) => TypeEvolution::Keep,
+    }
+}
+
+/// Refuses a table that is there, or says that nothing is to be done. Source: Spark, `SaveMode`.
+pub fn table_exists(name: &ingot_common::TableName) -> Error {
+    Error::Condition {
+        kind: Kind::AlreadyExists,
+        condition: "TABLE_OR_VIEW_ALREADY_EXISTS",
+        sqlstate: "42P07",
+        message: format!("cannot create table or view `{name}` because it already exists"),
+    }
+}
