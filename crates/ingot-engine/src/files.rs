@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use ingot_common::Kind;
 use ingot_delta::canonical_location;
 use percent_encoding::percent_decode_str;
@@ -33,6 +35,9 @@ const OPTIONS: [&str; 9] = [
     "schema",
     "inferSchema",
 ];
+
+/// Files whose first lines are looked at at the same time.
+const HEADERS_AT_ONCE: usize = 16;
 
 /// How files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,6 +233,76 @@ async fn provider(
         return Err(not_found());
     };
     register_store(session, first)?;
+    if let FilesFormat::Csv(csv) = &options.format
+        && csv.header
+        && options.schema.is_none()
+        && files.len() > 1
+    {
+        return with_headers(session, files, named, options).await;
+    }
+    one_relation(session, files, named, options).await
+}
+
+/// Makes a relation of CSV files whose headers may name other columns, or the same in another order: they are put
+/// together by name, for the reader goes by position.
+async fn with_headers(
+    session: &Session,
+    files: &[Url],
+    named: &str,
+    options: &FilesOptions,
+) -> Result<Arc<dyn TableProvider>> {
+    let mut headers: Vec<BoxFuture<'_, Result<Vec<String>>>> = Vec::with_capacity(files.len());
+    for file in files {
+        headers.push(Box::pin(header(session, file, named, options)));
+    }
+    let mut headers = futures::stream::iter(headers).buffered(HEADERS_AT_ONCE);
+    let mut groups: Vec<(Vec<String>, Vec<Url>)> = Vec::new();
+    for file in files {
+        let header: Vec<String> = match headers.try_next().await? {
+            Some(header) => header,
+            None => break,
+        };
+        match groups.iter_mut().find(|(known, _)| *known == header) {
+            Some((_, files)) => files.push(file.clone()),
+            None => groups.push((header, vec![file.clone()])),
+        }
+    }
+    let mut rows: Option<DataFrame> = None;
+    for (_, files) in &groups {
+        let provider = one_relation(session, files, named, options).await?;
+        if groups.len() == 1 {
+            return Ok(provider);
+        }
+        let more = session.datafusion().read_table(provider)?;
+        rows = Some(match rows {
+            Some(rows) => rows.union_by_name(more)?,
+            None => more,
+        });
+    }
+    match rows {
+        Some(rows) => Ok(rows.into_view()),
+        None => one_relation(session, files, named, options).await,
+    }
+}
+
+/// Returns the names of the columns of one file.
+async fn header(session: &Session, file: &Url, named: &str, options: &FilesOptions) -> Result<Vec<String>> {
+    let columns = one_relation(session, std::slice::from_ref(file), named, options)
+        .await?
+        .schema();
+    Ok(columns
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect())
+}
+
+async fn one_relation(
+    session: &Session,
+    files: &[Url],
+    named: &str,
+    options: &FilesOptions,
+) -> Result<Arc<dyn TableProvider>> {
     let listings = files
         .iter()
         .map(|file| ListingTableUrl::try_new(file.clone(), None));
@@ -245,7 +320,7 @@ async fn provider(
     };
     let schema = config.file_schema.as_ref();
     if schema.is_none_or(|schema| schema.fields().is_empty()) {
-        return Err(not_found());
+        return Err(not_found(named));
     }
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
@@ -260,6 +335,15 @@ fn register_store(session: &Session, path: &Url) -> Result<()> {
     let (store, _) = session.engine().tables().store_for(&root)?;
     session.engine().runtime().register_object_store(&root, store);
     Ok(())
+}
+
+fn not_found(named: &str) -> Error {
+    Error::Condition {
+        kind: Kind::NotFound,
+        condition: "PATH_NOT_FOUND",
+        sqlstate: "42K03",
+        message: format!("path `{named}` does not exist or holds no rows"),
+    }
 }
 
 fn csv_format(options: &CsvOptions) -> CsvFormat {
