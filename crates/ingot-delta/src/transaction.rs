@@ -168,6 +168,18 @@ impl Transaction {
         });
     }
 
+    /// Does what [`Transaction::set_app_transaction`] does, for a transaction that is never forgotten, whatever
+    /// `delta.setTransactionRetentionDuration` says.
+    pub fn set_lasting_app_transaction(&mut self, app_id: impl Into<String>, version: i64) {
+        let app_id = app_id.into();
+        self.app_transactions.retain(|txn| txn.app_id != app_id);
+        self.app_transactions.push(Txn {
+            app_id,
+            version,
+            last_updated: None,
+        });
+    }
+
     /// Stages the configuration of a domain, in place of the one in force. Domains that begin with `delta.` are those
     /// of table features; whoever keeps the feature calls this for them. The last word on a domain counts.
     pub fn set_domain_metadata(&mut self, domain: impl Into<String>, configuration: impl Into<String>) {

@@ -39,9 +39,10 @@ pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub(crate) use create::{Created, column_infos, create};
 pub use create::{TableSpec, create_table};
+pub(crate) use options::nearest;
 pub use options::{ColumnMatch, CommitSettings, SchemaEvolution, WriteMode, WriteOptions};
 pub(crate) use replace::replace_table;
-pub use request::{WriteRequest, Written, table_exists, try_write, write};
+pub use request::{Fence, WriteRequest, Written, table_exists, try_write, write};
 pub(crate) use stage::stage_for;
 pub use stage::{discard, stage_files};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -91,6 +92,14 @@ pub(crate) async fn find(
         false => collect(place.session, &state, &plan, task).await?,
     };
     Ok(Found { changed, read_set })
+}
+
+/// Runs a query that gives columns [`FILE_COLUMN`] and [`ROW_COLUMN`], and gathers the positions.
+pub(crate) async fn positions(session: &Session, rows: DataFrame) -> Result<ChangedRows> {
+    let task = Arc::new(rows.task_ctx());
+    let (state, plan) = rows.into_parts();
+    let plan = state.optimize(&plan)?;
+    collect(session, &state, &plan, task).await
 }
 
 /// Runs the plan and gathers the positions that it returns.

@@ -49,8 +49,11 @@ const HARMLESS: [&str; 11] = [
 
 const BOOLEAN: &str = "`true` or `false`";
 
+/// A setting of a fixed name, how its value is read, and what it is expected to be.
+type Known = (&'static str, fn(&str) -> bool, &'static str);
+
 /// Settings that change what writes do.
-const WRITES: [(&str, fn(&str) -> bool, &str); 7] = [
+const WRITES: [Known; 7] = [
     (
         "spark.databricks.delta.commitInfo.userMetadata",
         |_| true,

@@ -340,7 +340,7 @@ fn boolean(name: &str, value: &str) -> Result<bool> {
 }
 
 /// Returns the one of `known` that is most like `name`.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
     let name = name.to_lowercase();
     let score = |known: &str| jaro_winkler(&known.to_lowercase(), &name);
     let best = known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)));

@@ -5,33 +5,27 @@
 //!       ├─ overwrite ────────────────────► every file
 //!       ├─ by partition ─────────────────► files of the partitions that the new files are in
 //!       ├─ where, on partition columns ──► files whose values match
-//!       └─ where, using, on ─────────────► rows that match: files that hold nothing else go, the others are copied
-//!                                          without them
+//!       └─ where, using, on ─────────────► rows that match, as DELETE takes them out (`dml`)
 //! ```
 //! Always true: the read set names no more than what was looked at, so that writes to other partitions do not
 //! conflict.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, ArrayRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::dataframe::DataFrame;
-use datafusion::functions_aggregate::count::count_all;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, JoinType, ident, lit};
 use datafusion::prelude::Column;
-use datafusion::scalar::ScalarValue;
 use ingot_common::{Kind, clock};
-use ingot_delta::{
-    Add, DeltaTable, FileIndex, OperationMetrics, ReadPredicate, ReadSet, Remove, Snapshot, WriteTarget,
-};
+use ingot_delta::{DeltaTable, FileIndex, OperationMetrics, ReadPredicate, ReadSet, Remove, Snapshot};
 
 use super::predicate::TablePredicate;
-use super::stage::{StageRequest, stage};
 use super::{StagedFiles, WriteMode};
-use crate::provider::{FILE_COLUMN, added_files_provider, delta_provider, tagged_provider};
+use crate::dml::{ChangedRows, RowChanges, StagedChanges, check_rows_can_change, positions};
+use crate::provider::{FILE_COLUMN, ROW_COLUMN, added_files_provider, tagged_provider};
 use crate::pruning::{FilterPredicate, PartitionColumns, decided_by_partition, retain_possible};
 use crate::{Error, Result, Session};
 
@@ -40,8 +34,6 @@ pub(super) struct Replacing<'a> {
     pub session: &'a Session,
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Arc<Snapshot>,
-    /// The table as it will be: for rows that are copied.
-    pub target: &'a WriteTarget,
     pub mode: &'a WriteMode,
     /// The rows as the query gives them, for the names of their columns.
     pub query_columns: &'a DataFrame,
@@ -54,9 +46,10 @@ pub(super) struct Replacing<'a> {
 /// What goes.
 #[derive(Debug)]
 pub(super) struct Removal {
+    /// Whole files.
     pub removes: Vec<Remove>,
-    /// New files with those rows of removed files that stay.
-    pub copied: Vec<Add>,
+    /// Rows of files.
+    pub changes: Option<StagedChanges>,
     pub read_set: ReadSet,
     pub metrics: OperationMetrics,
 }
@@ -64,8 +57,11 @@ pub(super) struct Removal {
 /// Finds what goes. Files with copied rows are written, and nothing is committed.
 ///
 /// # Errors
-/// `Unavailable` when the table cannot be read; what was written is deleted then.
+/// `DELTA_CANNOT_MODIFY_APPEND_ONLY`; `Unavailable` when the table cannot be read; what was written is deleted then.
 pub(super) async fn removal(write: &Replacing<'_>) -> Result<Removal> {
+    if *write.mode != WriteMode::Append && write.data_change {
+        check_rows_can_change(write.table, write.snapshot)?;
+    }
     let mut removal = match write.mode {
         WriteMode::Append => Removal::none(),
         WriteMode::Overwrite => write.everything().await?,
@@ -90,7 +86,7 @@ impl Removal {
     fn none() -> Self {
         Self {
             removes: Vec::new(),
-            copied: Vec::new(),
+            changes: None,
             read_set: ReadSet::Nothing,
             metrics: OperationMetrics::default(),
         }
@@ -128,17 +124,6 @@ impl Doomed {
             }
         })
     }
-
-    /// Keeps the rows that stay.
-    fn others(&self, table: DataFrame) -> Result<DataFrame> {
-        Ok(match self {
-            Self::Where(predicate) => table.filter(predicate.clone().is_not_true())?,
-            Self::Meeting { rows, on } => {
-                let table = table.alias(TABLE)?;
-                table.join_on(rows.clone(), JoinType::LeftAnti, [on.clone()])?
-            }
-        })
-    }
 }
 
 impl Replacing<'_> {
@@ -160,7 +145,7 @@ impl Replacing<'_> {
         }
         Removal {
             removes,
-            copied: Vec::new(),
+            changes: None,
             read_set,
             metrics,
         }
@@ -287,7 +272,7 @@ impl Replacing<'_> {
         Ok(self.session.datafusion().read_table(provider)?)
     }
 
-    /// Removes rows of `files`: files that hold no other, and files whose other rows are copied.
+    /// Takes out the rows of `files` that go.
     async fn rows(
         &self,
         index: &FileIndex,
@@ -301,80 +286,30 @@ impl Replacing<'_> {
                 ..Removal::none()
             });
         }
-        let counts = self.count(files, doomed).await?;
-        let live = index.num_records();
-        let partial = counts.iter().filter(|(file, rows)| {
-            let all = live.is_valid(**file) && u64::try_from(**rows) == Ok(live.value(**file));
-            !all
-        });
-        let mut partial: Vec<usize> = partial.map(|(file, _)| *file).collect();
-        partial.sort_unstable();
-        let copied = self.copy(partial, doomed).await?;
-        let mut touched: Vec<usize> = counts.keys().copied().collect();
-        touched.sort_unstable();
-        let mut removal = self.whole_files(index, touched, read_set);
-        removal.metrics.increase("numDeletedRows", counts.values().sum());
-        removal
-            .metrics
-            .increase("numCopiedRows", copied.metrics.get("numOutputRows"));
-        removal
-            .metrics
-            .increase("numFiles", copied.metrics.get("numFiles"));
-        removal
-            .metrics
-            .increase("numOutputBytes", copied.metrics.get("numOutputBytes"));
-        removal.copied = copied.files;
-        Ok(removal)
-    }
-
-    /// Counts the rows that go by the number of their file.
-    async fn count(&self, files: Vec<usize>, doomed: &Doomed) -> Result<HashMap<usize, i64>> {
         let provider = tagged_provider(Arc::clone(self.table), Arc::clone(self.snapshot), Some(files));
         let rows = doomed.of(self.session.datafusion().read_table(provider)?)?;
-        let counted = rows.aggregate(vec![ident(FILE_COLUMN)], vec![count_all().alias("rows")])?;
-        let stop = &self.session.context().cancellation;
-        let batches = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Err(Error::Cancelled),
-            batches = counted.collect() => batches?,
-        };
-        let mut counts = HashMap::new();
-        for batch in &batches {
-            let files = batch.column(0).as_primitive::<Int64Type>();
-            let rows = batch.column(1).as_primitive::<Int64Type>();
-            for (file, rows) in files.values().iter().zip(rows.values()) {
-                let file = usize::try_from(*file).map_err(|error| Error::internal(error.to_string()))?;
-                counts.insert(file, *rows);
-            }
-        }
-        Ok(counts)
+        let rows = rows.select(vec![ident(FILE_COLUMN), ident(ROW_COLUMN)])?;
+        let changed = positions(self.session, rows).await?;
+        self.changes(index, changed, read_set).await
     }
 
-    /// Writes the rows of `files` that stay into new files of the table as it will be.
-    async fn copy(&self, files: Vec<usize>, doomed: &Doomed) -> Result<StagedFiles> {
-        if files.is_empty() {
-            return Ok(StagedFiles {
-                files: Vec::new(),
-                metrics: OperationMetrics::default(),
-                reads_target: false,
-            });
-        }
-        let provider = delta_provider(Arc::clone(self.table), Arc::clone(self.snapshot), Some(files));
-        let rows = doomed.others(self.session.datafusion().read_table(provider)?)?;
-        let present = self.snapshot.schema();
-        let mut columns = Vec::with_capacity(self.target.schema().fields().len());
-        for field in self.target.schema().fields() {
-            let column = match present.field_with_name(field.name()) {
-                Ok(_) => ident(field.name().as_str()),
-                Err(_) => lit(ScalarValue::try_from(field.data_type())?).alias(field.name()),
-            };
-            columns.push(column);
-        }
-        let request = StageRequest {
-            data_change: self.data_change,
-            ..StageRequest::new(self.target.clone(), rows.select(columns)?)
+    async fn changes(&self, index: &FileIndex, changed: ChangedRows, read_set: ReadSet) -> Result<Removal> {
+        let changes = RowChanges {
+            session: self.session,
+            table: self.table,
+            snapshot: self.snapshot,
+            index,
         };
-        stage(self.session, request).await
+        let staged = changes.stage(changed, None).await?;
+        let mut metrics = staged.counts.metrics();
+        metrics.increase("numDeletedRows", staged.counts.rows_gone);
+        metrics.increase("numCopiedRows", staged.counts.rows_copied);
+        Ok(Removal {
+            changes: Some(staged),
+            metrics,
+            read_set,
+            ..Removal::none()
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use super::{
     ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align,
     conflict_error, discard, snapshot_read,
 };
+use crate::dml::StagedChanges;
 use crate::{Error, Result, Session};
 
 /// How often a write starts over after losing a race.
@@ -51,9 +52,17 @@ pub struct WriteRequest {
     pub options: WriteOptions,
     /// How the history tells the commit; Spark's `WRITE` with its parameters when `None`.
     pub operation: Option<Operation>,
-    /// Counts writers of one kind, who must not work on the same state of the table: the commit is made only if it is
-    /// the first of this application and version, and otherwise not tried again.
-    pub fence: Option<(String, i64)>,
+    pub fence: Option<Fence>,
+}
+
+/// Keeps writers of one kind in order, of whom each goes on from what the one before left: the commit is made only
+/// where the application's version is still `after`, and makes it `version`. Otherwise the write ends as
+/// [`Written::AlreadyApplied`] of this application, or as [`Written::Conflicted`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    pub app_id: String,
+    pub after: Option<i64>,
+    pub version: i64,
 }
 
 impl WriteRequest {
@@ -145,11 +154,17 @@ pub async fn try_write(
 
 /// Looks the request's application transactions up.
 async fn applied(snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
-    let transactions = request.options.app_transaction.iter().chain(&request.fence);
-    for (app_id, ours) in transactions {
+    if let Some((app_id, ours)) = &request.options.app_transaction {
         let theirs = snapshot.app_transaction(app_id).await?;
         if let Some(version) = theirs.filter(|theirs| theirs >= ours) {
             let app_id = app_id.clone();
+            return Ok(Some(Written::AlreadyApplied { app_id, version }));
+        }
+    }
+    if let Some(fence) = &request.fence {
+        let theirs = snapshot.app_transaction(&fence.app_id).await?;
+        if theirs != fence.after {
+            let (app_id, version) = (fence.app_id.clone(), theirs.unwrap_or_default());
             return Ok(Some(Written::AlreadyApplied { app_id, version }));
         }
     }
@@ -251,15 +266,15 @@ impl<'a> Attempt<'a> {
                     return Err(error);
                 }
             };
-            let (written, added) = self.commit_once(&read, &staged, removal).await?;
+            let (written, changes) = self.commit_once(&read, &staged, removal).await?;
             let Written::Conflicted(reason) = &written else {
                 if !matches!(written, Written::Committed { .. }) {
                     discard(self.table, &staged.files).await;
-                    discard(self.table, &added).await;
+                    self.discard(changes).await;
                 }
                 return Ok(Step::Done(written));
             };
-            discard(self.table, &added).await;
+            self.discard(changes).await;
             let hopeless = matches!(
                 reason,
                 ConflictReason::ConcurrentTransaction { .. } | ConflictReason::LogReplaced { .. }
@@ -280,8 +295,18 @@ impl<'a> Attempt<'a> {
                 discard(self.table, &staged.files).await;
                 return Ok(Step::Again(newest));
             }
+            if let Some(applied) = applied(&newest, self.request).await? {
+                discard(self.table, &staged.files).await;
+                return Ok(Step::Done(applied));
+            }
             tracing::info!(table = %self.table.location(), %reason, "a write is committed anew");
             read = newest;
+        }
+    }
+
+    async fn discard(&self, changes: Option<StagedChanges>) {
+        if let Some(changes) = changes {
+            changes.discard(self.table).await;
         }
     }
 
@@ -295,7 +320,6 @@ impl<'a> Attempt<'a> {
             session: self.session,
             table: self.table,
             snapshot,
-            target: &self.target,
             mode: &self.request.options.mode,
             query_columns: &self.request.rows,
             staged,
@@ -304,13 +328,13 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tries to commit on top of `read`; also returns the files that hold rows which were there and stay.
+    /// Tries to commit on top of `read`; also returns what was written to take rows out.
     async fn commit_once(
         &self,
         read: &Arc<Snapshot>,
         staged: &StagedFiles,
         removal: Removal,
-    ) -> Result<(Written, Vec<ingot_delta::Add>)> {
+    ) -> Result<(Written, Option<StagedChanges>)> {
         let request = self.request;
         let mut transaction = self.table.transaction(Arc::clone(read), self.operation());
         transaction.set_read_set(removal.read_set);
@@ -322,15 +346,20 @@ impl<'a> Attempt<'a> {
         }
         transaction.remove_files(removal.removes);
         transaction.add_files(staged.files.iter().cloned());
-        transaction.add_files(removal.copied.iter().cloned());
+        if let Some(changes) = &removal.changes {
+            changes.put_into(&mut transaction);
+        }
         let mut metrics = staged.metrics.clone();
         for (name, value) in &removal.metrics.0 {
             metrics.increase(name, *value);
         }
         transaction.set_metrics(metrics.clone());
         transaction.set_user_name(self.session.context().principal.as_str());
-        for (app_id, version) in request.options.app_transaction.iter().chain(&request.fence) {
+        if let Some((app_id, version)) = &request.options.app_transaction {
             transaction.set_app_transaction(app_id.clone(), *version);
+        }
+        if let Some(fence) = &request.fence {
+            transaction.set_lasting_app_transaction(fence.app_id.clone(), fence.version);
         }
         if let Some(text) = &request.options.user_metadata {
             transaction.set_user_metadata(text.clone());
@@ -340,7 +369,7 @@ impl<'a> Attempt<'a> {
             CommitOutcome::AlreadyApplied { app_id, version } => Written::AlreadyApplied { app_id, version },
             CommitOutcome::Conflicted(reason) => Written::Conflicted(reason),
         };
-        Ok((written, removal.copied))
+        Ok((written, removal.changes))
     }
 
     /// Describes the write for the history, as Spark does.
