@@ -174,6 +174,11 @@ impl Session {
         Ok(())
     }
 
+    /// Takes back what [`Session::register_relation`] made visible.
+    pub(crate) fn forget_relation(&self, name: &str) {
+        lock(&self.relations).remove(&name.to_lowercase());
+    }
+
     pub(crate) fn relation(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         lock(&self.relations).get(&name.to_lowercase()).cloned()
     }

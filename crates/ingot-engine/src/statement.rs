@@ -4,6 +4,7 @@
 //! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
 
 mod clone;
+mod copy_into;
 mod create_table;
 mod cursor;
 mod delete;
@@ -85,14 +86,14 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("DROP") {
         return drop_securable(session, &mut cursor);
     }
+    if cursor.accept("COPY") {
+        return copy_into::parse(session, &mut cursor);
+    }
     if cursor.accept("INSERT") {
         return insert::parse(session, &mut cursor, None);
     }
-    if cursor.at("WITH") {
-        let with = cursor.with()?;
-        if cursor.accept("INSERT") {
-            return insert::parse(session, &mut cursor, with);
-        }
+    if let Some(with) = cursor.with_before("INSERT") {
+        return insert::parse(session, &mut cursor, Some(with));
     }
     if cursor.accept("DELETE") {
         return delete::parse(session, &mut cursor);
@@ -136,7 +137,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("RESET") {
         return set::reset(session, &mut cursor);
     }
-    for refused in ["ALTER", "GRANT", "REVOKE", "COPY"] {
+    for refused in ["ALTER", "GRANT", "REVOKE"] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!("{refused} is not supported yet")));
         }

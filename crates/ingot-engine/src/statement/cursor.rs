@@ -159,24 +159,6 @@ impl<'a> Cursor<'a> {
         Ok(self.expression()?.1)
     }
 
-    /// Takes `WITH name AS (query), …` if it comes next.
-    pub fn with(&mut self) -> Result<Option<With>> {
-        let token = self.parser.peek_token();
-        if !self.accept("WITH") {
-            return Ok(None);
-        }
-        let recursive = self.accept("RECURSIVE");
-        let mut cte_tables = vec![self.parser.parse_cte()?];
-        while self.accept_token(&Token::Comma) {
-            cte_tables.push(self.parser.parse_cte()?);
-        }
-        Ok(Some(With {
-            with_token: token.into(),
-            recursive,
-            cte_tables,
-        }))
-    }
-
     /// Takes the rows of a statement that writes: a query, or `TABLE name`, in parentheses or not.
     pub fn source(&mut self) -> Result<Box<Query>> {
         let inner = |cursor: &Self, n: usize| {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 mod cancel;
 mod clone;
 mod column_mapping;
+mod copy_into;
 mod create;
 mod delete;
 mod describe;
