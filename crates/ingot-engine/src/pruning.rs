@@ -241,11 +241,11 @@ impl PruningStatistics for FileBounds<'_> {
             return Some(Arc::new(counts));
         }
         let counts = self.index.null_counts(&column.name)?;
-        // Writers differ in whether a count of nulls includes deleted rows.
+        // Writers differ in whether a count of nulls includes deleted rows; none is none.
         let counts: UInt64Array = (0..counts.len())
             .map(|file| {
-                let known = counts.is_valid(file) && deleted_rows(self.index, file) == 0;
-                known.then(|| counts.value(file))
+                let count = counts.is_valid(file).then(|| counts.value(file))?;
+                (count == 0 || deleted_rows(self.index, file) == 0).then_some(count)
             })
             .collect();
         Some(Arc::new(counts))

@@ -147,12 +147,12 @@ impl ColumnFacts {
         }
         let deleted: Vec<bool> = files.iter().map(|file| deleted_rows(index, *file) > 0).collect();
         let null_counts = match counts {
-            // Writers differ in whether a count of nulls includes deleted rows.
+            // Writers differ in whether a count of nulls includes deleted rows; none is none.
             Some(counts) => files
                 .iter()
                 .zip(&deleted)
                 .map(|(file, deleted)| {
-                    let known = counts.is_valid(*file) && !deleted;
+                    let known = counts.is_valid(*file) && (!deleted || counts.value(*file) == 0);
                     known.then(|| counts.value(*file))
                 })
                 .collect(),

@@ -25,6 +25,8 @@ pub struct HookedStore {
     inner: Arc<LocalFileSystem>,
     /// What happens before a file whose path ends so is put; each once, in order.
     hooks: Arc<Mutex<Vec<(String, Event)>>>,
+    /// Puts that work before one fails.
+    puts_before_failure: Arc<Mutex<Option<usize>>>,
 }
 
 impl HookedStore {
@@ -34,6 +36,7 @@ impl HookedStore {
         let store = Self {
             inner: Arc::new(LocalFileSystem::new_with_prefix(folder).expect("store")),
             hooks: Arc::default(),
+            puts_before_failure: Arc::default(),
         };
         let tables = DeltaTables::new(TablesOptions {
             sync: false,
@@ -48,6 +51,30 @@ impl HookedStore {
     pub fn before_commit(&self, version: i64, event: impl Future<Output = ()> + Send + 'static) {
         let name = format!("_delta_log/{version:020}.json");
         self.hooks.lock().expect("lock").push((name, Box::pin(event)));
+    }
+
+    /// Makes one put fail after `before` that work. Says, when asked again, if it has failed.
+    pub fn fail_put(&self, before: Option<usize>) -> bool {
+        let mut left = self.puts_before_failure.lock().expect("lock");
+        std::mem::replace(&mut *left, before).is_none()
+    }
+
+    fn take_put(&self) -> Result<()> {
+        let mut left = self.puts_before_failure.lock().expect("lock");
+        match *left {
+            Some(0) => {
+                *left = None;
+                Err(object_store::Error::Generic {
+                    store: "hooked",
+                    source: "503 Slow Down".into(),
+                })
+            }
+            Some(puts) => {
+                *left = Some(puts - 1);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Says if all that was to happen has happened.
@@ -85,6 +112,7 @@ impl fmt::Display for HookedStore {
 impl ObjectStore for HookedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.happen(location).await;
+        self.take_put()?;
         self.inner.put_opts(location, payload, options).await
     }
 

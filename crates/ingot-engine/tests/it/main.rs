@@ -6,6 +6,7 @@
     reason = "what a test needs and does not get fails the test"
 )]
 
+mod deletion_vectors;
 mod hooked_store;
 mod merge;
 mod scan;

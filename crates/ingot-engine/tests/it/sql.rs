@@ -16,6 +16,7 @@ mod copy_into;
 mod create;
 mod delete;
 mod describe;
+mod dml_races;
 mod insert;
 mod json;
 mod literals;
