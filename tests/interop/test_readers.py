@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,26 @@ def test_tables_of_deltalake_are_read_and_extended(ingot, tmp_path, readers):
     ingot.sql("INSERT INTO main.default.foreign_table VALUES (3, 'x')")
     for engine in ENGINES:
         assert readers[engine](folder, "SELECT id, p FROM t ORDER BY id") == [(1, "x"), (2, "y"), (3, "x")]
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_deleted_and_updated_rows_are_gone_for_others_too(ingot, readers, engine, partitioned):
+    by = "PARTITIONED BY (p)" if partitioned else ""
+    ingot.sql(f"CREATE TABLE main.default.changed (id INT, p STRING, v INT) {by}")
+    rows = ", ".join(f"({n}, '{'a/b' if n % 3 else 'c'}', {n % 7})" for n in range(100))
+    ingot.sql(f"INSERT INTO main.default.changed VALUES {rows}")
+    ingot.sql("DELETE FROM main.default.changed WHERE id % 10 = 4")
+    ingot.sql("UPDATE main.default.changed SET v = v + 100, p = 'z' WHERE v = 6")
+    ingot.sql("DELETE FROM main.default.changed WHERE id IN (SELECT id + 1 FROM main.default.changed WHERE v = 0)")
+    folder = ingot.path("main.default.changed")
+    assert list(Path(folder).glob("deletion_vector_*.bin")), "rows were deleted by vectors"
+    everything = "SELECT id, p, v FROM t ORDER BY id"
+    ours = [tuple(row.values()) for row in ingot.sql(everything.replace(" t ", " main.default.changed "))]
+    expected = [(n, "a/b" if n % 3 else "c", n % 7) for n in range(100) if n % 10 != 4]
+    expected = [(n, "z", v + 100) if v == 6 else (n, p, v) for n, p, v in expected]
+    gone = {n + 1 for n, _, v in expected if v == 0}
+    expected = [row for row in expected if row[0] not in gone]
+    assert ours == expected
+    assert readers[engine](folder, everything) == expected
+    assert readers[engine](folder, "SELECT count(*) FROM t") == [(len(expected),)]

@@ -34,6 +34,8 @@ pub struct EngineOptions {
     pub spill_directory: PathBuf,
     /// Partitions of a plan; the number of cores when 0.
     pub target_partitions: usize,
+    /// Tables that are created get `delta.enableDeletionVectors`, unless the statement or the session says otherwise.
+    pub deletion_vectors: bool,
 }
 
 /// Runs statements. Cheap to clone.
@@ -88,6 +90,10 @@ impl Engine {
     /// Returns the tables.
     pub fn tables(&self) -> &DeltaTables {
         &self.shared.tables
+    }
+
+    pub(crate) fn options(&self) -> &EngineOptions {
+        &self.shared.options
     }
 
     pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {

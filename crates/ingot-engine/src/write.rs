@@ -37,7 +37,7 @@ pub use assign::type_text;
 pub(crate) use assign::{assignable, convert, element};
 pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
-pub(crate) use create::{Created, column_infos, create};
+pub(crate) use create::{Created, DELETION_VECTORS_SETTING, column_infos, create};
 pub use create::{TableSpec, create_table};
 pub(crate) use options::nearest;
 pub use options::{ColumnMatch, CommitSettings, SchemaEvolution, WriteMode, WriteOptions};

@@ -122,6 +122,7 @@ pub struct EngineConfig {
 pub struct DeltaConfig {
     pub checkpoint_interval: u64,
     pub commit_retries_max: u32,
+    pub deletion_vectors: bool,
 }
 
 /// `[pipelines]`

@@ -62,6 +62,7 @@ impl Instance {
             memory_bytes_max: config.engine.memory_bytes_max,
             spill_directory: spill.path().to_owned(),
             target_partitions: config.engine.target_partitions,
+            deletion_vectors: config.delta.deletion_vectors,
         };
         Ok(Self {
             engine: Engine::new(options, metastore.clone(), tables)?,

@@ -9,7 +9,7 @@ use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, done, text_rows, vacuum};
-use crate::{Error, Result, Session, dml, optimize};
+use crate::{Error, Result, Session, dml, optimize, write};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
 const FIXED: [(&str, &[&str]); 14] = [
@@ -113,6 +113,12 @@ fn honoured() -> Vec<Honoured> {
             .is_ok_and(|share| (0.0..=1.0).contains(&share))
     };
     let mut honoured: Vec<Honoured> = optimize::SIZES.iter().map(size).collect();
+    let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+    honoured.push((
+        write::DELETION_VECTORS_SETTING.to_owned(),
+        boolean,
+        "`true` or `false`",
+    ));
     honoured.push((
         dml::DELETED_SHARE_SETTING.to_owned(),
         share,

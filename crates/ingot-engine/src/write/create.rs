@@ -30,6 +30,10 @@ const OTHER_CREATOR: RetryPolicy = RetryPolicy {
     pause_max: Duration::from_millis(500),
 };
 
+/// The setting under which new tables get deletion vectors, or none.
+pub(crate) const DELETION_VECTORS_SETTING: &str =
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors";
+
 /// How often a creator says that it is still at work: a few times in what a reservation lasts.
 const RENEWAL: Duration = Duration::from_secs(15);
 
@@ -287,22 +291,36 @@ pub(super) fn description(
         });
     }
     let partitions = serde_json::Value::from(spec.partition_columns.clone()).to_string();
-    let properties: serde_json::Map<String, serde_json::Value> = spec
-        .properties
+    let properties = with_defaults(session, spec);
+    let shown: serde_json::Map<String, serde_json::Value> = properties
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
         .collect();
     let operation = Operation::new(operation)
         .with("partitionBy", partitions)
-        .with("properties", serde_json::Value::from(properties).to_string())
+        .with("properties", serde_json::Value::from(shown).to_string())
         .with("isManaged", spec.kind.owns_files().to_string());
     Ok(CreateTable {
         partition_columns: spec.partition_columns.clone(),
         description: spec.comment.clone(),
-        properties: spec.properties.clone(),
+        properties,
         user_name: Some(session.context().principal.as_str().to_owned()),
         ..CreateTable::new(Arc::clone(&spec.schema), operation)
     })
+}
+
+/// Returns the properties of a new table: what the statement says, then the session, then the configuration.
+fn with_defaults(session: &Session, spec: &TableSpec) -> BTreeMap<String, String> {
+    let mut properties = spec.properties.clone();
+    let set = session.setting(DELETION_VECTORS_SETTING);
+    let vectors = set.map_or(session.engine().options().deletion_vectors, |value| {
+        value.eq_ignore_ascii_case("true")
+    });
+    if vectors {
+        let name = "delta.enableDeletionVectors".to_owned();
+        properties.entry(name).or_insert_with(|| "true".to_owned());
+    }
+    properties
 }
 
 pub(super) fn parse_location(location: &str) -> Result<Url> {

@@ -82,6 +82,7 @@ pub async fn engine_within(
         memory_bytes_max,
         spill_directory: directory.join("spill"),
         target_partitions: 2,
+        deletion_vectors: true,
     };
     Engine::new(options, metastore, tables).expect("engine")
 }

@@ -192,6 +192,7 @@ async fn engine(directory: &Path) -> Engine {
         memory_bytes_max: 256 << 20,
         spill_directory: directory.join("spill"),
         target_partitions: 2,
+        deletion_vectors: true,
     };
     let tables = DeltaTables::new(TablesOptions {
         sync: false,

@@ -58,6 +58,7 @@ pub async fn engine(directory: &Path, tables: DeltaTables) -> Engine {
         memory_bytes_max: 256 << 20,
         spill_directory: directory.join("spill"),
         target_partitions: 2,
+        deletion_vectors: true,
     };
     Engine::new(options, metastore, tables).expect("engine")
 }
