@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import commits
 from harness import HERE, INGOT, PYTHON, Run, measure, report
 from merge import merge
 
@@ -113,9 +114,12 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=["append", "kafka", "merge"], help="one suite; all when absent")
+    parser.add_argument(
+        "suite", nargs="?", choices=["append", "kafka", "merge", "commits"], help="one suite; all when absent"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append` and `merge`")
+    parser.add_argument("--commits", type=int, default=10_000, help="commits of `commits` on one handle")
     parser.add_argument("--records", type=int, default=1_000_000, help="records of `kafka`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingot-bench-") as work:
@@ -125,6 +129,8 @@ def main() -> None:
             kafka(Path(work), arguments.rounds, arguments.records)
         if arguments.suite in (None, "merge"):
             merge(Path(work), arguments.rounds, arguments.scale)
+        if arguments.suite in (None, "commits"):
+            commits.run(INGOT, Path(work), arguments.rounds, arguments.commits)
 
 
 if __name__ == "__main__":

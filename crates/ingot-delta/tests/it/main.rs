@@ -13,6 +13,7 @@ mod deletion_vector;
 mod faults;
 mod faulty_store;
 mod foreign;
+mod histories;
 mod history;
 mod matrix;
 mod operations;
