@@ -19,7 +19,9 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use ingot_delta::{Action, CommitOutcome, DeltaTable, DeltaTables, Error, Snapshot, TablesOptions, TimeTravel};
+use ingot_delta::{
+    Action, CommitOutcome, DeltaTable, DeltaTables, Error, Snapshot, TablesOptions, TimeTravel,
+};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -324,7 +326,9 @@ async fn mortal<T>(work: impl Future<Output = T>, life: Option<usize>) -> Option
 
 /// How long a process lives, in polls; most outlive their statement.
 fn life(random: &mut StdRng) -> Option<usize> {
-    random.random_ratio(1, 5).then(|| random.random_range(1..LIFE_MAX))
+    random
+        .random_ratio(1, 5)
+        .then(|| random.random_range(1..LIFE_MAX))
 }
 
 async fn work_of_a_process(world: Arc<World>, seed: u64) {
@@ -332,9 +336,12 @@ async fn work_of_a_process(world: Arc<World>, seed: u64) {
     let mut registry = world.process();
     for _ in 0..STATEMENTS {
         let life = life(&mut random);
-        let attempt = world.attempt(&registry, async |table: &Arc<DeltaTable>, snapshot: &Arc<Snapshot>| {
-            world.choose(&mut random, table, snapshot).await
-        });
+        let attempt = world.attempt(
+            &registry,
+            async |table: &Arc<DeltaTable>, snapshot: &Arc<Snapshot>| {
+                world.choose(&mut random, table, snapshot).await
+            },
+        );
         if mortal(attempt, life).await.is_none() {
             registry = world.process();
         }
@@ -408,7 +415,8 @@ async fn check(world: &World, isolation: &str, seed: u64) -> usize {
     for version in 1..=newest {
         let number = number_of(&table, version).await;
         let attempt = &attempts[number];
-        let context = format!("INGOT_TEST_SEED={seed}: version {version} is {attempt:?}, the model {model:?}");
+        let context =
+            format!("INGOT_TEST_SEED={seed}: version {version} is {attempt:?}, the model {model:?}");
         assert!(
             found.insert(number, version).is_none(),
             "committed twice; {}",
@@ -457,7 +465,10 @@ fn check_fates(attempts: &[Attempt], found: &BTreeMap<usize, i64>, seed: u64) {
             Fate::Committed(reported) => version == Some(reported),
             Fate::Conflicted | Fate::AlreadyApplied | Fate::Failed(_) => version.is_none(),
         };
-        assert!(heard_right, "INGOT_TEST_SEED={seed}: {attempt:?} is in the log as {version:?}");
+        assert!(
+            heard_right,
+            "INGOT_TEST_SEED={seed}: {attempt:?} is in the log as {version:?}"
+        );
         if let (Statement::StreamingAppend { batch, .. }, Some(_)) = (&attempt.statement, version) {
             assert!(
                 batches.insert(*batch),
@@ -474,7 +485,11 @@ fn check_fates(attempts: &[Attempt], found: &BTreeMap<usize, i64>, seed: u64) {
 
 /// Returns which attempt made a commit.
 async fn number_of(table: &DeltaTable, version: i64) -> usize {
-    let commit = table.commit_actions(version).await.expect("commit").expect("commit");
+    let commit = table
+        .commit_actions(version)
+        .await
+        .expect("commit")
+        .expect("commit");
     let number = commit.iter().find_map(|action| match action {
         Action::CommitInfo(info) => info.user_metadata.as_ref()?.parse().ok(),
         _ => None,
@@ -501,10 +516,12 @@ async fn expected(table: &Arc<DeltaTable>, statement: &Statement, rows: &[Row]) 
             removed: rows.to_vec(),
             added: added.clone(),
         },
-        Statement::ReplaceWhere { p, rows: added } | Statement::DynamicOverwrite { p, rows: added } => Effect {
-            removed: rows.iter().filter(|row| row.p == *p).cloned().collect(),
-            added: added.clone(),
-        },
+        Statement::ReplaceWhere { p, rows: added } | Statement::DynamicOverwrite { p, rows: added } => {
+            Effect {
+                removed: rows.iter().filter(|row| row.p == *p).cloned().collect(),
+                added: added.clone(),
+            }
+        }
         Statement::Delete { p, ids } => Effect {
             removed: matching(p, ids),
             added: Vec::new(),

@@ -9,6 +9,7 @@
 mod deletion_vectors;
 mod hooked_store;
 mod merge;
+mod races;
 mod scan;
 mod sql;
 mod support;
