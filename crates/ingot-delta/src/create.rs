@@ -23,7 +23,7 @@ use crate::log::{self, Log, PutOutcome};
 use crate::table::{LogFiles, Place};
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
-    action, features, partition, properties, row_tracking, schema,
+    action, change_feed, features, partition, properties, row_tracking, schema,
 };
 
 /// How often the store is asked again about a table that was just made.
@@ -194,6 +194,7 @@ fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(
         created_time: Some(clock::now_ms()),
         configuration,
     };
+    change_feed::check_columns(&metadata)?;
     let domains = table.domains.keys().map(String::as_str);
     let (protocol, mut metadata) = features::upgraded(
         location.as_str(),

@@ -62,6 +62,12 @@ pub enum Error {
         sqlstate: &'static str,
         message: String,
     },
+    #[error("{message}")]
+    ChangeFeed {
+        condition: &'static str,
+        sqlstate: &'static str,
+        message: String,
+    },
     #[error(
         "table at location=`{location}` needs feature=`{feature}`, which cannot be honoured for {operation}"
     )]
@@ -193,6 +199,12 @@ impl Classify for Error {
                 Kind::Unsupported
             }
             Self::CorruptLog { .. } | Self::PartitionValue { .. } => Kind::DataLoss,
+            Self::ChangeFeed { condition, .. } => match *condition {
+                "DELTA_INVALID_CDC_RANGE"
+                | "DELTA_TIMESTAMP_GREATER_THAN_COMMIT"
+                | "DELTA_TABLE_ALREADY_CONTAINS_CDC_COLUMNS" => Kind::InvalidArgument,
+                _ => Kind::FailedPrecondition,
+            },
             Self::CommitRetriesExhausted { .. } | Self::LogReplaced { .. } => Kind::Conflict,
             Self::CommitOutcomeUnknown { .. }
             | Self::CommittedUnread { .. }
@@ -207,6 +219,7 @@ impl Classify for Error {
         match self {
             Self::Refused { condition, .. } => Some(condition),
             Self::SchemaMerge { .. } => Some("DELTA_FAILED_TO_MERGE_FIELDS"),
+            Self::ChangeFeed { condition, .. } => Some(condition),
             _ => None,
         }
     }
@@ -215,6 +228,7 @@ impl Classify for Error {
         match self {
             Self::Refused { sqlstate, .. } => Some(sqlstate),
             Self::SchemaMerge { .. } => Some("22005"),
+            Self::ChangeFeed { sqlstate, .. } => Some(sqlstate),
             _ => None,
         }
     }

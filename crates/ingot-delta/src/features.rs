@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 pub(crate) use self::protocol::{merged, new_protocol, protocol_property, upgraded};
-use crate::{Error, Metadata, Protocol, Result, row_tracking, schema};
+use crate::{Error, Metadata, Protocol, Result, change_feed, row_tracking, schema};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.
 pub(crate) const READER_VERSION: i32 = 3;
@@ -97,8 +97,7 @@ const FEATURES: [Feature; 30] = [
         .written(WhenUnused, WhenUnused),
     writers("changeDataFeed")
         .legacy(1, 4)
-        .used(Use::Property("delta.enableChangeDataFeed"))
-        .written(WhenUnused, WhenUnused),
+        .used(Use::Property(change_feed::ENABLED)),
     writers("generatedColumns")
         .legacy(1, 4)
         .used(Use::Metadata(|metadata| {
@@ -431,7 +430,7 @@ mod tests {
     #[test_case(4, &[], &[], None; "legacy version whose features are not used")]
     #[test_case(4, &[], &[("delta.constraints.positive", "x > 0")], Some("checkConstraints"))]
     #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
-    #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], Some("changeDataFeed"))]
+    #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], None; "change data feed on")]
     #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], None; "honoured")]
     #[test_case(7, &["rowTracking"], &[], None; "row ids are given")]
     #[test_case(7, &["icebergCompatV2"], &[], Some("icebergCompatV2"))]

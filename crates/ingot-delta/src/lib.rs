@@ -18,6 +18,7 @@
 //! (ADR-0001). Source: the Delta transaction log protocol.
 
 pub mod action;
+pub mod change_feed;
 mod checkpoint;
 pub mod clone;
 pub mod column_mapping;
@@ -51,6 +52,7 @@ pub mod vacuum;
 pub mod writer;
 
 pub use action::{Action, Add, AddCdcFile, CommitInfo, Metadata, Protocol, Remove, Txn};
+pub use change_feed::{ChangeFeed, ChangedFile};
 pub use clone::CloneSource;
 pub use column_mapping::{ColumnMapping, ColumnMappingMode};
 pub use conflict::ConflictReason;

@@ -36,7 +36,7 @@ use crate::features::{self, WriteOperation};
 use crate::file_index::FileKey;
 use crate::{
     Add, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation, OperationMetrics, Protocol,
-    Remove, Result, Snapshot, Txn, deletion_vector, properties, row_tracking, schema,
+    Remove, Result, Snapshot, Txn, change_feed, deletion_vector, properties, row_tracking, schema,
 };
 
 /// Answers which added files an operation's predicate could have matched.
@@ -289,6 +289,7 @@ impl Transaction {
         };
         let present = self.read.metadata();
         properties::check(&metadata.configuration, &present.configuration)?;
+        change_feed::check_columns(&metadata)?;
         if metadata.schema_string != present.schema_string {
             schema::check_schema(&metadata)?;
         }

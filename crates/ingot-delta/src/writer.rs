@@ -133,6 +133,7 @@ impl FileWriter {
             &FileOptions {
                 row_group_rows_max: options.row_group_rows_max,
                 created_by: target.engine_info(),
+                prefix: target.kind().prefix(),
                 among_many: converter.is_some(),
             },
         )?;
@@ -277,6 +278,7 @@ impl FileWriter {
                     true => random_folder(),
                     false => partition::folder(self.target.partition_columns(), &values),
                 };
+                let folder = format!("{}{folder}", self.target.kind().folder());
                 free.insert(DataFile::begin(
                     self.target.place(),
                     &self.format,

@@ -24,7 +24,7 @@ use ingot_common::Kind;
 use ingot_common::retry::RetryPolicy;
 use ingot_delta::{DeltaTable, Snapshot};
 
-pub(crate) use self::changes::{ChangeCounts, ChangedRows, RowChanges, StagedChanges};
+pub(crate) use self::changes::{ChangeCounts, ChangedRows, Recorded, RowChanges, StagedChanges};
 pub(crate) use self::find::positions;
 pub(crate) use self::run::{Predicate, RowStatement};
 pub(crate) use self::target::TargetName;

@@ -41,7 +41,7 @@ use ingot_delta::{
 };
 use serde_json::json;
 
-use crate::dml::{RowChanges, StagedChanges, check_rows_can_change};
+use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
 use crate::resolve::Reads;
 use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
@@ -267,6 +267,12 @@ async fn merge_once(
         Some(read) => Arc::clone(read),
         None => table.snapshot().await?,
     };
+    if snapshot.change_data_feed_enabled() {
+        return Err(Error::unsupported(format!(
+            "MERGE INTO a table with a change data feed is not supported: location=`{}`",
+            table.location()
+        )));
+    }
     for (app_id, version) in &merge.app_transactions {
         if let Some(applied) = snapshot.app_transaction(app_id).await?
             && applied >= *version
@@ -338,6 +344,7 @@ impl Attempt<'_> {
             table: self.table,
             snapshot: self.snapshot,
             index: self.index,
+            recorded: Recorded::Elsewhere,
         };
         let changes = match changes.stage(changed.into_iter().collect(), None).await {
             Ok(changes) => changes,

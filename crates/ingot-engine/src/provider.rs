@@ -272,6 +272,7 @@ impl TableProvider for DeltaTableProvider {
             snapshot: &self.snapshot,
             index,
             schema: &self.schema,
+            partition_columns: self.snapshot.partition_columns(),
             tagged: self.tagged,
             rows: &self.rows,
             projection: projection.map(Vec::as_slice),

@@ -55,9 +55,14 @@ pub(crate) struct PartitionColumns {
 impl PartitionColumns {
     /// Collects the values of all files of `index`.
     pub(crate) fn new(snapshot: &Snapshot, index: &FileIndex) -> Self {
+        Self::named(snapshot.partition_columns(), index)
+    }
+
+    /// Collects the values that all files of `index` have for `columns`.
+    pub(crate) fn named(columns: &[String], index: &FileIndex) -> Self {
         let mut values = Vec::new();
         let mut fields = Vec::new();
-        for name in snapshot.partition_columns() {
+        for name in columns {
             if let Some(array) = index.partition_values(name) {
                 fields.push(Field::new(name, array.data_type().clone(), true));
                 values.push(array);

@@ -31,12 +31,13 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 use futures::future::BoxFuture;
-use ingot_catalog::TableKind;
+use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::{Kind, SchemaName, TableName};
 use ingot_delta::{DeltaTable, Snapshot, TimeTravel};
 use url::Url;
 
 use self::columns::Columns;
+use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::stack::deep;
@@ -261,6 +262,14 @@ async fn provider_of(
     Ok((full, table_provider(session, &name, None, reads, depth).await?))
 }
 
+async fn table_info(session: &Session, name: &TableName) -> Result<TableInfo> {
+    let found = session.engine().metastore().table(name).await;
+    found.map_err(|error| match error {
+        ingot_catalog::Error::NotFound { .. } => Error::table_not_found(name),
+        other => other.into(),
+    })
+}
+
 /// Finds the table or view `name`, a table at `point` of its history if given. `depth` counts the views above it.
 ///
 /// # Errors
@@ -272,15 +281,7 @@ async fn table_provider(
     reads: &Reads,
     depth: usize,
 ) -> Result<Arc<dyn TableProvider>> {
-    let info = session
-        .engine()
-        .metastore()
-        .table(name)
-        .await
-        .map_err(|error| match error {
-            ingot_catalog::Error::NotFound { .. } => Error::table_not_found(name),
-            other => other.into(),
-        })?;
+    let info = table_info(session, name).await?;
     if info.kind != TableKind::View {
         return provider(session.open(&info).await?, point, reads).await;
     }
@@ -340,6 +341,7 @@ enum SpecialRelation {
         version: Option<Version>,
     },
     Files(Box<files::FilesRequest>),
+    Changes(Box<ChangesRequest>),
 }
 
 /// A point of a table's history as the query gives it.
@@ -415,7 +417,8 @@ fn special(
                 files::FilesRequest::from_arguments(&args.args)?,
             ))));
         }
-        return Ok(None);
+        let changes = ChangesRequest::from_call(function, &args.args)?;
+        return Ok(changes.map(|request| SpecialRelation::Changes(Box::new(request))));
     }
     let asked = match version {
         None => None,
@@ -473,6 +476,7 @@ async fn special_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let (name, version) = match relation {
         SpecialRelation::Files(request) => return request.provider(session).await,
+        SpecialRelation::Changes(request) => return changes(session, *request, namespace, reads).await,
         SpecialRelation::Table { name, version } => (name, version),
     };
     let point = match version {
@@ -487,6 +491,42 @@ async fn special_provider(
     };
     let table = session.engine().tables().open(&files::location(path)?).await?;
     provider(table, point, reads).await
+}
+
+/// Makes the relation of a table's changes.
+async fn changes(
+    session: &Session,
+    request: ChangesRequest,
+    namespace: &SchemaName,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let table = match &request.table {
+        ChangesTable::At(path) => session.engine().tables().open(&files::location(path)?).await?,
+        ChangesTable::Named(name) => {
+            let name = table_name(name, namespace)?;
+            let info = table_info(session, &name).await?;
+            if info.kind == TableKind::View {
+                return Err(Error::unsupported(format!(
+                    "`{name}` is a view, which has no change data feed; read that of its tables"
+                )));
+            }
+            session.open(&info).await?
+        }
+    };
+    let snapshot = reads.snapshot(&table).await?;
+    let from = change_point(session, &request.from).await?;
+    let to = match &request.to {
+        None => None,
+        Some(to) => Some(change_point(session, to).await?),
+    };
+    changes_provider(table, snapshot, from, to).await
+}
+
+async fn change_point(session: &Session, expr: &Expr) -> Result<TimeTravel> {
+    match change_feed::version(expr)? {
+        Some(version) => Ok(TimeTravel::Version(version)),
+        None => Ok(TimeTravel::Timestamp(instant(session, expr).await?)),
+    }
 }
 
 /// Evaluates an expression without columns to an instant, milliseconds since the epoch.

@@ -39,6 +39,7 @@ pub(super) struct FileFormat {
     /// Those of no rows.
     statistics: FileStatistics,
     properties: WriterProperties,
+    prefix: &'static str,
     parts_in_flight: usize,
     begun: AtomicU64,
 }
@@ -48,6 +49,8 @@ pub(super) struct FileFormat {
 pub(super) struct FileOptions<'a> {
     pub row_group_rows_max: usize,
     pub created_by: &'a str,
+    /// What names of files begin with.
+    pub prefix: &'static str,
     /// Files of several partitions are open at once.
     pub among_many: bool,
 }
@@ -77,6 +80,7 @@ impl FileFormat {
             statistics: FileStatistics::new(mapped, &indexed),
             schema,
             properties: properties.build(),
+            prefix: options.prefix,
             parts_in_flight,
             begun: AtomicU64::new(0),
         })
@@ -118,7 +122,11 @@ impl DataFile {
         partition_values: BTreeMap<String, Option<String>>,
     ) -> Result<Self> {
         let sequence = format.begun.fetch_add(1, Ordering::Relaxed);
-        let relative = format!("{folder}part-{sequence:05}-{}-c000.zstd.parquet", Uuid::new_v4());
+        let relative = format!(
+            "{folder}{}-{sequence:05}-{}-c000.zstd.parquet",
+            format.prefix,
+            Uuid::new_v4()
+        );
         let action_path = partition::action_path(&relative);
         let path = place.file_path(&action_path)?;
         let store = Arc::clone(&place.store);

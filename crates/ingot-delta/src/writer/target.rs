@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use url::Url;
 
 use super::data_file;
+use crate::change_feed::CHANGE_TYPE;
 use crate::features::{self, WriteOperation};
 use crate::table::Place;
 use crate::{Add, ColumnMapping, DeltaTable, Error, Metadata, Result, Snapshot, column_mapping, schema};
@@ -28,6 +29,33 @@ struct Inner {
     partition_columns: Vec<String>,
     properties: BTreeMap<String, String>,
     engine_info: String,
+    kind: FileKind,
+}
+
+/// What files are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Data,
+    /// Changed rows, for the change data feed. Source: Delta protocol, "Change Data Files".
+    Changes,
+}
+
+impl FileKind {
+    /// Returns the folder of such files in the table's, with a slash at the end, or nothing.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Data => "",
+            Self::Changes => "_change_data/",
+        }
+    }
+
+    /// Returns what names of such files begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Data => "part",
+            Self::Changes => "cdc",
+        }
+    }
 }
 
 impl WriteTarget {
@@ -69,10 +97,34 @@ impl WriteTarget {
             partition_columns: metadata.partition_columns.clone(),
             properties: metadata.configuration.clone(),
             engine_info: engine_info.to_owned(),
+            kind: FileKind::Data,
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Returns the same table as a target for files of its changes: rows have [`CHANGE_TYPE`] after the table's
+    /// columns.
+    pub fn change_files(&self) -> Self {
+        let with_type = |schema: &SchemaRef| {
+            let mut fields = schema.fields().to_vec();
+            fields.push(Arc::new(Field::new(CHANGE_TYPE, DataType::Utf8, true)));
+            Arc::new(Schema::new(fields))
+        };
+        let inner = Inner {
+            place: self.inner.place.clone(),
+            schema: with_type(&self.inner.schema),
+            mapped: with_type(&self.inner.mapped),
+            mapping: self.inner.mapping.clone(),
+            partition_columns: self.inner.partition_columns.clone(),
+            properties: self.inner.properties.clone(),
+            engine_info: self.inner.engine_info.clone(),
+            kind: FileKind::Changes,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Returns the table's root, with a trailing slash.
@@ -110,6 +162,10 @@ impl WriteTarget {
 
     pub(super) fn properties(&self) -> &BTreeMap<String, String> {
         &self.inner.properties
+    }
+
+    pub(super) fn kind(&self) -> FileKind {
+        self.inner.kind
     }
 
     pub(super) fn engine_info(&self) -> &str {

@@ -10,7 +10,8 @@
 //! Copied rows are not mixed with new ones: their files keep the narrow bounds that they had. Always true: as many
 //! rows are copied as stay; what was staged is deleted again when staging fails.
 //!
-//! Change data belongs here: [`RowChanges::stage`] knows the rows that go, by position, and those that come.
+//! Where a table has a change data feed, rows that go are read once more by their positions, and those that came from
+//! their new files, and recorded; where files alone tell what changed, nothing is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +19,15 @@ use std::sync::Arc;
 use datafusion::dataframe::DataFrame;
 use ingot_common::clock;
 use ingot_delta::action::DeletionVectorDescriptor;
+use ingot_delta::change_feed::{DELETE, INSERT, UPDATE_POSTIMAGE, UPDATE_PREIMAGE};
 use ingot_delta::{
-    Add, DeletionVector, DeltaTable, FileIndex, OperationMetrics, Remove, Snapshot, Transaction,
+    Add, AddCdcFile, DeletionVector, DeltaTable, FileIndex, OperationMetrics, Remove, Snapshot, Transaction,
+    WriteTarget,
 };
 
 use super::deleted_share_max;
-use crate::provider::{Positions, Rows, rows_provider};
+use crate::change_feed::{marked, stage_changes};
+use crate::provider::{Positions, Rows, added_files_provider, rows_provider};
 use crate::scan::files::stored_rows;
 use crate::write::{StagedFiles, discard, stage_files};
 use crate::{Error, Result, Session};
@@ -152,12 +156,24 @@ fn decide(rows: FileRows, policy: VectorPolicy) -> Fate {
     }
 }
 
+/// How the rows that go, and those that come, stand in the change data feed.
+#[derive(Debug, Clone)]
+pub(crate) enum Recorded {
+    /// Rows that go are deleted, those that come are inserted, also those of these files, which the caller adds.
+    Apart(Vec<Add>),
+    /// Rows that come are what rows that go have become.
+    Updates,
+    /// The caller writes it.
+    Elsewhere,
+}
+
 /// Rows that go out of a table's files as of one snapshot.
 pub(crate) struct RowChanges<'a> {
     pub session: &'a Session,
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Arc<Snapshot>,
     pub index: &'a FileIndex,
+    pub recorded: Recorded,
 }
 
 impl RowChanges<'_> {
@@ -187,6 +203,7 @@ impl RowChanges<'_> {
             true => VectorPolicy::UpTo(deleted_share_max(self.session)),
             false => VectorPolicy::Never,
         };
+        let recorded = self.recorded_rows(&changed);
         let (mut vectors, mut copied) = (Positions::new(), Positions::new());
         let mut rows_left = 0;
         let now = clock::now_ms();
@@ -208,6 +225,8 @@ impl RowChanges<'_> {
             }
         }
         self.write_vectors(staged, vectors).await?;
+        // Files that go, or get vectors, tell what changed; those with copied rows do not.
+        let mixed = !copied.is_empty() || new_rows.is_some();
         if !copied.is_empty() {
             let written = self.copy(copied).await?;
             let rows_copied = written.metrics.get("numOutputRows");
@@ -219,11 +238,53 @@ impl RowChanges<'_> {
                 )));
             }
         }
+        let mut new_files = Vec::new();
         if let Some(rows) = new_rows {
             let written = stage_files(self.session, self.table, self.snapshot, rows).await?;
             staged.counts.rows_added = written.metrics.get("numOutputRows");
+            new_files.extend(written.files.iter().cloned().map(Arc::new));
             staged.take_files(written);
         }
+        match recorded {
+            Some(gone) if mixed => self.record(staged, gone, new_files).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns what reads the rows that go, if they must be recorded.
+    fn recorded_rows(&self, changed: &ChangedRows) -> Option<(Vec<usize>, Rows)> {
+        let elsewhere = matches!(self.recorded, Recorded::Elsewhere);
+        let record = !elsewhere && self.snapshot.change_data_feed_enabled();
+        record.then(|| (changed.files(), changed.rows()))
+    }
+
+    /// Writes the rows that go and those that came, as they stand in the new files, for the change data feed.
+    async fn record(
+        &self,
+        staged: &mut StagedChanges,
+        (files, rows): (Vec<usize>, Rows),
+        mut new_files: Vec<Arc<Add>>,
+    ) -> Result<()> {
+        let (before, after) = match &self.recorded {
+            Recorded::Updates => (UPDATE_PREIMAGE, UPDATE_POSTIMAGE),
+            Recorded::Apart(others) => {
+                new_files.extend(others.iter().cloned().map(Arc::new));
+                (DELETE, INSERT)
+            }
+            Recorded::Elsewhere => return Ok(()),
+        };
+        let (table, snapshot) = (self.table, self.snapshot);
+        let datafusion = self.session.datafusion();
+        let gone = rows_provider(Arc::clone(table), Arc::clone(snapshot), files, rows);
+        let mut changes = marked(datafusion.read_table(gone)?, before)?;
+        if !new_files.is_empty() {
+            let came = added_files_provider(Arc::clone(table), Arc::clone(snapshot), new_files);
+            changes = changes.union(marked(datafusion.read_table(came)?, after)?)?;
+        }
+        let target = WriteTarget::of_table(table, snapshot)?;
+        let written = stage_changes(self.session, &target, changes).await?;
+        staged.counts.change_files_added += count(written.files.len());
+        staged.change_files.extend(written.files);
         Ok(())
     }
 
@@ -285,6 +346,8 @@ pub(crate) struct StagedChanges {
     adds: Vec<Add>,
     new_files: Vec<Add>,
     vectors: Vec<DeletionVectorDescriptor>,
+    /// Files for the change data feed.
+    change_files: Vec<Add>,
     pub counts: ChangeCounts,
 }
 
@@ -298,11 +361,13 @@ impl StagedChanges {
     pub fn put_into(&self, transaction: &mut Transaction) {
         transaction.remove_files(self.removes.iter().cloned());
         transaction.add_files(self.adds.iter().cloned());
+        transaction.add_change_files(self.change_files.iter().cloned().map(AddCdcFile::from));
     }
 
     /// Deletes what was written. For commits that did not come about.
     pub async fn discard(&self, table: &DeltaTable) {
         discard(table, &self.new_files).await;
+        discard(table, &self.change_files).await;
         table.discard_deletion_vectors(&self.vectors).await;
     }
 
@@ -332,6 +397,7 @@ pub(crate) struct ChangeCounts {
     /// Vectors that others took the place of, or that went with their files.
     pub vectors_removed: i64,
     pub vectors_updated: i64,
+    pub change_files_added: i64,
 }
 
 impl ChangeCounts {
@@ -360,6 +426,7 @@ impl ChangeCounts {
             ("numAddedFiles", self.files_added),
             ("numAddedBytes", self.bytes_added),
             ("numCopiedRows", self.rows_copied),
+            ("numAddedChangeFiles", self.change_files_added),
             ("numDeletionVectorsAdded", self.vectors_added),
             ("numDeletionVectorsRemoved", self.vectors_removed),
             ("numDeletionVectorsUpdated", self.vectors_updated),

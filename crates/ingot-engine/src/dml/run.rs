@@ -9,7 +9,7 @@ use ingot_delta::{CommitOutcome, ConflictReason, DeltaTable, Operation, ReadSet}
 use super::find::{Place, find};
 use super::target::TargetName;
 use super::update::{Assignment, updated_rows};
-use super::{ChangeCounts, RETRIES, RowChanges, check_rows_can_change};
+use super::{ChangeCounts, RETRIES, Recorded, RowChanges, check_rows_can_change};
 use crate::resolve::Reads;
 use crate::write::conflict_error;
 use crate::{Error, Result, Session};
@@ -98,6 +98,10 @@ impl RowStatement<'_> {
             table: self.table,
             snapshot: &snapshot,
             index: place.index,
+            recorded: match &self.assignments {
+                Some(_) => Recorded::Updates,
+                None => Recorded::Apart(Vec::new()),
+            },
         };
         let staged = changes.stage(found.changed, new_rows).await?;
         if self.assignments.is_some() && staged.counts.rows_added != staged.counts.rows_gone {

@@ -37,6 +37,8 @@ pub(crate) struct ScanRequest<'a> {
     pub index: &'a FileIndex,
     /// The provider's schema: the snapshot's, with file and row columns at the end when `tagged`.
     pub schema: &'a SchemaRef,
+    /// Columns of `schema` with one value for each file, which the index has.
+    pub partition_columns: &'a [String],
     pub tagged: bool,
     pub rows: &'a Rows,
     /// Numbers of `schema`'s columns; all when `None`.
@@ -127,7 +129,7 @@ struct Layout {
 
 impl Layout {
     fn new(request: &ScanRequest<'_>) -> Self {
-        let partition_columns = request.snapshot.partition_columns();
+        let partition_columns = request.partition_columns;
         let constant = |name: &str| {
             partition_columns.iter().any(|column| column == name) || (request.tagged && name == FILE_COLUMN)
         };

@@ -24,7 +24,7 @@ use ingot_delta::{DeltaTable, FileIndex, OperationMetrics, ReadPredicate, ReadSe
 
 use super::predicate::TablePredicate;
 use super::{StagedFiles, WriteMode};
-use crate::dml::{ChangedRows, RowChanges, StagedChanges, check_rows_can_change, positions};
+use crate::dml::{ChangedRows, Recorded, RowChanges, StagedChanges, check_rows_can_change, positions};
 use crate::provider::{FILE_COLUMN, ROW_COLUMN, added_files_provider, tagged_provider};
 use crate::pruning::{FilterPredicate, PartitionColumns, decided_by_partition, retain_possible};
 use crate::{Error, Result, Session};
@@ -299,6 +299,10 @@ impl Replacing<'_> {
             table: self.table,
             snapshot: self.snapshot,
             index,
+            recorded: match self.data_change {
+                true => Recorded::Apart(self.staged.files.clone()),
+                false => Recorded::Elsewhere,
+            },
         };
         let staged = changes.stage(changed, None).await?;
         let mut metrics = staged.counts.metrics();

@@ -10,6 +10,7 @@ use ingot_engine::{Engine, Result, Session};
 use tempfile::TempDir;
 
 mod cancel;
+mod change_feed;
 mod clone;
 mod column_mapping;
 mod copy_into;
