@@ -150,6 +150,20 @@ pub(crate) fn physical_path(fields: &Fields, path: &[&str]) -> Option<Vec<String
     Some(physical)
 }
 
+/// Returns the logical names on the way to a column, from the top down; `None` when no column is called so in files.
+pub(crate) fn logical_path(fields: &Fields, path: &[String]) -> Option<Vec<String>> {
+    let (name, rest) = path.split_first()?;
+    let field = fields.iter().find(|field| physical_name(field) == name)?;
+    let mut logical = vec![field.name().clone()];
+    if !rest.is_empty() {
+        let DataType::Struct(children) = field.data_type() else {
+            return None;
+        };
+        logical.extend(logical_path(children, rest)?);
+    }
+    Some(logical)
+}
+
 /// Reads the mode from a table's properties. The error says what it is instead.
 pub(crate) fn mode(properties: &BTreeMap<String, String>) -> Result<Option<ColumnMappingMode>, String> {
     match properties

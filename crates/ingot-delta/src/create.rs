@@ -21,6 +21,7 @@ use crate::action::{DomainMetadata, Format};
 use crate::features::IN_COMMIT_TIMESTAMPS;
 use crate::log::{self, Log, PutOutcome};
 use crate::table::{LogFiles, Place};
+use crate::writer::CLUSTERING;
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
     action, change_feed, features, partition, properties, row_tracking, schema,
@@ -44,7 +45,8 @@ impl DeltaTables {
         let place = self.place(location)?;
         check_free(&place).await?;
         let (_, metadata) = first_state(location, &stored, table)?;
-        WriteTarget::new(place, &metadata, &self.options().engine_info)
+        let clustering = table.domains.get(CLUSTERING).map(String::as_str);
+        WriteTarget::new(place, &metadata, clustering, &self.options().engine_info)
     }
 
     /// Creates a table: commit 0 with protocol (3,7), the features it uses, in-commit timestamps, and the rows it

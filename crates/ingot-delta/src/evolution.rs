@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
 use crate::schema::{ColumnNames, schema_string, storable_schema};
+use crate::writer::CLUSTERING;
 use crate::{
     DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema,
     type_widening,
@@ -120,7 +121,12 @@ impl DeltaTable {
         )?;
         Ok(Evolution {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
-            target: WriteTarget::new(self.place().clone(), &metadata, &self.options().engine_info)?,
+            target: WriteTarget::new(
+                self.place().clone(),
+                &metadata,
+                snapshot.domain_metadata(CLUSTERING),
+                &self.options().engine_info,
+            )?,
             metadata,
         })
     }

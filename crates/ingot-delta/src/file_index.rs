@@ -42,6 +42,8 @@ struct Inner {
     len: usize,
     /// Chunk and row of each file; made when a file is first asked for by number.
     rows: OnceLock<Vec<(u32, u32)>>,
+    /// Rows that deletion vectors delete, by file; `None` where no file has one.
+    deleted_rows: OnceLock<Option<UInt64Array>>,
     cache: Mutex<HashMap<Request, Option<ArrayRef>>>,
 }
 
@@ -197,6 +199,23 @@ impl FileIndex {
             .unwrap_or_else(|| UInt64Array::new_null(self.len()))
     }
 
+    /// Returns how many rows of each file its deletion vector deletes; `None` when no file has a vector.
+    pub fn deleted_rows(&self) -> Option<&UInt64Array> {
+        let deleted = self.inner.deleted_rows.get_or_init(|| {
+            let cardinality = |add: &Add| {
+                let vector = add.deletion_vector.as_ref();
+                vector.map_or(0, |vector| u64::try_from(vector.cardinality).unwrap_or(0))
+            };
+            let segments = self.inner.segments.iter();
+            let deleted: Vec<u64> = segments
+                .flat_map(|segment| segment.live_rows().map(|row| cardinality(segment.add_ref(row))))
+                .collect();
+            let any = deleted.iter().any(|rows| *rows > 0);
+            any.then(|| UInt64Array::from(deleted))
+        });
+        deleted.as_ref()
+    }
+
     /// Returns the typed values of a partition column; `None` for a column that does not partition.
     pub fn partition_values(&self, column: &str) -> Option<ArrayRef> {
         self.array(Request::PartitionValues(column.to_owned()))
@@ -235,6 +254,7 @@ impl FileIndex {
                 segments,
                 len,
                 rows: OnceLock::new(),
+                deleted_rows: OnceLock::new(),
                 cache: Mutex::default(),
             }),
         }

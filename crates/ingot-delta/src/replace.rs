@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::create::check;
 use crate::features::{self, IN_COMMIT_TIMESTAMPS};
+use crate::writer::CLUSTERING;
 use crate::{
     CreateTable, DeltaTable, Metadata, Protocol, Result, Snapshot, WriteTarget, column_mapping, schema,
 };
@@ -43,7 +44,12 @@ impl DeltaTable {
         )?;
         Ok(Replacement {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
-            target: WriteTarget::new(self.place().clone(), &metadata, &self.options().engine_info)?,
+            target: WriteTarget::new(
+                self.place().clone(),
+                &metadata,
+                table.domains.get(CLUSTERING).map(String::as_str),
+                &self.options().engine_info,
+            )?,
             metadata,
         })
     }

@@ -234,6 +234,12 @@ impl Snapshot {
         column_mapping::physical_path(self.mapped_schema.fields(), path)
     }
 
+    /// Returns the logical names that lead to a column, for the physical `path` that statistics and domain metadata
+    /// have; `None` when there is no such column.
+    pub fn logical_path(&self, path: &[String]) -> Option<Vec<String>> {
+        column_mapping::logical_path(self.mapped_schema.fields(), path)
+    }
+
     /// Returns the logical schema with what the log says of columns in files, for the file index.
     pub(crate) fn mapped_schema(&self) -> &SchemaRef {
         &self.mapped_schema

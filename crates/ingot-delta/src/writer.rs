@@ -24,7 +24,8 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use ingot_common::clock;
 
 use self::data_file::{DataFile, FileFormat, FileOptions};
-use self::statistics::IndexedColumns;
+use self::statistics::{ChosenColumns, IndexedColumns};
+pub(crate) use self::target::CLUSTERING;
 pub use self::target::WriteTarget;
 use crate::{Add, DeltaTable, Error, Result, Snapshot, column_mapping, partition, properties};
 
@@ -129,7 +130,10 @@ impl FileWriter {
             .unwrap_or_else(|| file_bytes_target(target.properties()));
         let format = FileFormat::new(
             &Schema::new(data_fields),
-            indexed_columns(target.properties()),
+            IndexedColumns {
+                chosen: chosen_columns(target.properties()),
+                clustering: target.clustering_columns(),
+            },
             &FileOptions {
                 row_group_rows_max: options.row_group_rows_max,
                 created_by: target.engine_info(),
@@ -375,13 +379,13 @@ fn random_folder() -> String {
     format!("{}{}/", one(), one())
 }
 
-fn indexed_columns(properties: &BTreeMap<String, String>) -> IndexedColumns {
+fn chosen_columns(properties: &BTreeMap<String, String>) -> ChosenColumns {
     if let Some(names) = properties.get("delta.dataSkippingStatsColumns") {
-        return IndexedColumns::Named(column_mapping::split_list(names));
+        return ChosenColumns::Named(column_mapping::split_list(names));
     }
     let count = properties
         .get("delta.dataSkippingNumIndexedCols")
         .and_then(|text| text.parse::<i64>().ok())
         .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-    IndexedColumns::First(count.unwrap_or(INDEXED_COLUMNS_DEFAULT))
+    ChosenColumns::First(count.unwrap_or(INDEXED_COLUMNS_DEFAULT))
 }

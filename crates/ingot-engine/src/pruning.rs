@@ -197,23 +197,18 @@ impl FileBounds<'_> {
     /// Rows per file, deleted ones counted: what a file's count of nulls is compared with.
     fn stored_rows(&self) -> UInt64Array {
         let live = self.index.num_records();
-        (0..self.index.len())
-            .map(|file| {
-                let deleted = deleted_rows(self.index, file);
-                live.is_valid(file)
-                    .then(|| live.value(file).saturating_add(deleted))
-            })
+        let Some(deleted) = self.index.deleted_rows() else {
+            return live;
+        };
+        let both = live.iter().zip(deleted.values());
+        both.map(|(live, deleted)| live.map(|live| live.saturating_add(*deleted)))
             .collect()
     }
 }
 
 /// Returns how many rows of a file its deletion vector deletes.
 pub(crate) fn deleted_rows(index: &FileIndex, file: usize) -> u64 {
-    index
-        .add(file)
-        .deletion_vector
-        .as_ref()
-        .map_or(0, |vector| u64::try_from(vector.cardinality).unwrap_or(0))
+    index.deleted_rows().map_or(0, |deleted| deleted.value(file))
 }
 
 impl PruningStatistics for FileBounds<'_> {
@@ -246,12 +241,13 @@ impl PruningStatistics for FileBounds<'_> {
             return Some(Arc::new(counts));
         }
         let counts = self.index.null_counts(&column.name)?;
+        let Some(deleted) = self.index.deleted_rows() else {
+            return Some(Arc::new(counts));
+        };
         // Writers differ in whether a count of nulls includes deleted rows; none is none.
-        let counts: UInt64Array = (0..counts.len())
-            .map(|file| {
-                let count = counts.is_valid(file).then(|| counts.value(file))?;
-                (count == 0 || deleted_rows(self.index, file) == 0).then_some(count)
-            })
+        let both = counts.iter().zip(deleted.values());
+        let counts: UInt64Array = both
+            .map(|(count, deleted)| count.filter(|count| *count == 0 || *deleted == 0))
             .collect();
         Some(Arc::new(counts))
     }

@@ -49,11 +49,17 @@ pub(crate) fn assign(metadata: &mut Metadata, previous: Option<&Metadata>) -> Re
     let old = previous
         .map(|previous| parse(&previous.schema_string))
         .transpose()?;
-    let known = previous.and_then(|previous| previous.configuration.get(MAX_COLUMN_ID)?.parse().ok());
+    let largest = largest_id(&schema);
+    // A clone comes with the ids of another table; its own properties say which were given there.
+    let known = match previous {
+        Some(previous) => previous.configuration.get(MAX_COLUMN_ID),
+        None => metadata.configuration.get(MAX_COLUMN_ID).filter(|_| largest > 0),
+    };
+    let known = known.and_then(|id| id.parse().ok());
     let mut assignment = Assignment {
         id_max: known
             .unwrap_or(0)
-            .max(largest_id(&schema))
+            .max(largest)
             .max(old.as_ref().map_or(0, largest_id)),
         upgrade: previous.is_some() && before.is_none(),
         table_id: metadata.id.clone(),
@@ -301,6 +307,20 @@ mod tests {
         assert_eq!(mapped(&new, "/fields/1"), (1, physical));
         assert_eq!(mapped(&new, "/fields/0").0, 4);
         assert_eq!(new.configuration[MAX_COLUMN_ID], "4");
+    }
+
+    #[test]
+    fn a_clone_keeps_the_ids_of_its_source() {
+        let mut source = metadata(nested(), &[(MODE, "name")]);
+        assign(&mut source, None).expect("assigned");
+        source
+            .configuration
+            .insert(MAX_COLUMN_ID.to_owned(), "9".to_owned());
+        let mut clone = source.clone();
+        clone.id = "another".to_owned();
+        assign(&mut clone, None).expect("assigned");
+        assert_eq!(clone.schema_string, source.schema_string);
+        assert_eq!(clone.configuration[MAX_COLUMN_ID], "9");
     }
 
     #[test]

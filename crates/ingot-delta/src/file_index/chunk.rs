@@ -107,6 +107,10 @@ impl Segment {
         Arc::clone(&self.chunk.adds[row])
     }
 
+    pub fn add_ref(&self, row: usize) -> &Add {
+        &self.chunk.adds[row]
+    }
+
     pub fn live_rows(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.chunk.adds.len()).filter(|row| self.lives(*row))
     }

@@ -21,7 +21,15 @@ const STRING_CHARS_MAX: usize = 32;
 
 /// Which columns are counted and bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum IndexedColumns {
+pub(super) struct IndexedColumns {
+    pub chosen: ChosenColumns,
+    /// Those that the table is clustered by are covered whatever else is chosen.
+    pub clustering: Vec<Vec<String>>,
+}
+
+/// The columns that properties choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ChosenColumns {
     /// The first leaves of the schema, in order.
     First(usize),
     /// Those named by `delta.dataSkippingStatsColumns`, with all below them.
@@ -71,9 +79,9 @@ impl FileStatistics {
     /// Makes empty statistics for files of `schema`: the table's, with what the log says of columns in files, without
     /// partition columns.
     pub fn new(schema: &Schema, indexed: &IndexedColumns) -> Self {
-        let mut left = match indexed {
-            IndexedColumns::First(count) => *count,
-            IndexedColumns::Named(_) => usize::MAX,
+        let mut left = match indexed.chosen {
+            ChosenColumns::First(count) => count,
+            ChosenColumns::Named(_) => usize::MAX,
         };
         Self {
             num_records: 0,
@@ -134,14 +142,14 @@ fn column_kind(
     if let DataType::Struct(children) = data_type {
         return Some(ColumnKind::Struct(columns(children, path, indexed, left)));
     }
-    let wanted = match indexed {
-        IndexedColumns::First(_) => *left > 0,
-        IndexedColumns::Named(names) => names.iter().any(|name| covers(name, path)),
+    let chosen = match &indexed.chosen {
+        ChosenColumns::First(_) => *left > 0,
+        ChosenColumns::Named(names) => names.iter().any(|name| covers(name, path)),
     };
-    if !wanted {
+    if !chosen && !indexed.clustering.iter().any(|name| covers(name, path)) {
         return None;
     }
-    *left -= 1;
+    *left = left.saturating_sub(1);
     Some(ColumnKind::Leaf {
         null_count: 0,
         bounds: Bounds::Empty,
@@ -351,11 +359,13 @@ fn cut(text: &str) -> String {
     text.chars().take(STRING_CHARS_MAX).collect()
 }
 
-/// Cuts an upper bound and rounds it up; `None` when no short text is great enough.
+/// Cuts an upper bound and rounds it up; `None` when no short text is great enough. Source: Delta Spark,
+/// `StatisticsCollection.truncateMaxStringAgg`.
 fn cut_up(text: &str) -> Option<String> {
+    const ASCII_MAX: char = '\u{7F}';
     let mut short = cut(text);
-    if short.len() < text.len() {
-        short.push(char::MAX);
+    if let Some(next) = text.chars().nth(STRING_CHARS_MAX) {
+        short.push(if next < ASCII_MAX { ASCII_MAX } else { char::MAX });
     }
     (short.as_str() >= text).then_some(short)
 }
@@ -372,9 +382,41 @@ mod tests {
 
     use super::*;
 
+    fn first(count: usize) -> IndexedColumns {
+        IndexedColumns {
+            chosen: ChosenColumns::First(count),
+            clustering: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn clustering_columns_are_covered_beside_those_that_are_chosen() {
+        let column = || Arc::new(Int32Array::from(vec![1])) as ArrayRef;
+        let batch =
+            RecordBatch::try_from_iter([("a", column()), ("b", column()), ("c", column())]).expect("batch");
+        let bounded = |chosen: ChosenColumns| {
+            let clustering = vec![vec!["C".to_owned()]];
+            let mut statistics = FileStatistics::new(&batch.schema(), &IndexedColumns { chosen, clustering });
+            statistics.update(&batch);
+            let json: Value = serde_json::from_str(&statistics.to_json()).expect("json");
+            json["minValues"]
+                .as_object()
+                .expect("bounds")
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bounded(ChosenColumns::First(0)), ["c"]);
+        assert_eq!(bounded(ChosenColumns::First(1)), ["a", "c"]);
+        assert_eq!(
+            bounded(ChosenColumns::Named(vec![vec!["b".to_owned()]])),
+            ["b", "c"]
+        );
+    }
+
     fn stats_of(columns: Vec<(&str, ArrayRef)>) -> Value {
         let batch = RecordBatch::try_from_iter(columns).expect("batch");
-        let mut statistics = FileStatistics::new(&batch.schema(), &IndexedColumns::First(32));
+        let mut statistics = FileStatistics::new(&batch.schema(), &first(32));
         statistics.update(&batch);
         serde_json::from_str(&statistics.to_json()).expect("json")
     }
@@ -386,7 +428,7 @@ mod tests {
                 .expect("batch")
         };
         let (one, two) = (batch(vec![Some(5), None]), batch(vec![Some(-1), Some(2)]));
-        let mut statistics = FileStatistics::new(&one.schema(), &IndexedColumns::First(32));
+        let mut statistics = FileStatistics::new(&one.schema(), &first(32));
         statistics.update(&one);
         statistics.update(&two);
         let json: Value = serde_json::from_str(&statistics.to_json()).expect("json");
@@ -423,6 +465,10 @@ mod tests {
         let high = json["maxValues"]["s"].as_str().expect("text");
         assert!(low <= long.as_str() && high >= long.as_str());
         assert_eq!(low.chars().count(), 32);
+        let plain = cut_up(&"a".repeat(33)).expect("a bound");
+        assert_eq!(plain, format!("{}\u{7F}", "a".repeat(32)));
+        let last = format!("{}\u{7F}", "a".repeat(32));
+        assert!(cut_up(&last).is_some_and(|bound| bound >= last));
         assert_eq!(cut_up(&char::MAX.to_string().repeat(40)), None);
     }
 
