@@ -36,12 +36,16 @@ use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
 use ingot_common::Kind;
 use ingot_common::retry::{Backoff, RetryPolicy};
+use ingot_delta::change_feed::{DELETE, UPDATE_PREIMAGE};
 use ingot_delta::{
-    CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot, WriteTarget,
+    Add, AddCdcFile, CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot,
+    WriteTarget,
 };
 use serde_json::json;
 
+use crate::change_feed::{marked, stage_changes};
 use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
+use crate::provider::{Rows, added_files_provider, rows_provider};
 use crate::resolve::Reads;
 use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
@@ -267,12 +271,6 @@ async fn merge_once(
         Some(read) => Arc::clone(read),
         None => table.snapshot().await?,
     };
-    if snapshot.change_data_feed_enabled() {
-        return Err(Error::unsupported(format!(
-            "MERGE INTO a table with a change data feed is not supported: location=`{}`",
-            table.location()
-        )));
-    }
     for (app_id, version) in &merge.app_transactions {
         if let Some(applied) = snapshot.app_transaction(app_id).await?
             && applied >= *version
@@ -318,6 +316,8 @@ struct Done {
     counts: Counts,
     /// Updated and inserted rows.
     written: StagedFiles,
+    /// Files for the change data feed.
+    recorded: Vec<Add>,
     /// What takes the rows that clauses change out of their files.
     changes: StagedChanges,
     scan: Duration,
@@ -330,15 +330,24 @@ impl Attempt<'_> {
         let prepared = unless_cancelled(self.session, async {
             let candidates = keys::candidates(self).await?;
             let join = join::plan(self, &candidates.files).await?;
-            let rows = DecidedRows::new(&join, &self.clauses, self.schema())?;
+            let rows = DecidedRows::new(&join, &self.clauses, self.schema(), self.records()?)?;
             Ok((candidates.read_set, join, rows))
         });
         let (read_set, join, rows) = prepared.await?;
         let scan = scanned.elapsed();
         let rewritten = Instant::now();
         let frame = join.context.read_table(rows.table())?;
-        let written = stage_for(self.session, self.target()?, frame).await?;
-        let Decisions { changed, counts } = rows.decisions();
+        let (written, mut recorded) = self.write(frame).await?;
+        let decisions = rows.decisions();
+        match self.record(&decisions).await {
+            Ok(more) => recorded.extend(more),
+            Err(error) => {
+                discard(self.table, &written.files).await;
+                discard(self.table, &recorded).await;
+                return Err(error);
+            }
+        }
+        let Decisions { changed, counts, .. } = decisions;
         let changes = RowChanges {
             session: self.session,
             table: self.table,
@@ -350,6 +359,7 @@ impl Attempt<'_> {
             Ok(changes) => changes,
             Err(error) => {
                 discard(self.table, &written.files).await;
+                discard(self.table, &recorded).await;
                 return Err(error);
             }
         };
@@ -368,6 +378,7 @@ impl Attempt<'_> {
         let done = Done {
             counts,
             written,
+            recorded,
             changes,
             scan,
             rewrite: rewritten.elapsed(),
@@ -386,6 +397,80 @@ impl Attempt<'_> {
     fn schema(&self) -> &SchemaRef {
         let evolution = self.clauses.evolution.as_ref();
         evolution.map_or(self.snapshot.schema(), |evolution| evolution.schema())
+    }
+
+    /// Says if the merge records changes for the change data feed. Files tell of one that only inserts.
+    ///
+    /// # Errors
+    /// `Unsupported` when it would also change the schema, with which recorded rows could not be read back.
+    fn records(&self) -> Result<bool> {
+        let clauses = &self.merge.clauses;
+        let changes = clauses
+            .iter()
+            .any(|clause| clause.matching != MergeMatching::NotMatchedByTarget);
+        let records = changes && self.snapshot.change_data_feed_enabled();
+        if records && self.clauses.evolution.is_some() {
+            return Err(Error::unsupported(
+                "MERGE cannot evolve the schema of a table with a change data feed; add the columns with ALTER TABLE \
+                 first"
+                    .to_owned(),
+            ));
+        }
+        Ok(records)
+    }
+
+    /// Writes the rows that the clauses make. With a change data feed they are recorded, with what made them, and the
+    /// data files written from there, so that both hold the same rows. Returns the files of both.
+    async fn write(&self, rows: DataFrame) -> Result<(StagedFiles, Vec<Add>)> {
+        let target = self.target()?;
+        if !self.records()? {
+            return Ok((stage_for(self.session, target, rows).await?, Vec::new()));
+        }
+        let recorded = stage_changes(self.session, &target, rows).await?.files;
+        let written = async {
+            let files = recorded.iter().cloned().map(Arc::new).collect();
+            let rows = added_files_provider(Arc::clone(self.table), Arc::clone(self.snapshot), files);
+            stage_for(self.session, target, self.session.datafusion().read_table(rows)?).await
+        };
+        match written.await {
+            Ok(written) => Ok((written, recorded)),
+            Err(error) => {
+                discard(self.table, &recorded).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Records the rows that clauses delete, and those that they update as they were.
+    async fn record(&self, decisions: &Decisions) -> Result<Vec<Add>> {
+        if decisions.changed.is_empty() || !self.records()? {
+            return Ok(Vec::new());
+        }
+        let mut updated = decisions.changed.clone();
+        for (file, deleted) in &decisions.deleted {
+            if let Some(rows) = updated.get_mut(file) {
+                rows.subtract(deleted);
+            }
+        }
+        updated.retain(|_, rows| !rows.is_empty());
+        let mut changes: Option<DataFrame> = None;
+        for (rows, kind) in [(decisions.deleted.clone(), DELETE), (updated, UPDATE_PREIMAGE)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let files = rows.keys().copied().collect();
+            let listed = Rows::Listed(Arc::new(rows));
+            let rows = rows_provider(Arc::clone(self.table), Arc::clone(self.snapshot), files, listed);
+            let rows = marked(self.session.datafusion().read_table(rows)?, kind)?;
+            changes = Some(match changes {
+                None => rows,
+                Some(others) => others.union(rows)?,
+            });
+        }
+        match changes {
+            None => Ok(Vec::new()),
+            Some(changes) => Ok(stage_changes(self.session, &self.target()?, changes).await?.files),
+        }
     }
 
     fn target(&self) -> Result<WriteTarget> {
@@ -425,7 +510,7 @@ impl Attempt<'_> {
                 written("numOutputBytes") + files.bytes_added,
             ),
             ("numTargetBytesRemoved", files.bytes_removed),
-            ("numTargetChangeFilesAdded", 0),
+            ("numTargetChangeFilesAdded", count(done.recorded.len())),
             ("numTargetDeletionVectorsAdded", files.vectors_added),
             ("numTargetDeletionVectorsUpdated", files.vectors_updated),
             ("numTargetDeletionVectorsRemoved", files.vectors_removed),
@@ -455,6 +540,7 @@ impl Attempt<'_> {
         }
         done.changes.put_into(&mut transaction);
         transaction.add_files(done.written.files.iter().cloned());
+        transaction.add_change_files(done.recorded.iter().cloned().map(AddCdcFile::from));
         transaction.set_metrics(metrics);
         transaction.set_user_name(self.session.context().principal.as_str());
         if let Some(text) = &self.merge.user_metadata {
@@ -466,6 +552,7 @@ impl Attempt<'_> {
         let outcome = transaction.commit().await?;
         if !matches!(outcome, CommitOutcome::Committed { .. }) {
             discard(self.table, &done.written.files).await;
+            discard(self.table, &done.recorded).await;
             done.changes.discard(self.table).await;
             return Ok((outcome, MergeMetrics::default()));
         }

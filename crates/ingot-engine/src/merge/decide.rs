@@ -13,9 +13,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
+};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -31,6 +33,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use ingot_delta::DeletionVector;
+use ingot_delta::change_feed::{CHANGE_TYPE, INSERT, UPDATE_POSTIMAGE};
 
 use super::clauses::Clauses;
 use super::join::Join;
@@ -41,6 +44,8 @@ use super::{MergeMatching, clause_error};
 pub(crate) struct Decisions {
     /// The rows that are updated or deleted, by the number of their file.
     pub changed: BTreeMap<usize, DeletionVector>,
+    /// Those of them that are deleted; told where rows are marked.
+    pub deleted: BTreeMap<usize, DeletionVector>,
     pub counts: Counts,
 }
 
@@ -93,6 +98,8 @@ struct Shared {
     clauses: Vec<Taken>,
     /// The rows' columns, all nullable.
     schema: SchemaRef,
+    /// Rows say, in a column after the table's, how they came about: for the change data feed.
+    marked: bool,
     deletes_all_matched: bool,
     decisions: Mutex<Decisions>,
 }
@@ -104,8 +111,9 @@ struct Taken {
 }
 
 impl DecidedRows {
-    /// Prepares the rows that `clauses` make of the join, for a table of schema `table`.
-    pub(crate) fn new(join: &Join, clauses: &Clauses, table: &Schema) -> Result<Self> {
+    /// Prepares the rows that `clauses` make of the join, for a table of schema `table`. They have [`CHANGE_TYPE`]
+    /// after the table's columns if they are to be `marked`.
+    pub(crate) fn new(join: &Join, clauses: &Clauses, table: &Schema, marked: bool) -> Result<Self> {
         let state = join.context.state();
         let compile = |value: &Expr| state.create_physical_expr(value.clone(), &join.schema);
         let mut taken = Vec::with_capacity(clauses.clauses.len());
@@ -120,10 +128,13 @@ impl DecidedRows {
         }
         let fields = table.fields().iter();
         let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+        let mark = marked.then(|| Field::new(CHANGE_TYPE, DataType::Utf8, true));
+        let fields = fields.chain(mark);
         Ok(Self {
             shared: Arc::new(Shared {
                 clauses: taken,
                 schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+                marked,
                 deletes_all_matched: clauses.deletes_all_matched(),
                 decisions: Mutex::default(),
             }),
@@ -180,11 +191,29 @@ impl Tally {
                 _ => self.change(rows)?,
             };
             self.decisions.counts.count(clause, rows.num_rows());
-            if let Some(row) = &clause.row {
-                self.ready.push_back(shared.evaluate(row, &rows)?);
+            match &clause.row {
+                Some(row) => {
+                    let mark = match clause.matching {
+                        MergeMatching::NotMatchedByTarget => INSERT,
+                        _ => UPDATE_POSTIMAGE,
+                    };
+                    self.ready.push_back(shared.evaluate(row, &rows, mark)?);
+                }
+                None if shared.marked => self.delete(&rows),
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// Notes the positions of rows that are deleted.
+    fn delete(&mut self, rows: &RecordBatch) {
+        let files = rows.column(1).as_primitive::<Int64Type>().values();
+        let positions = rows.column(2).as_primitive::<Int64Type>().values();
+        for (file, position) in files.iter().zip(positions) {
+            let deleted = self.decisions.deleted.entry(to_usize(*file)).or_default();
+            deleted.insert(u64::try_from(*position).unwrap_or_default());
+        }
     }
 
     /// Notes the positions of rows that are changed. Rows that are deleted anyway, and by another source row already,
@@ -223,6 +252,9 @@ impl Tally {
             .unwrap_or_else(PoisonError::into_inner);
         let own = std::mem::take(&mut self.decisions);
         shared.counts.add(&own.counts);
+        for (file, rows) in own.deleted {
+            shared.deleted.entry(file).or_default().merge(&rows);
+        }
         for (file, rows) in own.changed {
             let changed = shared.changed.entry(file).or_default();
             let apart = changed.len() + rows.len();
@@ -238,11 +270,14 @@ impl Tally {
 }
 
 impl Shared {
-    fn evaluate(&self, row: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch) -> Result<RecordBatch> {
-        let columns = row
+    fn evaluate(&self, row: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch, mark: &str) -> Result<RecordBatch> {
+        let mut columns = row
             .iter()
             .map(|value| value.evaluate(rows)?.into_array(rows.num_rows()))
             .collect::<Result<Vec<ArrayRef>>>()?;
+        if self.marked {
+            columns.push(Arc::new(StringArray::from(vec![mark; rows.num_rows()])));
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(
             Arc::clone(&self.schema),

@@ -95,6 +95,72 @@ async fn what_files_tell_is_not_recorded_again() {
     assert_eq!(changes(&session, 4).await, expected);
 }
 
+#[test_case(VECTORS; "by deletion vectors")]
+#[test_case(COPIES; "by copies")]
+#[tokio::test]
+async fn merge_tells_of_each_row_what_its_clause_did(how: &str) {
+    let (_directory, engine, session) = four_rows(how).await;
+    let merge =
+        "MERGE INTO t USING (SELECT * FROM VALUES (1, 'x'), (2, 'y'), (7, 'g') AS s(id, v)) s ON t.id = s.id
+                 WHEN MATCHED AND t.id = 1 THEN DELETE
+                 WHEN MATCHED THEN UPDATE SET v = concat(s.v, t.v)
+                 WHEN NOT MATCHED THEN INSERT *
+                 WHEN NOT MATCHED BY SOURCE AND t.id = 4 THEN UPDATE SET v = 'gone'";
+    run(&session, &[merge]).await;
+    let expected = [
+        "2|delete|1|a",
+        "2|update_preimage|2|b",
+        "2|update_postimage|2|yb",
+        "2|update_preimage|4|d",
+        "2|update_postimage|4|gone",
+        "2|insert|7|g",
+    ];
+    assert_eq!(changes(&session, 2).await, expected);
+    assert_eq!(
+        rows(&session, "SELECT * FROM t ORDER BY id").await,
+        ["2|yb", "3|c", "4|gone", "7|g"]
+    );
+    let inserts =
+        "MERGE INTO t USING (SELECT 8 AS id, 'h' AS v) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT *";
+    run(&session, &[inserts]).await;
+    assert_eq!(
+        change_files(&engine).await,
+        0,
+        "the new file tells of what was inserted"
+    );
+    assert_eq!(changes(&session, 3).await, ["3|insert|8|h"]);
+    run(
+        &session,
+        &["MERGE INTO t USING (SELECT 8 AS id) s ON t.id = s.id WHEN MATCHED THEN DELETE"],
+    )
+    .await;
+    assert_eq!(changes(&session, 4).await, ["4|delete|8|h"]);
+}
+
+#[tokio::test]
+async fn merge_that_evolves_the_schema_is_refused() {
+    let (_directory, _, session) = four_rows(VECTORS).await;
+    let merge =
+        "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS id, 'x' AS v, 2 AS more) s ON t.id = s.id
+                 WHEN MATCHED THEN UPDATE SET *";
+    assert_eq!(refused(&session, merge).await, "UNSUPPORTED_FEATURE");
+    assert_eq!(changes(&session, 0).await.len(), 4);
+}
+
+#[test_case(VECTORS; "by deletion vectors")]
+#[test_case(COPIES; "by copies")]
+#[tokio::test]
+async fn replaced_rows_are_deleted_and_inserted(how: &str) {
+    let (_directory, _, session) = four_rows(how).await;
+    run(
+        &session,
+        &["INSERT INTO t REPLACE WHERE id = 2 VALUES (2, 'new')"],
+    )
+    .await;
+    let expected = ["2|insert|2|new", "2|delete|2|b"];
+    assert_eq!(changes(&session, 2).await, expected);
+}
+
 #[tokio::test]
 async fn rows_that_only_move_are_no_changes() {
     let (_directory, _, session) = four_rows(VECTORS).await;
