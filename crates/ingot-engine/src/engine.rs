@@ -17,6 +17,7 @@ use ingot_delta::DeltaTables;
 use url::Url;
 
 use crate::session::SessionParts;
+use crate::write::Compactions;
 use crate::{Error, Result, Session, table_query};
 
 /// Consumers of memory that an out-of-memory error names.
@@ -51,6 +52,7 @@ struct Shared {
     runtime: Arc<RuntimeEnv>,
     parts: SessionParts,
     namespace: SchemaName,
+    compactions: Compactions,
 }
 
 impl Engine {
@@ -78,6 +80,7 @@ impl Engine {
                 tables,
                 runtime,
                 namespace,
+                compactions: Compactions::default(),
             }),
         })
     }
@@ -98,6 +101,15 @@ impl Engine {
 
     pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.shared.runtime
+    }
+
+    pub(crate) fn compactions(&self) -> &Compactions {
+        &self.shared.compactions
+    }
+
+    /// Waits until no table is being compacted after a commit, at most `patience`. Returns `false` when one still is.
+    pub async fn compactions_ended(&self, patience: Duration) -> bool {
+        self.shared.compactions.ended(patience).await
     }
 
     /// Opens a session in catalog `main`, schema `default`.

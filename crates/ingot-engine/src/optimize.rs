@@ -28,7 +28,8 @@ use datafusion::error::DataFusionError;
 use ingot_common::clock;
 use ingot_common::retry::RetryPolicy;
 use ingot_delta::{
-    CommitOutcome, ConflictReason, DeltaTable, Error as DeltaError, FileIndex, Operation, Snapshot,
+    CommitOutcome, ConflictReason, DeltaTable, Error as DeltaError, FileIndex, Operation, ReadPredicate,
+    Snapshot,
 };
 use serde_json::json;
 
@@ -56,6 +57,8 @@ pub(crate) struct Request {
     pub layout: Layout,
     /// Chooses partitions; over partition columns, as the user wrote it.
     pub predicate: Option<String>,
+    /// Chooses files by what the log says of them.
+    pub only: Option<Arc<dyn ReadPredicate>>,
     /// Not asked for by a statement, but done after a commit that left small files.
     pub auto: bool,
 }
@@ -142,6 +145,10 @@ impl Pass<'_> {
             let partitions = PartitionColumns::new(self.snapshot, index);
             let state = self.session.datafusion().state();
             files = partitions.retain_matching(&state, files, &[filter])?;
+        }
+        if let Some(only) = &self.request.only {
+            let chosen = only.may_match(index);
+            files.retain(|file| chosen[*file]);
         }
         if !written.is_empty() {
             files.retain(|file| !written.contains(&index.add(*file).path));

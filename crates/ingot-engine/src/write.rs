@@ -10,10 +10,12 @@
 
 mod align;
 mod assign;
+mod auto_compact;
 mod clone;
 mod commit;
 mod create;
 mod options;
+mod partitions;
 mod predicate;
 mod removal;
 mod replace;
@@ -35,6 +37,8 @@ pub use align::align_by_name;
 pub(crate) use align::missing_value;
 pub use assign::type_text;
 pub(crate) use assign::{assignable, convert, element};
+pub use auto_compact::compact_after;
+pub(crate) use auto_compact::{Compactions, SETTINGS as AUTO_COMPACT_SETTINGS};
 pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub(crate) use create::{Created, DELETION_VECTORS_SETTING, column_infos, create};

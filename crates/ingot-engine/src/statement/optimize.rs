@@ -28,6 +28,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let request = Request {
         layout: Layout::Compact,
         predicate,
+        only: None,
         auto: false,
     };
     Ok(Work::writes(run(session, name, request)))
@@ -51,6 +52,7 @@ pub(super) fn parse_reorg<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> 
     let request = Request {
         layout: Layout::Purge,
         predicate,
+        only: None,
         auto: false,
     };
     Ok(Work::writes(run(session, name, request)))

@@ -131,6 +131,9 @@ fn honoured() -> Vec<Honoured> {
     ));
     let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
     honoured.push((vacuum::RETENTION_CHECK.to_owned(), boolean, "`true` or `false`"));
+    honoured.extend(
+        write::AUTO_COMPACT_SETTINGS.map(|(name, takes, expected)| (name.to_owned(), takes, expected)),
+    );
     honoured.extend(WRITES.map(|(name, takes, expected)| (name.to_owned(), takes, expected)));
     honoured
 }

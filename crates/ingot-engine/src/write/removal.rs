@@ -10,18 +10,16 @@
 //! Always true: the read set names no more than what was looked at, so that writes to other partitions do not
 //! conflict.
 
-use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, JoinType, ident, lit};
 use datafusion::prelude::Column;
 use ingot_common::{Kind, clock};
-use ingot_delta::{DeltaTable, FileIndex, OperationMetrics, ReadPredicate, ReadSet, Remove, Snapshot};
+use ingot_delta::{DeltaTable, FileIndex, OperationMetrics, ReadSet, Remove, Snapshot};
 
+use super::partitions::{NullPartition, PartitionSet};
 use super::predicate::TablePredicate;
 use super::{StagedFiles, WriteMode};
 use crate::dml::{ChangedRows, Recorded, RowChanges, StagedChanges, check_rows_can_change, positions};
@@ -91,13 +89,6 @@ impl Removal {
             metrics: OperationMetrics::default(),
         }
     }
-}
-
-/// If a null in a new row stands for the nulls that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NullPartition {
-    Matches,
-    Never,
 }
 
 /// Which rows go.
@@ -315,74 +306,6 @@ impl Replacing<'_> {
             ..Removal::none()
         })
     }
-}
-
-/// Partitions, by their values in some of the partition columns.
-#[derive(Debug)]
-struct PartitionSet {
-    columns: Vec<String>,
-    converter: RowConverter,
-    values: HashSet<OwnedRow>,
-}
-
-impl PartitionSet {
-    /// Takes the partitions of `files`.
-    fn of(files: &FileIndex, columns: Vec<String>, null: NullPartition) -> Result<Self> {
-        let arrays = arrays(files, &columns)?;
-        let fields = arrays
-            .iter()
-            .map(|array| SortField::new(array.data_type().clone()));
-        let converter = RowConverter::new(fields.collect()).map_err(arrow_error)?;
-        let rows = converter.convert_columns(&arrays).map_err(arrow_error)?;
-        let counts = |row: usize| null == NullPartition::Matches || arrays.iter().all(|a| a.is_valid(row));
-        let values = rows.iter().enumerate().filter(|(row, _)| counts(*row));
-        Ok(Self {
-            values: values.map(|(_, value)| value.owned()).collect(),
-            columns,
-            converter,
-        })
-    }
-
-    /// Returns the numbers of the files in these partitions.
-    fn files(&self, index: &FileIndex) -> Result<Vec<usize>> {
-        let arrays = arrays(index, &self.columns)?;
-        let rows = self.converter.convert_columns(&arrays).map_err(arrow_error)?;
-        let within = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| self.values.contains(&row.owned()));
-        Ok(within.map(|(file, _)| file).collect())
-    }
-}
-
-impl ReadPredicate for PartitionSet {
-    fn may_match(&self, files: &FileIndex) -> Vec<bool> {
-        match self.files(files) {
-            Ok(within) => {
-                let within: BTreeSet<usize> = within.into_iter().collect();
-                (0..files.len()).map(|file| within.contains(&file)).collect()
-            }
-            Err(_) => vec![true; files.len()],
-        }
-    }
-}
-
-fn arrays(files: &FileIndex, columns: &[String]) -> Result<Vec<ArrayRef>> {
-    let array = |column: &String| {
-        files.partition_values(column).ok_or_else(|| {
-            Error::unsupported(format!(
-                "the partition column `{column}` has values that are not of its type; replace rows by a predicate"
-            ))
-        })
-    };
-    columns.iter().map(array).collect()
-}
-
-fn arrow_error(source: arrow::error::ArrowError) -> Error {
-    Error::Delta(ingot_delta::Error::Arrow {
-        action: "compare partition values",
-        source,
-    })
 }
 
 fn qualified(relation: &str, name: &str) -> Expr {

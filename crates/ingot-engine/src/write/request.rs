@@ -27,7 +27,7 @@ use super::predicate::TablePredicate;
 use super::removal::{Removal, Replacing, removal};
 use super::stage::{StageRequest, stage};
 use super::{
-    ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align,
+    ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align, compact_after,
     conflict_error, discard, snapshot_read,
 };
 use crate::dml::StagedChanges;
@@ -268,7 +268,9 @@ impl<'a> Attempt<'a> {
             };
             let (written, changes) = self.commit_once(&read, &staged, removal).await?;
             let Written::Conflicted(reason) = &written else {
-                if !matches!(written, Written::Committed { .. }) {
+                if let Written::Committed { snapshot, .. } = &written {
+                    compact_after(self.session, self.table, snapshot, &staged.files);
+                } else {
                     discard(self.table, &staged.files).await;
                     self.discard(changes).await;
                 }
