@@ -1,5 +1,6 @@
 //! Staging of rows: store assignment, files, failures.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -8,7 +9,10 @@ use ingot_common::{Classify, Kind};
 use ingot_delta::{DeltaTable, Operation};
 use ingot_engine::Session;
 use ingot_engine::provider::delta_provider;
-use ingot_engine::write::{align_by_name, commit_append, commit_overwrite, stage_files};
+use ingot_engine::write::{
+    ColumnMatch, WriteMode, WriteOptions, WriteRequest, Written, align_by_name, commit_append,
+    commit_overwrite, stage_files, write,
+};
 use tempfile::TempDir;
 
 use crate::support;
@@ -124,4 +128,147 @@ async fn unknown_column_is_refused_by_name() {
     let frame = frame.with_column_renamed("\"Part\"", "other").expect("renamed");
     let error = align_by_name(frame, &snapshot).expect_err("unknown column");
     assert!(error.to_string().contains("`other`"), "{error}");
+}
+
+async fn save(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    mode: WriteMode,
+    options: &[(&str, &str)],
+    rows: RecordBatch,
+) -> ingot_engine::Result<Written> {
+    let options = options
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    let options = WriteOptions::from_map(session, mode, &options)?;
+    let frame = session.datafusion().read_batch(rows).expect("frame");
+    write(
+        session,
+        table,
+        &WriteRequest::new(frame, ColumnMatch::Name, options),
+    )
+    .await
+}
+
+fn wide(values: &[i32]) -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("other", DataType::Int32, true),
+        Field::new("part", DataType::Int32, true),
+    ]);
+    let column: ArrayRef = Arc::new(arrow::array::Int32Array::from(values.to_vec()));
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::clone(&column), column]).expect("valid rows")
+}
+
+#[tokio::test]
+async fn a_writer_is_told_what_it_spelled_wrong() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &["part"]).await;
+    for (mode, options, message) in [
+        (
+            WriteMode::Append,
+            vec![("mergeShema", "true")],
+            "nearest known is `mergeSchema`",
+        ),
+        (WriteMode::Append, vec![("mergeSchema", "yes")], "true or false"),
+        (
+            WriteMode::Append,
+            vec![("replaceWhere", "part = 'a'")],
+            "needs a write that overwrites",
+        ),
+        (WriteMode::Append, vec![("txnAppId", "a")], "given together"),
+        (
+            WriteMode::Append,
+            vec![("txnAppId", "a"), ("txnVersion", "-1")],
+            "not `-1`",
+        ),
+        (WriteMode::Append, vec![("targetFileSize", "0")], "bytes above 0"),
+        (
+            WriteMode::Append,
+            vec![("overwriteSchema", "true")],
+            "overwrites the whole table",
+        ),
+        (
+            WriteMode::Overwrite,
+            vec![("overwriteSchema", "true"), ("mergeSchema", "true")],
+            "not both",
+        ),
+        (
+            WriteMode::Overwrite,
+            vec![("overwriteSchema", "true"), ("replaceWhere", "true")],
+            "overwrites the whole table",
+        ),
+        (
+            WriteMode::Overwrite,
+            vec![("partitionOverwriteMode", "dynamic"), ("replaceWhere", "true")],
+            "not both",
+        ),
+        (
+            WriteMode::Overwrite,
+            vec![("partitionOverwriteMode", "sometimes")],
+            "`static` or `dynamic`",
+        ),
+    ] {
+        let error = save(&session, &table, mode, &options, rows(&[Some(1)], "a"))
+            .await
+            .expect_err("refused");
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.to_string().contains(message), "{options:?}: {error}");
+    }
+    assert_eq!(count(&session, &table).await, 0);
+}
+
+#[tokio::test]
+async fn a_writer_overwrites_the_schema_and_its_partitions_in_one_commit() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &["part"]).await;
+    save(
+        &session,
+        &table,
+        WriteMode::Append,
+        &[],
+        rows(&[Some(1), Some(2)], "a"),
+    )
+    .await
+    .expect("appended");
+    let before = table.snapshot().await.expect("snapshot");
+    let options = BTreeMap::from([("overwriteSchema".to_owned(), "true".to_owned())]);
+    let options = WriteOptions::from_map(&session, WriteMode::Overwrite, &options).expect("options");
+    let frame = session.datafusion().read_batch(wide(&[7, 8, 9])).expect("frame");
+    let mut request = WriteRequest::new(frame, ColumnMatch::Name, options);
+    request.partition_columns = Some(vec!["OTHER".to_owned()]);
+    let written = write(&session, &table, &request).await.expect("overwritten");
+    assert_eq!(written.rows(), 3);
+    let after = table.snapshot().await.expect("snapshot");
+    assert_eq!(after.version(), before.version() + 1);
+    assert_eq!(after.metadata().id, before.metadata().id);
+    assert_eq!(after.partition_columns(), ["other"]);
+    assert_eq!(after.schema().field(1).data_type(), &DataType::Int32);
+    assert_eq!(count(&session, &table).await, 3);
+    request.partition_columns = Some(vec!["nope".to_owned()]);
+    let error = write(&session, &table, &request)
+        .await
+        .expect_err("no such column");
+    assert!(error.to_string().contains("`nope`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_writer_decides_the_size_of_files_and_writes_a_version_once() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, table) = open(&directory, &[]).await;
+    let options = [
+        ("targetFileSize", "1"),
+        ("txnAppId", "job"),
+        ("txnVersion", "1"),
+        ("userMetadata", "mine"),
+    ];
+    let values: Vec<Option<i64>> = (0..10).map(Some).collect();
+    let batch = || rows(&values, "a");
+    for expected in [10, 0] {
+        let written = save(&session, &table, WriteMode::Append, &options, batch())
+            .await
+            .expect("written");
+        assert_eq!(written.rows(), expected);
+    }
+    assert_eq!(count(&session, &table).await, 10);
 }

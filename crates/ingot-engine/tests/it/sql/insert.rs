@@ -410,3 +410,179 @@ async fn a_remark_stands_in_the_history_until_it_is_reset() {
     rows(&session, "INSERT INTO t VALUES (1)").await;
     assert!(!last_parameters(&session).await.contains("for the audit"));
 }
+
+#[test_case("", 3; "a table")]
+#[test_case("PARTITIONED BY (p)", 4; "a partition, and not the other")]
+#[tokio::test]
+async fn small_files_are_packed_after_commits(partitions: &str, more: usize) {
+    let (_directory, engine, session) = open().await;
+    rows(
+        &session,
+        &format!("CREATE TABLE t (id INT, p STRING) {partitions} TBLPROPERTIES ('delta.autoOptimize.autoCompact' = 'true')"),
+    )
+    .await;
+    rows(&session, "SET spark.databricks.delta.autoCompact.minNumFiles = 4").await;
+    rows(&session, "INSERT INTO t VALUES (0, 'other')").await;
+    for id in 1..=more {
+        let files = live_files(&session).await;
+        assert_eq!(files, id, "none is packed before there are enough");
+        rows(&session, &format!("INSERT INTO t VALUES ({id}, 'p')")).await;
+        assert!(engine.compactions_ended(std::time::Duration::from_secs(60)).await);
+    }
+    let left = live_files(&session).await;
+    assert_eq!(left, if partitions.is_empty() { 1 } else { 2 });
+    assert_eq!(
+        rows(&session, "SELECT count(DISTINCT id) FROM t").await,
+        [(more + 1).to_string()]
+    );
+    let history = last_parameters(&session).await;
+    assert!(
+        history.contains("OPTIMIZE") && history.contains("auto: true"),
+        "{history}"
+    );
+    rows(&session, "SET spark.databricks.delta.autoCompact.enabled = false").await;
+    for id in 5..=10 {
+        rows(&session, &format!("INSERT INTO t VALUES ({id}, 'p')")).await;
+    }
+    assert!(engine.compactions_ended(std::time::Duration::from_secs(60)).await);
+    assert_eq!(live_files(&session).await, left + 6);
+}
+
+async fn live_files(session: &Session) -> usize {
+    let detail = batches(session, "DESCRIBE DETAIL t").await.expect("detail");
+    let column = detail[0].column_by_name("numFiles").expect("a count");
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::new()).expect("printable");
+    formatter.value(0).to_string().parse().expect("a number")
+}
+
+/// Rows of many partitions make a file each where writes are optimised, however they come.
+#[tokio::test]
+async fn optimised_writes_make_few_files() {
+    let (_directory, _engine, session) = open().await;
+    let digits = "(VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))";
+    let many = format!(
+        "SELECT 100 * a.v + 10 * b.v + c.v, (10 * c.v + b.v) * 2 + a.v % 2 \
+         FROM {digits} AS a(v), {digits} AS b(v), {digits} AS c(v)"
+    );
+    table(&session, "id INT, p INT", "p", "").await;
+    rows(
+        &session,
+        "SET spark.databricks.delta.optimizeWrite.enabled = true",
+    )
+    .await;
+    rows(&session, &format!("INSERT INTO t {many}")).await;
+    assert_eq!(live_files(&session).await, 200);
+    let found = rows(
+        &session,
+        "SELECT count(DISTINCT id), count(DISTINCT p), sum(id) FROM t",
+    )
+    .await;
+    assert_eq!(found, ["1000|200|499500"]);
+}
+
+/// Runs statements at the same time, in turn on two engines that know nothing of each other.
+async fn at_once(engines: [&Engine; 2], statements: &[String]) -> Vec<Result<Vec<String>>> {
+    let sessions: Vec<Session> = (0..statements.len())
+        .map(|number| support::session(engines[number % 2]))
+        .collect();
+    let runs = sessions
+        .iter()
+        .zip(statements)
+        .map(|(session, statement)| try_rows(session, statement));
+    futures::future::join_all(runs).await
+}
+
+fn assert_all_ran(outcomes: Vec<Result<Vec<String>>>) {
+    for outcome in outcomes {
+        if let Err(error) = outcome {
+            panic!("{}", ingot_common::error::chain(&error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn appends_at_once_with_new_columns_lose_nothing() {
+    let (directory, engine, session) = open().await;
+    let other = support::engine(directory.path()).await;
+    table(&session, "id INT", "", "").await;
+    let statements: Vec<String> = (0..12)
+        .map(|number| {
+            let select = format!("SELECT {number} AS id, {number} AS c{}", number % 6);
+            format!("INSERT WITH SCHEMA EVOLUTION INTO main.default.t BY NAME {select}")
+        })
+        .collect();
+    assert_all_ran(at_once([&engine, &other], &statements).await);
+    for column in 0..6 {
+        let query = format!("SELECT id FROM t WHERE c{column} IS NOT NULL ORDER BY id");
+        let expected = [column, column + 6].map(|id| id.to_string());
+        assert_eq!(rows(&session, &query).await, expected, "column {column}");
+    }
+    assert_eq!(rows(&session, "SELECT count(*) FROM t").await, ["12"]);
+}
+
+#[tokio::test]
+async fn writes_to_different_partitions_at_once_all_succeed() {
+    let (directory, engine, session) = open().await;
+    let other = support::engine(directory.path()).await;
+    table(
+        &session,
+        "id INT, p STRING",
+        "p",
+        "(0, 'a'), (0, 'b'), (0, 'c'), (0, 'd'), (0, NULL)",
+    )
+    .await;
+    for round in 1..=4 {
+        let statements = [
+            format!("INSERT INTO t REPLACE WHERE p = 'a' VALUES ({round}, 'a')"),
+            format!("INSERT OVERWRITE t PARTITION (p = 'b') VALUES ({round})"),
+            format!("INSERT INTO t REPLACE WHERE substring(p, 1, 1) = 'c' VALUES ({round}, 'c')"),
+            format!("INSERT INTO t REPLACE USING (p) VALUES ({round}, 'd')"),
+            format!("INSERT INTO t REPLACE WHERE p IS NULL VALUES ({round}, NULL)"),
+        ];
+        assert_all_ran(at_once([&engine, &other], &statements).await);
+        let expected = ["a", "b", "c", "d", "NULL"].map(|p| format!("{round}|{p}"));
+        let mut expected: Vec<String> = expected.to_vec();
+        expected.sort();
+        assert_eq!(all(&session).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_overwrite_beside_appends_and_deletes_is_whole() {
+    let (directory, engine, session) = open().await;
+    let other = support::engine(directory.path()).await;
+    table(&session, "id INT, v STRING", "", "(1, 'old'), (2, 'old')").await;
+    for round in 0..4 {
+        let statements = [
+            format!("INSERT OVERWRITE t VALUES ({round}, 'over'), ({round}, 'over')"),
+            format!("INSERT INTO t VALUES ({round}, 'add')"),
+            format!("INSERT INTO t REPLACE WHERE v = 'where' VALUES ({round}, 'where')"),
+            "DELETE FROM t WHERE v = 'old'".to_owned(),
+        ];
+        assert_all_ran(at_once([&engine, &other], &statements).await);
+        let found = all(&session).await;
+        let count = |v: &str| found.iter().filter(|row| **row == format!("{round}|{v}")).count();
+        assert_eq!(count("over"), 2, "{found:?}");
+        assert!(count("add") <= 1 && count("where") <= 1, "{found:?}");
+        let rows_of_round = count("over") + count("add") + count("where");
+        assert_eq!(rows_of_round, found.len(), "rows of earlier rounds: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_come_from_the_table_are_not_written_over_what_others_did() {
+    let (directory, engine, session) = open().await;
+    let other = support::engine(directory.path()).await;
+    table(&session, "id INT", "", "(0)").await;
+    let statements: Vec<String> = (0..6)
+        .map(|_| "INSERT OVERWRITE t SELECT id + 1 FROM t".to_owned())
+        .collect();
+    let outcomes = at_once([&engine, &other], &statements).await;
+    let succeeded = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    for outcome in outcomes {
+        if let Err(error) = outcome {
+            assert_eq!(error.kind(), ingot_common::Kind::Conflict, "{error}");
+        }
+    }
+    assert_eq!(all(&session).await, [succeeded.to_string()]);
+}
