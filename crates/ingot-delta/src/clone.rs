@@ -143,6 +143,8 @@ impl DeltaTable {
             let metrics = source.metrics(&replaced);
             let mut transaction = self.transaction(Arc::clone(&read), source.operation());
             transaction.set_read_set(ReadSet::WholeTable);
+            // The rows that are there end; the source's are others.
+            transaction.set_row_ids_kept();
             let protocol = features::merged(read.protocol(), source.snapshot.protocol());
             if protocol != *read.protocol() {
                 transaction.set_protocol(protocol);

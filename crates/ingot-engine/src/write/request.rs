@@ -348,6 +348,14 @@ impl<'a> Attempt<'a> {
         }
         transaction.remove_files(removal.removes);
         transaction.add_files(staged.files.iter().cloned());
+        let copied = removal
+            .changes
+            .as_ref()
+            .map_or(0, |changes| changes.counts.rows_copied);
+        if copied == 0 {
+            // The rows that go end; the new ones are others.
+            transaction.set_row_ids_kept();
+        }
         if let Some(changes) = &removal.changes {
             changes.put_into(&mut transaction);
         }

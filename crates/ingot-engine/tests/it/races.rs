@@ -13,9 +13,21 @@ use crate::hooked_store::HookedStore;
 use crate::support;
 
 /// The statements by name; `{t}` is the table, `{id}` what the statement inserts.
-const STATEMENTS: [(&str, &str); 9] = [
+const STATEMENTS: [(&str, &str); 12] = [
     ("append", "INSERT INTO {t} VALUES ({id}, 'a', 1)"),
     ("overwrite", "INSERT OVERWRITE {t} VALUES ({id}, 'a', 1)"),
+    (
+        "replaceWhere",
+        "INSERT INTO {t} REPLACE WHERE p = 'a' VALUES ({id}, 'a', 1)",
+    ),
+    (
+        "replaceUsing",
+        "INSERT INTO {t} REPLACE USING (p) VALUES ({id}, 'a', 1)",
+    ),
+    (
+        "partition",
+        "INSERT OVERWRITE {t} PARTITION (p = 'a') VALUES ({id}, 1)",
+    ),
     ("delete", "DELETE FROM {t} WHERE p = 'a' AND id = 1"),
     ("update", "UPDATE {t} SET v = v + 10 WHERE p = 'a' AND id = 2"),
     (
@@ -97,8 +109,8 @@ async fn run(session: &Session, statement: &str) -> Result<Vec<String>> {
     Ok(values)
 }
 
-#[test_case("WriteSerializable", include_str!("races/write_serializable.txt"))]
-#[test_case("Serializable", include_str!("races/serializable.txt"))]
+#[test_case("WriteSerializable", include_str!("races/write_serializable.txt"); "write serializable")]
+#[test_case("Serializable", include_str!("races/serializable.txt"); "serializable")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn winner_against_loser(isolation: &str, stated: &str) {
     let directory = tempfile::tempdir().expect("directory");
