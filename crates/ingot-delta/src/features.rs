@@ -133,9 +133,8 @@ const FEATURES: [Feature; 30] = [
     })),
     everyone("vacuumProtocolCheck"),
     writers("domainMetadata"),
-    writers("clustering")
-        .requires(&["domainMetadata"])
-        .written(Refused, Refused),
+    // Binds writers to statistics of the clustering columns, which CLUSTER BY checks that files have.
+    writers("clustering").requires(&["domainMetadata"]),
     writers(row_tracking::FEATURE)
         .used(Use::Property(row_tracking::ENABLED))
         .requires(&["domainMetadata"]),

@@ -6,16 +6,23 @@
 //!    └───────────── what is left, planned anew ◄── bins that lost a file ◄─────────────────┤
 //!                                                  the others commit on top of the winner ─┘
 //! ```
+//! Bins are packed by size, or are the files to order along a curve (`cluster`): those of a partition for ZORDER BY,
+//! those of a ZCube to be in a clustered table (`cubes`).
 //!
 //! Always true: a commit takes out exactly the files, with exactly the deletion vectors, whose rows it adds, and
 //! changes no row (`dataChange` is false). So it is right on top of any commit that left these files alone, and is
 //! never made on top of one that did not: rows are neither doubled nor resurrected. Work that one bin lost is no
 //! other bin's loss. Source: Delta protocol, "Add File and Remove File"; Spark, `OptimizeTableCommand`.
 
+mod cluster;
+mod cubes;
+mod curve;
+mod layout;
 mod limits;
 mod metrics;
 mod plan;
 mod predicate;
+mod ranges;
 mod rewrite;
 
 use std::collections::HashSet;
@@ -33,13 +40,20 @@ use ingot_delta::{
 };
 use serde_json::json;
 
-pub(crate) use self::limits::{DELETED_SHARE, Limits, PREFIX, SIZES};
+use self::cluster::Order;
+use self::cubes::Clustered;
+use self::layout::Layout;
+pub(crate) use self::limits::{DELETED_SHARE, Limits, PREFIX, SIZES, ZORDER_CHECK};
+use self::metrics::CubeCounts;
 pub(crate) use self::metrics::Summary;
 use self::plan::{Bin, Candidate};
 use self::rewrite::{Rewriter, Rewritten};
 use crate::pruning::{PartitionColumns, deleted_rows};
 use crate::write::conflict_error;
 use crate::{Result, Session};
+
+/// The domain whose configuration says what a table is clustered by.
+const CLUSTERING_DOMAIN: &str = "delta.clustering";
 
 /// How often files that a concurrent writer changed under the rewrite are planned anew.
 const ROUNDS_MAX: u32 = 5;
@@ -52,9 +66,9 @@ const COMMIT_RETRIES: RetryPolicy = RetryPolicy {
 };
 
 /// What to do to a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
-    pub layout: Layout,
+    pub task: Task,
     /// Chooses partitions; over partition columns, as the user wrote it.
     pub predicate: Option<String>,
     /// Chooses files by what the log says of them.
@@ -63,11 +77,16 @@ pub(crate) struct Request {
     pub auto: bool,
 }
 
-/// How rows are laid out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// Small files are packed together.
-    Compact,
+/// What is wanted of the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Small files are packed together; those of a clustered table are clustered.
+    #[default]
+    Optimize,
+    /// All files of a clustered table are clustered anew.
+    OptimizeFull,
+    /// Rows are ordered by these columns, each of them a path, as the user wrote it.
+    ZOrder(Vec<Vec<String>>),
     /// Each file stays, without its deleted rows.
     Purge,
 }
@@ -75,8 +94,8 @@ pub(crate) enum Layout {
 /// Rewrites files until the table is as `request` wants it.
 ///
 /// # Errors
-/// `InvalidArgument` for a predicate that is not over partition columns; `Unsupported` for a table that we cannot
-/// write; `Conflict` when other writers changed the files again and again: what was committed until then stays.
+/// `InvalidArgument` for a predicate that is not over partition columns, and for columns that rows cannot be ordered
+/// by; `Unsupported` for a table that we cannot write; `Conflict` when other writers changed the files again and again: what was committed until then stays.
 pub(crate) async fn optimize(
     session: &Session,
     table: &Arc<DeltaTable>,
@@ -86,19 +105,21 @@ pub(crate) async fn optimize(
     let mut written = HashSet::new();
     for round in 0..=ROUNDS_MAX {
         let snapshot = table.snapshot().await?;
+        let limits = Limits::of(session, &snapshot);
         let pass = Pass {
             session,
             table,
             snapshot: &snapshot,
             request,
-            limits: Limits::of(session, &snapshot),
+            layout: Layout::of(session, &snapshot, request, &limits)?,
+            limits,
             rewriter: Rewriter::new(session, table, &snapshot)?,
         };
         let candidates = pass.candidates(&written).await?;
+        let (bins, counts) = pass.bins(&candidates).await?;
         if round == 0 {
-            pass.describe(&mut summary, &candidates);
+            pass.describe(&mut summary, &candidates, counts);
         }
-        let bins = pass.bins(&candidates);
         let mut lost = None;
         for batch in plan::batches(bins, pass.limits.batch_bytes) {
             let Outcome { committed, conflict } = pass.run(batch).await?;
@@ -124,6 +145,7 @@ struct Pass<'a> {
     table: &'a Arc<DeltaTable>,
     snapshot: &'a Arc<Snapshot>,
     request: &'a Request,
+    layout: Layout,
     limits: Limits,
     rewriter: Rewriter,
 }
@@ -166,15 +188,36 @@ impl Pass<'_> {
             .collect())
     }
 
-    fn bins(&self, candidates: &[Vec<Candidate>]) -> Vec<Bin> {
-        let bins = candidates.iter().flat_map(|files| match &self.request.layout {
-            Layout::Compact => plan::compaction(files, &self.limits),
-            Layout::Purge => plan::purge(files),
-        });
-        bins.collect()
+    /// Groups files to rewrite, and counts cubes where there are some.
+    async fn bins(&self, candidates: &[Vec<Candidate>]) -> Result<(Vec<Bin>, Option<CubeCounts>)> {
+        let each = |plan: &dyn Fn(&[Candidate]) -> Vec<Bin>| -> Vec<Bin> {
+            candidates.iter().flat_map(|files| plan(files)).collect()
+        };
+        Ok(match &self.layout {
+            Layout::Compact => (each(&|files| plan::compaction(files, &self.limits)), None),
+            Layout::Purge => (each(&plan::purge), None),
+            Layout::ZOrder(_) => {
+                let bins = candidates.iter().filter(|files| !files.is_empty());
+                let bins = bins.map(|files| Bin::of(files.clone()));
+                (bins.collect(), Some(cubes::zorder(candidates)))
+            }
+            Layout::Cluster { columns, full, .. } => {
+                let index = self.snapshot.files().await?;
+                let files = candidates.iter().flatten();
+                let files: Vec<Clustered> = files
+                    .map(|candidate| Clustered::new(*candidate, &index.add(candidate.file)))
+                    .collect();
+                let (bins, counts) = cubes::clustering(&files, columns, &self.limits, *full);
+                (bins, Some(counts))
+            }
+        })
     }
 
-    fn describe(&self, summary: &mut Summary, candidates: &[Vec<Candidate>]) {
+    fn describe(&self, summary: &mut Summary, candidates: &[Vec<Candidate>], counts: Option<CubeCounts>) {
+        match &self.layout {
+            Layout::ZOrder(_) => summary.zordered = counts,
+            _ => summary.clustered = counts,
+        }
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let columns = self.snapshot.schema().fields().len();
         summary.considered = count(candidates.iter().map(Vec::len).sum());
@@ -190,8 +233,31 @@ impl Pass<'_> {
 
     /// Rewrites the bins of a batch and commits them.
     async fn run(&self, bins: Vec<Bin>) -> Result<Outcome> {
-        let rewritten = self.rewriter.compact(bins).await?;
+        let rewritten = match &self.layout {
+            Layout::Compact | Layout::Purge => self.rewriter.compact(bins).await?,
+            Layout::ZOrder(order) | Layout::Cluster { order, .. } => self.along_curve(bins, order).await?,
+        };
         self.commit(rewritten).await
+    }
+
+    /// Rewrites bins one after the other, each on all cores.
+    async fn along_curve(&self, bins: Vec<Bin>, order: &Order) -> Result<Vec<Rewritten>> {
+        let mut done = Vec::with_capacity(bins.len());
+        for bin in bins {
+            match self.rewriter.cluster(&bin, order).await {
+                Ok(mut rewritten) => {
+                    if let Layout::Cluster { columns, .. } = &self.layout {
+                        cubes::tag(&mut rewritten.added, columns);
+                    }
+                    done.push(rewritten);
+                }
+                Err(error) => {
+                    self.rewriter.discard(&done).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
     }
 
     /// Commits bins. Those that lost a file to another writer are given up; the others go on top of its commit.
@@ -256,15 +322,25 @@ impl Pass<'_> {
     fn operation(&self) -> Operation {
         let predicates: Vec<&String> = self.request.predicate.iter().collect();
         let predicates = json!(predicates).to_string();
-        match &self.request.layout {
-            Layout::Purge => Operation::new("REORG")
+        if self.layout == Layout::Purge {
+            return Operation::new("REORG")
                 .with("predicate", predicates)
-                .with("applyPurge", "true"),
-            Layout::Compact => Operation::new("OPTIMIZE")
-                .with("predicate", predicates)
-                .with("zOrderBy", "[]")
-                .with("clusterBy", "[]")
-                .with("auto", self.request.auto.to_string()),
+                .with("applyPurge", "true");
+        }
+        let names = |columns: &[String]| json!(columns).to_string();
+        let (zorder_by, cluster_by) = match &self.layout {
+            Layout::ZOrder(order) => (order.names(), Vec::new()),
+            Layout::Cluster { columns, .. } => (Vec::new(), columns.clone()),
+            Layout::Compact | Layout::Purge => (Vec::new(), Vec::new()),
+        };
+        let operation = Operation::new("OPTIMIZE")
+            .with("predicate", predicates)
+            .with("zOrderBy", names(&zorder_by))
+            .with("clusterBy", names(&cluster_by))
+            .with("auto", self.request.auto.to_string());
+        match &self.layout {
+            Layout::Cluster { full, .. } => operation.with("isFull", full.to_string()),
+            _ => operation,
         }
     }
 }
@@ -275,6 +351,7 @@ fn same_layout(before: &Snapshot, after: &Snapshot) -> bool {
         && before.metadata().schema_string == after.metadata().schema_string
         && before.partition_columns() == after.partition_columns()
         && before.protocol() == after.protocol()
+        && before.domain_metadata(CLUSTERING_DOMAIN) == after.domain_metadata(CLUSTERING_DOMAIN)
 }
 
 /// Groups files whose typed partition values are the same: texts may differ in form.

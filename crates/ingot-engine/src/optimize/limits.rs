@@ -24,6 +24,7 @@ pub(crate) const SIZES: [&str; 5] = [
     "clustering.mergeStrategy.minCubeSize.targetCubeSize",
 ];
 pub(crate) const DELETED_SHARE: &str = "maxDeletedRowsRatio";
+pub(crate) const ZORDER_CHECK: &str = "zorder.checkStatsCollection.enabled";
 pub(crate) const PREFIX: &str = "spark.databricks.delta.optimize.";
 
 /// What OPTIMIZE aims at.

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
@@ -29,7 +31,9 @@ pub(crate) struct Rewriter {
     pub snapshot: Arc<Snapshot>,
     pub target: WriteTarget,
     /// Plans for one core: bins run beside each other.
-    state: SessionState,
+    narrow: SessionState,
+    /// Plans for all cores: bins run one after the other.
+    wide: SessionState,
     /// Bins at once.
     pub parallelism: usize,
     /// Cancelled by the session, and by the first task that fails.
@@ -42,14 +46,16 @@ impl Rewriter {
     /// # Errors
     /// `Unsupported` when the table has a writer feature that we cannot honour.
     pub fn new(session: &Session, table: &Arc<DeltaTable>, snapshot: &Arc<Snapshot>) -> Result<Self> {
-        let mut state = session.datafusion().state();
-        let parallelism = state.config().target_partitions().max(1);
-        state.config_mut().options_mut().execution.target_partitions = 1;
+        let wide = session.datafusion().state();
+        let parallelism = wide.config().target_partitions().max(1);
+        let mut narrow = wide.clone();
+        narrow.config_mut().options_mut().execution.target_partitions = 1;
         Ok(Self {
             table: Arc::clone(table),
             snapshot: Arc::clone(snapshot),
             target: WriteTarget::of_table(table, snapshot)?,
-            state,
+            narrow,
+            wide,
             parallelism,
             stop: session.context().cancellation.child_token(),
         })
@@ -79,7 +85,7 @@ impl Rewriter {
                 Some(Err(error)) => Error::internal(format!("rewriting files failed: {error}")),
             };
             // The first failure is the cause; those after it are cancellations.
-            self.stop.cancel();
+            self.stop();
             failure.get_or_insert(error);
         }
         done.sort_by_key(|(place, _)| *place);
@@ -101,7 +107,7 @@ impl Rewriter {
     }
 
     async fn compact_one(&self, bin: Bin) -> Result<Rewritten> {
-        let rows = self.rows(&bin).await?;
+        let rows = self.frame_in(&self.narrow, &bin)?.execute_stream().await?;
         // One file, however large: a bin is as large as a file is to be.
         let options = WriterOptions {
             file_bytes_target: Some(u64::MAX),
@@ -125,28 +131,45 @@ impl Rewriter {
         Ok(Rewritten { removed, added })
     }
 
-    async fn rows(&self, bin: &Bin) -> Result<SendableRecordBatchStream> {
+    /// Plans the live rows of a bin for all cores.
+    pub(super) fn frame(&self, bin: &Bin) -> Result<DataFrame> {
+        self.frame_in(&self.wide, bin)
+    }
+
+    fn frame_in(&self, state: &SessionState, bin: &Bin) -> Result<DataFrame> {
         let table = Arc::clone(&self.table);
         let provider = delta_provider(table, Arc::clone(&self.snapshot), Some(bin.files.clone()));
-        let context = SessionContext::new_with_state(self.state.clone());
-        Ok(context.read_table(provider)?.execute_stream().await?)
+        let context = SessionContext::new_with_state(state.clone());
+        Ok(context.read_table(provider)?)
     }
 
     async fn copy(&self, writer: &mut FileWriter, mut rows: SendableRecordBatchStream) -> Result<()> {
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(Error::Cancelled),
-                next = rows.next() => next,
-            };
-            match next.transpose()? {
-                Some(batch) => writer.write(&batch).await?,
-                None => return Ok(()),
-            }
+        while let Some(batch) = self.next(&mut rows).await? {
+            writer.write(&batch).await?;
         }
+        Ok(())
     }
 
-    async fn adds(&self, bin: &Bin) -> Result<Vec<Arc<Add>>> {
+    /// Returns the next rows; none at the end.
+    ///
+    /// # Errors
+    /// `Cancelled` when the request was, or another task of this rewrite failed.
+    pub(super) async fn next(&self, rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
+        let next = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Error::Cancelled),
+            next = rows.next() => next,
+        };
+        Ok(next.transpose()?)
+    }
+
+    /// Ends all tasks of this rewrite.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns the actions of a bin's files.
+    pub(super) async fn adds(&self, bin: &Bin) -> Result<Vec<Arc<Add>>> {
         let index = self.snapshot.files().await?;
         Ok(bin.files.iter().map(|file| index.add(*file)).collect())
     }

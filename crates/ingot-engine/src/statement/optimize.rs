@@ -7,26 +7,24 @@ use ingot_common::port::StatementResult;
 use super::Work;
 use super::cursor::Cursor;
 use super::describe::open;
-use crate::optimize::{Layout, Request, optimize};
-use crate::{Error, Result, Session};
+use crate::optimize::{Request, Task, optimize};
+use crate::{Error, Result, Session, resolve};
 
 /// Parses OPTIMIZE. Its work is committed when it is done, in one commit or several.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let name = cursor.table_or_path()?;
-    if cursor.at("FULL") || cursor.at("ZORDER") {
-        return Err(Error::unsupported(
-            "OPTIMIZE … FULL and ZORDER BY are not supported yet".to_owned(),
-        ));
-    }
+    let full = cursor.accept("FULL");
     let predicate = condition(cursor)?;
-    if cursor.at("ZORDER") {
-        return Err(Error::unsupported(
-            "OPTIMIZE … ZORDER BY is not supported yet".to_owned(),
-        ));
-    }
+    let task = if !full && cursor.accept_all(&["ZORDER", "BY"]) {
+        Task::ZOrder(columns(cursor)?)
+    } else if full {
+        Task::OptimizeFull
+    } else {
+        Task::Optimize
+    };
     cursor.end()?;
     let request = Request {
-        layout: Layout::Compact,
+        task,
         predicate,
         only: None,
         auto: false,
@@ -50,12 +48,25 @@ pub(super) fn parse_reorg<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> 
     cursor.expect_token(&Token::RParen)?;
     cursor.end()?;
     let request = Request {
-        layout: Layout::Purge,
+        task: Task::Purge,
         predicate,
         only: None,
         auto: false,
     };
     Ok(Work::writes(run(session, name, request)))
+}
+
+/// Takes columns, which may be in structs, with or without parentheses.
+fn columns(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<String>>> {
+    let column = |cursor: &mut Cursor<'_>| resolve::parts(&cursor.object_name()?);
+    if cursor.at_token(&Token::LParen) {
+        return cursor.in_parentheses(column);
+    }
+    let mut columns = vec![column(cursor)?];
+    while cursor.accept_token(&Token::Comma) {
+        columns.push(column(cursor)?);
+    }
+    Ok(columns)
 }
 
 fn condition(cursor: &mut Cursor<'_>) -> Result<Option<String>> {

@@ -130,6 +130,11 @@ fn honoured() -> Vec<Honoured> {
         "a share from 0 to 1",
     ));
     let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+    honoured.push((
+        format!("{}{}", optimize::PREFIX, optimize::ZORDER_CHECK),
+        boolean,
+        "`true` or `false`",
+    ));
     honoured.push((vacuum::RETENTION_CHECK.to_owned(), boolean, "`true` or `false`"));
     honoured.extend(
         write::AUTO_COMPACT_SETTINGS.map(|(name, takes, expected)| (name.to_owned(), takes, expected)),

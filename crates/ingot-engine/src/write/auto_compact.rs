@@ -18,7 +18,7 @@ use ingot_delta::{Add, DeltaTable, FileIndex, ReadPredicate, Snapshot};
 use url::Url;
 
 use super::partitions::{NullPartition, PartitionSet};
-use crate::optimize::{Layout, PREFIX, Request, optimize};
+use crate::optimize::{PREFIX, Request, Task, optimize};
 use crate::{Engine, Result, Session};
 
 /// Small files of a partition from which on they are packed. Source: Spark, `autoCompact.minNumFiles`.
@@ -121,7 +121,7 @@ async fn compact(
             .insert(format!("{PREFIX}{name}"), bytes.to_string());
     }
     let request = Request {
-        layout: Layout::Compact,
+        task: Task::Optimize,
         predicate: None,
         only: Some(only),
         auto: true,

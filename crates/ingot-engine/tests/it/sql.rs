@@ -12,6 +12,7 @@ use tempfile::TempDir;
 mod cancel;
 mod change_feed;
 mod clone;
+mod cluster;
 mod column_mapping;
 mod copy_into;
 mod create;

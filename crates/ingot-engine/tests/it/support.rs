@@ -114,3 +114,27 @@ pub async fn set_property(engine: &Engine, location: &Url, key: &str, value: &st
     let outcome = transaction.commit().await.expect("commit");
     assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
 }
+
+/// Makes a table be clustered by columns of its top level.
+pub async fn cluster_by(engine: &Engine, location: &Url, columns: &[&str]) {
+    let table = engine.tables().open(location).await.expect("opened");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let mut metadata = snapshot.metadata().clone();
+    let feature = "delta.feature.clustering".to_owned();
+    metadata.configuration.insert(feature, "supported".to_owned());
+    let columns: Vec<String> = columns.iter().map(|column| format!("[\"{column}\"]")).collect();
+    let domain = format!("{{\"clusteringColumns\":[{}]}}", columns.join(","));
+    let mut transaction = table.transaction(snapshot, Operation::new("CLUSTER BY"));
+    transaction.set_metadata(metadata);
+    transaction.set_domain_metadata("delta.clustering", domain);
+    let outcome = transaction.commit().await.expect("commit");
+    assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+}
+
+/// Returns the actions of a table's files.
+pub async fn adds(engine: &Engine, location: &Url) -> Vec<Arc<ingot_delta::Add>> {
+    let table = engine.tables().open(location).await.expect("opened");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let index = snapshot.files().await.expect("files");
+    (0..index.len()).map(|file| index.add(file)).collect()
+}
