@@ -11,6 +11,7 @@ from pathlib import Path
 import commits
 from harness import HERE, INGOT, PYTHON, Run, measure, report
 from merge import merge
+from optimize import optimize
 
 DELTALAKE_APPEND = """
 import sys, pyarrow.dataset as ds
@@ -115,10 +116,10 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", choices=["append", "kafka", "merge", "commits"], help="one suite; all when absent"
+        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize"], help="one suite; all when absent"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append` and `merge`")
+    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append`, `merge` and `optimize`")
     parser.add_argument("--commits", type=int, default=10_000, help="commits of `commits` on one handle")
     parser.add_argument("--records", type=int, default=1_000_000, help="records of `kafka`")
     arguments = parser.parse_args()
@@ -131,6 +132,8 @@ def main() -> None:
             merge(Path(work), arguments.rounds, arguments.scale)
         if arguments.suite in (None, "commits"):
             commits.run(INGOT, Path(work), arguments.rounds, arguments.commits)
+        if arguments.suite in (None, "optimize"):
+            optimize(Path(work), arguments.rounds, arguments.scale)
 
 
 if __name__ == "__main__":
