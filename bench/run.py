@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import commits
+import large_log
 from harness import HERE, INGOT, PYTHON, Run, measure, report
 from merge import merge
 from optimize import optimize
@@ -116,7 +117,8 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize"], help="one suite; all when absent"
+        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize", "log"],
+        help="one suite; all when absent",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append`, `merge` and `optimize`")
@@ -134,6 +136,8 @@ def main() -> None:
             commits.run(INGOT, Path(work), arguments.rounds, arguments.commits)
         if arguments.suite in (None, "optimize"):
             optimize(Path(work), arguments.rounds, arguments.scale)
+        if arguments.suite in (None, "log"):
+            large_log.run(INGOT, Path(work), arguments.rounds)
 
 
 if __name__ == "__main__":
