@@ -22,6 +22,7 @@ use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ingot_delta::change_feed::CHANGE_TYPE;
 use ingot_delta::{ColumnMapping, ColumnMappingMode, column_mapping};
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -99,7 +100,7 @@ fn logical_metadata(metadata: &ParquetMetaData, mapping: &ColumnMapping) -> Parq
     let file = metadata.file_metadata();
     let root = file.schema();
     let renamer = Renamer { mode: mapping.mode() };
-    let fields = renamer.fields(root.get_fields(), mapping.fields())?;
+    let fields = renamer.columns(root.get_fields(), mapping.fields())?;
     let root = Type::group_type_builder(root.name())
         .with_fields(fields)
         .build()?;
@@ -191,6 +192,17 @@ struct Renamer {
 }
 
 impl Renamer {
+    /// Returns the columns of the file under the table's names. Files of changes have one more, under its own name.
+    fn columns(&self, in_file: &[TypePtr], fields: &Fields) -> ParquetResult<Vec<TypePtr>> {
+        let mut renamed = self.fields(in_file, fields)?;
+        for (column, renamed) in in_file.iter().zip(&mut renamed) {
+            if column.name() == CHANGE_TYPE && fields.find(CHANGE_TYPE).is_none() {
+                *renamed = Arc::clone(column);
+            }
+        }
+        Ok(renamed)
+    }
+
     /// Returns the fields of a struct of the file under the names of the table's `fields`.
     fn fields(&self, in_file: &[TypePtr], fields: &Fields) -> ParquetResult<Vec<TypePtr>> {
         let renamed = in_file.iter().enumerate().map(|(place, in_file)| {

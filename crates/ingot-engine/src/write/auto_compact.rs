@@ -138,11 +138,7 @@ fn crowded(
     limits: &Limits,
 ) -> Result<Option<Arc<dyn ReadPredicate>>> {
     let columns = snapshot.partition_columns().to_vec();
-    let new = FileIndex::from_adds(
-        files.into_iter().map(Arc::new).collect(),
-        snapshot.schema(),
-        snapshot.partition_columns(),
-    );
+    let new = snapshot.index_of(files.into_iter().map(Arc::new).collect());
     let sizes = index.sizes();
     let small = |file: usize| sizes.value(file) < limits.small();
     if columns.is_empty() {

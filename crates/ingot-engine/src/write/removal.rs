@@ -145,7 +145,7 @@ impl Replacing<'_> {
     /// Removes the files that have the partition values of new files in `columns`.
     async fn partitions(&self, columns: Vec<String>, null: NullPartition) -> Result<Removal> {
         let adds = self.staged.files.iter().cloned().map(Arc::new).collect();
-        let new = FileIndex::from_adds(adds, self.snapshot.schema(), self.snapshot.partition_columns());
+        let new = self.snapshot.index_of(adds);
         let set = PartitionSet::of(&new, columns, null)?;
         let index = self.snapshot.files().await?;
         let files = set.files(index)?;
