@@ -3,7 +3,7 @@
 //! ```text
 //! source ─► evaluated once, kept (`source`)
 //!             │
-//! target ─► files that its keys can reach (`keys`) ─► one join (`join`) ─► by clause (`decide`)
+//! target ─► files that its keys can reach (`keys`) ─► join (`join`) ─► by clause (`decide`)
 //!                                                           ├─ rows after the clauses ─► written as they come ─┐
 //!                                                           └─ positions of changed rows ─► deletion vectors, ─┤
 //!                                                                                  or files anew (`crate::dml`)│
@@ -14,8 +14,8 @@
 //! is in the commit of its rows. The commit conflicts with files that others added where the condition might have
 //! found a match, so two merges of one new key never both insert it.
 //!
-//! A source that is small is held in memory and joined by hash; another is kept on disk and joined by merging, so both
-//! stay within the engine's limit. Positions are bitmaps.
+//! A source that does not fit into a share of the engine's memory is kept on disk and joined slice by slice. Positions
+//! are bitmaps.
 
 mod clauses;
 mod decide;
@@ -50,9 +50,11 @@ use crate::resolve::Reads;
 use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
 use clauses::Clauses;
-use decide::{Counts, DecidedRows, Decisions};
+use decide::{Counts, Decisions, Progress, decided_rows};
 use expressions::Scope;
-use source::SourceRows;
+use join::Pass;
+use keys::Looked;
+use source::{Slice, SourceRows};
 pub(crate) use subqueries::add_with;
 use subqueries::{Answers, Asker};
 
@@ -315,7 +317,7 @@ pub(crate) struct Attempt<'a> {
 struct Done {
     counts: Counts,
     /// Updated and inserted rows.
-    written: StagedFiles,
+    written: Written,
     /// Files for the change data feed.
     recorded: Vec<Add>,
     /// What takes the rows that clauses change out of their files.
@@ -324,21 +326,50 @@ struct Done {
     rewrite: Duration,
 }
 
+/// Files of updated and inserted rows.
+#[derive(Default)]
+struct Written {
+    files: Vec<Add>,
+    rows: i64,
+}
+
+impl Written {
+    fn take(&mut self, staged: StagedFiles) {
+        self.rows += staged.metrics.get("numOutputRows");
+        self.files.extend(staged.files);
+    }
+
+    fn bytes(&self) -> i64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// The work on one pass after the other.
+#[derive(Default)]
+struct Passes {
+    looked: Looked,
+    progress: Arc<Progress>,
+    written: Written,
+    recorded: Vec<Add>,
+    scan: Duration,
+}
+
 impl Attempt<'_> {
     async fn run(&self, input: &Input, begun: Instant) -> Result<(CommitOutcome, MergeMetrics)> {
-        let scanned = Instant::now();
-        let prepared = unless_cancelled(self.session, async {
-            let candidates = keys::candidates(self).await?;
-            let join = join::plan(self, &candidates.files).await?;
-            let rows = DecidedRows::new(&join, &self.clauses, self.schema(), self.records()?)?;
-            Ok((candidates.read_set, join, rows))
-        });
-        let (read_set, join, rows) = prepared.await?;
-        let scan = scanned.elapsed();
-        let rewritten = Instant::now();
-        let frame = join.context.read_table(rows.table())?;
-        let (written, mut recorded) = self.write(frame).await?;
-        let decisions = rows.decisions();
+        let mut passes = Passes::default();
+        if let Err(error) = self.work(&mut passes).await {
+            discard(self.table, &passes.written.files).await;
+            discard(self.table, &passes.recorded).await;
+            return Err(error);
+        }
+        let Passes {
+            looked,
+            progress,
+            written,
+            mut recorded,
+            scan,
+        } = passes;
+        let decisions = progress.take();
         match self.record(&decisions).await {
             Ok(more) => recorded.extend(more),
             Err(error) => {
@@ -373,7 +404,7 @@ impl Attempt<'_> {
         }
         let read_set = match input.read {
             Some(_) => ReadSet::WholeTable,
-            None => read_set,
+            None => looked.read_set(self),
         };
         let done = Done {
             counts,
@@ -381,7 +412,7 @@ impl Attempt<'_> {
             recorded,
             changes,
             scan,
-            rewrite: rewritten.elapsed(),
+            rewrite: begun.elapsed().saturating_sub(scan),
         };
         let mut metrics = self.metrics(&done);
         for (name, time) in [
@@ -391,6 +422,42 @@ impl Attempt<'_> {
             metrics.increase(name, milliseconds(time));
         }
         self.commit(read_set, done, metrics).await
+    }
+
+    /// Joins all slices of the source with the target, and writes what comes of it.
+    async fn work(&self, passes: &mut Passes) -> Result<()> {
+        let slices = self.source.slices();
+        let for_others = self.clauses.any(MergeMatching::NotMatchedBySource);
+        let pass = match slices {
+            1 => Pass::Whole,
+            _ => Pass::Slice { for_others },
+        };
+        for number in 0..slices {
+            let slice = unless_cancelled(self.session, self.source.slice(number)).await?;
+            self.pass(passes, &slice, &pass).await?;
+            if number + 1 == slices && slices > 1 && for_others {
+                let met = Arc::new(passes.progress.take_met());
+                self.pass(passes, &slice, &Pass::Alone(met)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pass(&self, passes: &mut Passes, slice: &Slice, pass: &Pass) -> Result<()> {
+        let begun = Instant::now();
+        let prepared = unless_cancelled(self.session, async {
+            let files = passes.looked.candidates(self, slice, pass)?;
+            let join = join::plan(self, slice, &files, pass).await?;
+            let (schema, records) = (self.schema(), self.records()?);
+            let rows = decided_rows(&join, &self.clauses, schema, records, pass, &passes.progress)?;
+            Ok(join.context.read_table(rows)?)
+        });
+        let rows = prepared.await?;
+        passes.scan += begun.elapsed();
+        let (written, recorded) = self.write(rows).await?;
+        passes.written.take(written);
+        passes.recorded.extend(recorded);
+        Ok(())
     }
 
     /// The table's schema after the merge.
@@ -483,7 +550,7 @@ impl Attempt<'_> {
     /// Counts in Spark's words. Source: Delta, `MergeIntoCommandBase`, `DeltaOperationMetrics.MERGE`.
     fn metrics(&self, done: &Done) -> OperationMetrics {
         let Done { counts, changes, .. } = done;
-        let written = |name: &str| done.written.metrics.get(name);
+        let written = &done.written;
         let files = &changes.counts;
         let mut metrics = OperationMetrics::default();
         for (name, value) in [
@@ -502,13 +569,13 @@ impl Attempt<'_> {
                 counts.not_matched_by_source_deleted,
             ),
             ("numTargetRowsCopied", files.rows_copied),
-            ("numOutputRows", written("numOutputRows") + files.rows_copied),
-            ("numTargetFilesAdded", written("numFiles") + files.files_added),
-            ("numTargetFilesRemoved", files.files_removed),
+            ("numOutputRows", written.rows + files.rows_copied),
             (
-                "numTargetBytesAdded",
-                written("numOutputBytes") + files.bytes_added,
+                "numTargetFilesAdded",
+                count(written.files.len()) + files.files_added,
             ),
+            ("numTargetFilesRemoved", files.files_removed),
+            ("numTargetBytesAdded", written.bytes() + files.bytes_added),
             ("numTargetBytesRemoved", files.bytes_removed),
             ("numTargetChangeFilesAdded", count(done.recorded.len())),
             ("numTargetDeletionVectorsAdded", files.vectors_added),

@@ -127,6 +127,16 @@ pub(crate) fn tagged_provider(
     snapshot: Arc<Snapshot>,
     files: Option<Vec<usize>>,
 ) -> Arc<dyn TableProvider> {
+    tagged_rows_provider(table, snapshot, files, Rows::Live)
+}
+
+/// Makes such a provider of some rows only.
+pub(crate) fn tagged_rows_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    files: Option<Vec<usize>>,
+    rows: Rows,
+) -> Arc<dyn TableProvider> {
     let mut fields = snapshot.schema().fields().to_vec();
     fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false)));
     fields.push(Arc::new(
@@ -140,7 +150,7 @@ pub(crate) fn tagged_provider(
         files,
         schema,
         tagged: true,
-        rows: Rows::Live,
+        rows,
         past: false,
     })
 }

@@ -7,11 +7,11 @@
 //! This is the one place where an old row, the clause that takes it and the row after it are together.
 //!
 //! Always true: a target row is changed by one source row at most, or it is an error; the decisions are whole once all
-//! partitions have been read to their ends.
+//! partitions of all joins have been read to their ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
@@ -32,21 +32,23 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
 use futures::StreamExt;
-use ingot_delta::DeletionVector;
 use ingot_delta::change_feed::{CHANGE_TYPE, INSERT, UPDATE_POSTIMAGE};
 
 use super::clauses::Clauses;
-use super::join::Join;
+use super::join::{Join, Pass};
 use super::{MergeMatching, clause_error};
+use crate::provider::Positions;
 
 /// What a merge changes.
 #[derive(Debug, Default)]
 pub(crate) struct Decisions {
     /// The rows that are updated or deleted, by the number of their file.
-    pub changed: BTreeMap<usize, DeletionVector>,
+    pub changed: Positions,
     /// Those of them that are deleted; told where rows are marked.
-    pub deleted: BTreeMap<usize, DeletionVector>,
+    pub deleted: Positions,
     pub counts: Counts,
+    /// The rows that met one of the source, whether or not a clause takes them; nothing unless asked for.
+    pub met: Positions,
 }
 
 /// How many rows the clauses took.
@@ -88,10 +90,26 @@ impl Counts {
     }
 }
 
-/// The rows that a merge writes, in the columns of the table. Reading them makes the decisions.
-pub(crate) struct DecidedRows {
-    shared: Arc<Shared>,
-    plan: Arc<dyn ExecutionPlan>,
+/// The decisions of all joins of a merge, as far as they were made.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    decisions: Mutex<Decisions>,
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Decisions> {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the rows that met one of the source.
+    pub(crate) fn take_met(&self) -> Positions {
+        std::mem::take(&mut self.lock().met)
+    }
+
+    /// Takes all decisions.
+    pub(crate) fn take(&self) -> Decisions {
+        std::mem::take(&mut *self.lock())
+    }
 }
 
 struct Shared {
@@ -101,7 +119,8 @@ struct Shared {
     /// Rows say, in a column after the table's, how they came about: for the change data feed.
     marked: bool,
     deletes_all_matched: bool,
-    decisions: Mutex<Decisions>,
+    notes_met: bool,
+    progress: Arc<Progress>,
 }
 
 /// What a clause does with the rows that it takes.
@@ -110,64 +129,54 @@ struct Taken {
     row: Option<Vec<Arc<dyn PhysicalExpr>>>,
 }
 
-impl DecidedRows {
-    /// Prepares the rows that `clauses` make of the join, for a table of schema `table`. They have [`CHANGE_TYPE`]
-    /// after the table's columns if they are to be `marked`.
-    pub(crate) fn new(join: &Join, clauses: &Clauses, table: &Schema, marked: bool) -> Result<Self> {
-        let state = join.context.state();
-        let compile = |value: &Expr| state.create_physical_expr(value.clone(), &join.schema);
-        let mut taken = Vec::with_capacity(clauses.clauses.len());
-        for clause in &clauses.clauses {
-            let row = clause.row.as_ref();
-            taken.push(Taken {
-                matching: clause.matching,
-                row: row
-                    .map(|row| row.iter().map(compile).collect::<Result<_>>())
-                    .transpose()?,
-            });
-        }
-        let fields = table.fields().iter();
-        let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
-        let mark = marked.then(|| Field::new(CHANGE_TYPE, DataType::Utf8, true));
-        let fields = fields.chain(mark);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                clauses: taken,
-                schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-                marked,
-                deletes_all_matched: clauses.deletes_all_matched(),
-                decisions: Mutex::default(),
-            }),
+/// Returns the rows that `clauses` make of a join, in the columns of a table of schema `table`, as a table; with
+/// [`CHANGE_TYPE`] after those if they are to be `marked`. Reading them makes the decisions: they must be read once, and
+/// whole.
+pub(crate) fn decided_rows(
+    join: &Join,
+    clauses: &Clauses,
+    table: &Schema,
+    marked: bool,
+    pass: &Pass,
+    progress: &Arc<Progress>,
+) -> Result<Arc<dyn TableProvider>> {
+    let state = join.context.state();
+    let compile = |value: &Expr| state.create_physical_expr(value.clone(), &join.schema);
+    let mut taken = Vec::with_capacity(clauses.clauses.len());
+    for clause in &clauses.clauses {
+        let row = clause.row.as_ref().filter(|_| pass.gives(clause.matching));
+        taken.push(Taken {
+            matching: clause.matching,
+            row: row
+                .map(|row| row.iter().map(compile).collect::<Result<_>>())
+                .transpose()?,
+        });
+    }
+    let fields = table.fields().iter();
+    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    let mark = marked.then(|| Field::new(CHANGE_TYPE, DataType::Utf8, true));
+    let schema: SchemaRef = Arc::new(Schema::new(fields.chain(mark).collect::<Vec<_>>()));
+    let properties = PlanProperties::new(
+        EquivalenceProperties::new(Arc::clone(&schema)),
+        Partitioning::UnknownPartitioning(join.plan.output_partitioning().partition_count()),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    );
+    let shared = Shared {
+        clauses: taken,
+        schema,
+        marked,
+        deletes_all_matched: clauses.deletes_all_matched(),
+        notes_met: matches!(pass, Pass::Slice { for_others: true }),
+        progress: Arc::clone(progress),
+    };
+    Ok(Arc::new(DecidedTable {
+        rows: Arc::new(DecidedRowsExec {
+            shared: Arc::new(shared),
             plan: Arc::clone(&join.plan),
-        })
-    }
-
-    /// Returns the rows as a table. It must be read once, and whole.
-    pub(crate) fn table(&self) -> Arc<dyn TableProvider> {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&self.shared.schema)),
-            Partitioning::UnknownPartitioning(self.plan.output_partitioning().partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Arc::new(DecidedTable {
-            rows: Arc::new(DecidedRowsExec {
-                shared: Arc::clone(&self.shared),
-                plan: Arc::clone(&self.plan),
-                properties: Arc::new(properties),
-            }),
-        })
-    }
-
-    /// Returns the decisions, after the rows were read.
-    pub(crate) fn decisions(&self) -> Decisions {
-        let mut decisions = self
-            .shared
-            .decisions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *decisions)
-    }
+            properties: Arc::new(properties),
+        }),
+    }))
 }
 
 /// The decisions of one partition, and the rows that are ready.
@@ -181,6 +190,9 @@ impl Tally {
     /// Takes a batch of the join.
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let shared = Arc::clone(&self.shared);
+        if shared.notes_met {
+            self.note_met(batch);
+        }
         let chosen = batch.column(0).as_primitive::<Int32Type>();
         for (number, clause) in shared.clauses.iter().enumerate() {
             let Some(rows) = rows_of(batch, chosen, number)? else {
@@ -216,6 +228,15 @@ impl Tally {
         }
     }
 
+    fn note_met(&mut self, rows: &RecordBatch) {
+        let files = rows.column(1).as_primitive::<Int64Type>();
+        let positions = rows.column(2).as_primitive::<Int64Type>();
+        for row in (0..files.len()).filter(|row| files.is_valid(*row)) {
+            let met = self.decisions.met.entry(to_usize(files.value(row))).or_default();
+            met.insert(u64::try_from(positions.value(row)).unwrap_or_default());
+        }
+    }
+
     /// Notes the positions of rows that are changed. Rows that are deleted anyway, and by another source row already,
     /// are left out of what is returned.
     fn change(&mut self, rows: RecordBatch) -> Result<RecordBatch> {
@@ -245,16 +266,15 @@ impl Tally {
 
     /// Adds what this partition decided to what others did.
     fn finish(&mut self) -> Result<()> {
-        let mut shared = self
-            .shared
-            .decisions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.progress.lock();
         let own = std::mem::take(&mut self.decisions);
-        shared.counts.add(&own.counts);
         for (file, rows) in own.deleted {
             shared.deleted.entry(file).or_default().merge(&rows);
         }
+        for (file, rows) in own.met {
+            shared.met.entry(file).or_default().merge(&rows);
+        }
+        shared.counts.add(&own.counts);
         for (file, rows) in own.changed {
             let changed = shared.changed.entry(file).or_default();
             let apart = changed.len() + rows.len();
@@ -315,7 +335,7 @@ fn ambiguous() -> DataFusionError {
     )))
 }
 
-/// [`DecidedRows`] as a table.
+/// [`decided_rows`] as a table.
 #[derive(Debug)]
 struct DecidedTable {
     rows: Arc<DecidedRowsExec>,

@@ -1,4 +1,4 @@
-//! The one join of a merge: which target row meets which source row, and which clause takes the pair.
+//! The join of a merge: which target row meets which source row, and which clause takes the pair.
 //!
 //! ```text
 //! clauses for …                  join
@@ -9,8 +9,11 @@
 //! ```
 //! The source is in memory, so the join is by its hash table, and the scan of the target reads by it: bounds and keys
 //! of the source reach the reader (DataFusion's dynamic filters), which decodes the other columns only where the keys
-//! meet. Of a target with fewer rows than the source it is the other way round. A source that is on disk is sorted and
-//! merged instead, which spills. Columns that no clause reads are not read.
+//! meet. Of a target with fewer rows than the source it is the other way round. Columns that no clause reads are not
+//! read.
+//!
+//! A source of several slices is joined one slice after the other: what a source row does depends on it and the target
+//! alone. Only which target rows meet no source row is known after the last: these are read once more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +21,6 @@ use std::sync::Arc;
 use arrow::array::Array;
 use datafusion::common::{Column, DFSchema};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, JoinType, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -27,16 +29,13 @@ use datafusion::scalar::ScalarValue;
 
 use super::clauses::Clauses;
 use super::expressions::{SOURCE, TARGET, column};
-use super::source::SOURCE_MARK;
+use super::source::{SOURCE_MARK, Slice};
 use super::{Attempt, MergeMatching};
 use crate::Result;
-use crate::provider::{FILE_COLUMN, ROW_COLUMN, tagged_provider};
+use crate::provider::{FILE_COLUMN, Positions, ROW_COLUMN, Rows, tagged_rows_provider};
 
 /// The column with the number of the clause that takes a row.
 pub(crate) const CLAUSE_COLUMN: &str = "__ingot_clause";
-
-/// The part of the engine's memory that sorts of one partition keep for merging what they spilled.
-const SORTS_SHARE: usize = 16;
 
 /// The planned join.
 pub(crate) struct Join {
@@ -46,29 +45,56 @@ pub(crate) struct Join {
     pub context: SessionContext,
 }
 
-/// Plans the join of the source with the target's rows in `files`, by number.
-pub(crate) async fn plan(attempt: &Attempt<'_>, files: &[usize]) -> Result<Join> {
+/// Which part of a merge a join is.
+#[derive(Debug, Clone)]
+pub(crate) enum Pass {
+    /// All of it: the source is one slice.
+    Whole,
+    /// One slice of several. Rows that meet one of it are needed `for_others`, too, if no clause takes them.
+    Slice { for_others: bool },
+    /// The target rows that met no slice: all but these.
+    Alone(Arc<Positions>),
+}
+
+impl Pass {
+    /// Says which rows the pass gives to clauses.
+    pub(crate) fn gives(&self, matching: MergeMatching) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Slice { .. } => matching != MergeMatching::NotMatchedBySource,
+            Self::Alone(_) => matching == MergeMatching::NotMatchedBySource,
+        }
+    }
+}
+
+/// Plans the join of a slice with the target's rows in `files`, by number.
+pub(crate) async fn plan(attempt: &Attempt<'_>, slice: &Slice, files: &[usize], pass: &Pass) -> Result<Join> {
     let context = context(attempt);
-    let clauses = &attempt.clauses;
-    let target = tagged_provider(
+    let rows = match pass {
+        Pass::Alone(met) => Rows::Except(Arc::clone(met)),
+        Pass::Whole | Pass::Slice { .. } => Rows::Live,
+    };
+    let target = tagged_rows_provider(
         Arc::clone(attempt.table),
         Arc::clone(attempt.snapshot),
         Some(files.to_vec()),
+        rows,
     );
     let target = context.read_table(target)?.alias(TARGET)?;
-    let source = context.read_table(attempt.source.table()?)?.alias(SOURCE)?;
-    let join_type = join_type(clauses);
-    let on = [clauses.on.clone()];
+    let source = context.read_table(slice.table()?)?.alias(SOURCE)?;
+    let join_type = join_type(&attempt.clauses, pass);
+    let on = [attempt.clauses.on.clone()];
     // The side on the left is kept in memory.
-    let joined = match larger_than_files(attempt, files) {
-        true => target.join_on(source, join_type.swap(), on)?,
-        false => source.join_on(target, join_type, on)?,
+    let joined = match (pass, larger_than_files(attempt, slice, files)) {
+        (Pass::Alone(_), _) => target,
+        (_, true) => target.join_on(source, join_type.swap(), on)?,
+        (_, false) => source.join_on(target, join_type, on)?,
     };
-    let mut columns = vec![choice(clauses, join_type).alias(CLAUSE_COLUMN)];
+    let mut columns = vec![choice(&attempt.clauses, join_type).alias(CLAUSE_COLUMN)];
     if join_type != JoinType::LeftAnti {
         columns.extend([FILE_COLUMN, ROW_COLUMN].map(|name| column(TARGET, name)));
     }
-    columns.extend(read_by_rows(attempt).into_iter().map(Expr::Column));
+    columns.extend(read_by_rows(attempt, pass).into_iter().map(Expr::Column));
     let joined = joined.select(columns)?;
     let schema = joined.schema().clone();
     let plan = joined.create_physical_plan().await?;
@@ -79,33 +105,22 @@ pub(crate) async fn plan(attempt: &Attempt<'_>, files: &[usize]) -> Result<Join>
     })
 }
 
-/// Says if the source has more rows than the files, as far as the log knows.
-fn larger_than_files(attempt: &Attempt<'_>, files: &[usize]) -> bool {
+/// Says if a slice has more rows than the files, as far as the log knows.
+fn larger_than_files(attempt: &Attempt<'_>, slice: &Slice, files: &[usize]) -> bool {
     let records = attempt.index.num_records();
     let known = files.iter().all(|file| records.is_valid(*file));
     let rows: u64 = files.iter().map(|file| records.value(*file)).sum();
-    known && u64::try_from(attempt.source.rows()).unwrap_or(u64::MAX) > rows
+    known && u64::try_from(slice.rows()).unwrap_or(u64::MAX) > rows
 }
 
-/// A context that reads columns late, and sorts a source that is on disk.
+/// A context that reads columns late, and leaves the sides of a join where they are.
 fn context(attempt: &Attempt<'_>) -> SessionContext {
     let state = attempt.session.datafusion().state();
     let mut config = state.config().clone();
-    let partitions = config.target_partitions();
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;
     // What the log says of the size of files is no size in memory.
     options.optimizer.join_reordering = false;
-    if attempt.source.in_memory().is_none() {
-        options.optimizer.prefer_hash_join = false;
-        options.optimizer.repartition_joins = true;
-        if let MemoryLimit::Finite(bytes) = state.runtime_env().memory_pool.memory_limit() {
-            // Each partition of both sides is sorted, and all at once.
-            let reserved = bytes / (SORTS_SHARE * partitions.max(1));
-            let execution = &mut options.execution;
-            execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(reserved);
-        }
-    }
     let state = SessionStateBuilder::new_from_existing(state)
         .with_config(config)
         .build();
@@ -113,10 +128,11 @@ fn context(attempt: &Attempt<'_>) -> SessionContext {
 }
 
 /// Returns the join with the source on the left that gives the rows that clauses are for, and as few others as it can.
-fn join_type(clauses: &Clauses) -> JoinType {
-    let any = |matching| clauses.any(matching);
+fn join_type(clauses: &Clauses, pass: &Pass) -> JoinType {
+    let any = |matching| pass.gives(matching) && clauses.any(matching);
+    let for_others = matches!(pass, Pass::Slice { for_others: true });
     match (
-        any(MergeMatching::Matched),
+        for_others || any(MergeMatching::Matched),
         any(MergeMatching::NotMatchedByTarget),
         any(MergeMatching::NotMatchedBySource),
     ) {
@@ -154,12 +170,10 @@ fn choice(clauses: &Clauses, join_type: JoinType) -> Expr {
 }
 
 /// The columns of both relations that the rows after the clauses are made of.
-fn read_by_rows(attempt: &Attempt<'_>) -> Vec<Column> {
-    let rows = attempt
-        .clauses
-        .clauses
-        .iter()
-        .filter_map(|clause| clause.row.as_ref());
+fn read_by_rows(attempt: &Attempt<'_>, pass: &Pass) -> Vec<Column> {
+    let clauses = attempt.clauses.clauses.iter();
+    let clauses = clauses.filter(|clause| pass.gives(clause.matching));
+    let rows = clauses.filter_map(|clause| clause.row.as_ref());
     let columns: BTreeSet<Column> = rows
         .flatten()
         .flat_map(|value| value.column_refs().into_iter().cloned())

@@ -9,60 +9,98 @@
 //! same question is asked of files that others add while the merge runs: so it conflicts with those where it might
 //! have found a match, and two merges of one new key never both insert it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::{and, cast, concat, filter, is_not_null};
 use arrow::datatypes::DataType;
-use arrow::row::{Row, RowConverter, Rows, SortField};
-use datafusion::common::{Column, DFSchema};
+use arrow::row::{OwnedRow, Row, RowConverter, Rows, SortField};
+use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
-use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use ingot_delta::{FileIndex, ReadPredicate, ReadSet};
 
 use super::expressions::{SOURCE, TARGET};
+use super::join::Pass;
+use super::source::Slice;
 use super::{Attempt, MergeMatching};
 use crate::Result;
 use crate::pruning::FilterPredicate;
 
-/// Source rows up to which their keys are sorted, rather than only their range taken.
+/// Rows of a slice up to which their keys are sorted, rather than only their range taken.
 const SORTED_KEYS_MAX: usize = 1 << 21;
 
 /// Source rows that are compared with the bounds of files in all their keys at once.
 const COMPARED_MAX: usize = 1 << 23;
 
-/// The part of the target that a merge looks at.
-pub(crate) struct Candidates {
-    /// Files that may hold a match, or a row for a clause for rows without one.
-    pub files: Vec<usize>,
-    pub read_set: ReadSet,
+/// What a merge has looked at, pass by pass.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    passes: Vec<Reach>,
+    /// Numbers of files.
+    files: BTreeSet<usize>,
 }
 
-/// Finds the files in which a row may meet one of the source's, or may be changed because it meets none.
-pub(crate) async fn candidates(attempt: &Attempt<'_>) -> Result<Candidates> {
-    let reach = Arc::new(Reach::of(attempt).await?);
-    let possible = reach.may_match(attempt.index);
-    let files: Vec<usize> = (0..attempt.index.len()).filter(|file| possible[*file]).collect();
-    let paths = files.iter().map(|file| attempt.index.add(*file).path.clone());
-    Ok(Candidates {
-        read_set: ReadSet::Matching {
+impl Looked {
+    /// Finds the files in which a row may meet one of the slice's, or may be changed because it meets none, as far as
+    /// the pass is about those.
+    pub(crate) fn candidates(
+        &mut self,
+        attempt: &Attempt<'_>,
+        slice: &Slice,
+        pass: &Pass,
+    ) -> Result<Vec<usize>> {
+        let reach = Reach::of(attempt, slice, pass)?;
+        let possible = reach.may_match(attempt.index);
+        let files: Vec<usize> = (0..attempt.index.len()).filter(|file| possible[*file]).collect();
+        self.files.extend(&files);
+        self.passes.push(match pass {
+            // All keys of all slices would take more memory than one slice may.
+            Pass::Slice { .. } => reach.coarse(),
+            Pass::Whole | Pass::Alone(_) => reach,
+        });
+        Ok(files)
+    }
+
+    /// Returns it as the transaction's read set.
+    pub(crate) fn read_set(self, attempt: &Attempt<'_>) -> ReadSet {
+        let paths = self
+            .files
+            .iter()
+            .map(|file| attempt.index.add(*file).path.clone());
+        ReadSet::Matching {
             paths: paths.collect(),
-            predicate: reach,
-        },
-        files,
-    })
+            predicate: Arc::new(AnyReach(self.passes)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AnyReach(Vec<Reach>);
+
+impl ReadPredicate for AnyReach {
+    fn may_match(&self, files: &FileIndex) -> Vec<bool> {
+        let mut possible = vec![false; files.len()];
+        for reach in &self.0 {
+            let matches = reach.may_match(files);
+            possible
+                .iter_mut()
+                .zip(matches)
+                .for_each(|(file, may)| *file |= may);
+        }
+        possible
+    }
 }
 
 /// What a merge can reach, as the transaction's question about files.
 #[derive(Debug)]
 struct Reach {
-    /// What matched rows fulfil, each by itself; `None` when no row of the source can match any.
+    /// What matched rows fulfil, each by itself; `None` when no row of the slice can match any.
     matched: Option<Vec<FilterPredicate>>,
     keys: Option<Keys>,
     /// For each clause for rows without a source, what its rows fulfil; `None` for any row.
@@ -70,7 +108,7 @@ struct Reach {
 }
 
 impl Reach {
-    async fn of(attempt: &Attempt<'_>) -> Result<Self> {
+    fn of(attempt: &Attempt<'_>, slice: &Slice, pass: &Pass) -> Result<Self> {
         let state = attempt.session.datafusion().state();
         let compile = |condition: &Expr| {
             let condition = unnormalize_col(condition.clone());
@@ -78,14 +116,17 @@ impl Reach {
                 .ok()
                 .flatten()
         };
-        let alone = attempt.clauses.of(MergeMatching::NotMatchedBySource);
-        let alone = alone.map(|(_, clause)| clause.condition.as_ref().and_then(compile));
         let mut reach = Self {
             matched: None,
             keys: None,
-            alone: alone.collect(),
+            alone: Vec::new(),
         };
-        if attempt.source.rows() == 0 {
+        if pass.gives(MergeMatching::NotMatchedBySource) {
+            let alone = attempt.clauses.of(MergeMatching::NotMatchedBySource);
+            let alone = alone.map(|(_, clause)| clause.condition.as_ref().and_then(compile));
+            reach.alone = alone.collect();
+        }
+        if slice.rows() == 0 || matches!(pass, Pass::Alone(_)) {
             return Ok(reach);
         }
         let mut filters = Vec::new();
@@ -98,24 +139,22 @@ impl Reach {
             }
         }
         if !pairs.is_empty() {
-            match attempt.source.in_memory() {
-                Some(rows) if attempt.source.rows() <= SORTED_KEYS_MAX => {
-                    let keys = Keys::sorted(attempt, &pairs, &rows)?;
-                    if keys.is_empty() {
-                        return Ok(reach);
-                    }
-                    reach.keys = Some(keys);
-                }
-                _ => {
-                    let Some(ranges) = ranges(attempt, &pairs).await? else {
-                        return Ok(reach);
-                    };
-                    filters.extend(ranges.iter().filter_map(compile));
-                }
-            }
+            // Every key may be null, and a null key meets nothing.
+            let Some(keys) = Keys::of(attempt, &pairs, slice)? else {
+                return Ok(reach);
+            };
+            reach.keys = Some(keys);
         }
         reach.matched = Some(filters);
         Ok(reach)
+    }
+
+    /// Forgets all keys but the first and the last.
+    fn coarse(mut self) -> Self {
+        for column in self.keys.iter_mut().flat_map(|keys| &mut keys.columns) {
+            column.sorted = None;
+        }
+        self
     }
 }
 
@@ -234,35 +273,8 @@ fn family(data_type: &DataType) -> Option<Family> {
     })
 }
 
-/// Returns the range of each key; `None` when no row has a whole key. A source without end is read once more.
-async fn ranges(attempt: &Attempt<'_>, pairs: &[Pair]) -> Result<Option<Vec<Expr>>> {
-    let source = attempt.source.table()?;
-    let frame = attempt.session.datafusion().read_table(source)?.alias(SOURCE)?;
-    let bounds = pairs.iter().enumerate().flat_map(|(place, pair)| {
-        [
-            min(pair.value.clone()).alias(format!("min{place}")),
-            max(pair.value.clone()).alias(format!("max{place}")),
-        ]
-    });
-    let rows = frame.aggregate(Vec::new(), bounds.collect())?.collect().await?;
-    let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
-        return Ok(None);
-    };
-    let mut ranges = Vec::with_capacity(pairs.len());
-    for (place, pair) in pairs.iter().enumerate() {
-        let bound = |column: usize| ScalarValue::try_from_array(row.column(column), 0);
-        let (low, high) = (bound(2 * place)?, bound(2 * place + 1)?);
-        if low.is_null() || high.is_null() {
-            // Every key is null, and a null key meets nothing.
-            return Ok(None);
-        }
-        let column = Expr::Column(Column::new_unqualified(pair.column.clone()));
-        ranges.push(column.clone().gt_eq(lit(low)).and(column.lt_eq(lit(high))));
-    }
-    Ok(Some(ranges))
-}
-
-/// The keys of the source's rows; rows whose key is not whole are left out, for a null meets nothing.
+/// The keys of a slice's rows; rows whose key is not whole are left out, for a null meets nothing.
+#[derive(Debug)]
 struct Keys {
     columns: Vec<KeyColumn>,
 }
@@ -271,28 +283,53 @@ struct KeyColumn {
     column: String,
     data_type: DataType,
     converter: RowConverter,
-    /// The keys in the source's order, as bytes that compare as the values do.
+    low: OwnedRow,
+    high: OwnedRow,
+    sorted: Option<SortedKeys>,
+}
+
+impl std::fmt::Debug for KeyColumn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyColumn")
+            .field("column", &self.column)
+            .field("data_type", &self.data_type)
+            .finish_non_exhaustive()
+    }
+}
+
+struct SortedKeys {
+    /// The keys in the slice's order, as bytes that compare as the values do.
     keys: Rows,
     /// Numbers of `keys`, smallest key first.
     order: Vec<u32>,
 }
 
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let columns = self.columns.iter().map(|key| (&key.column, key.order.len()));
-        f.debug_map().entries(columns).finish()
+impl SortedKeys {
+    fn new(keys: Rows) -> Self {
+        let mut order: Vec<u32> = (0..u32::try_from(keys.num_rows()).unwrap_or_default()).collect();
+        order.sort_unstable_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+        Self { keys, order }
+    }
+
+    /// Returns the places in `order` of the keys between two bounds.
+    fn within(&self, low: Row<'_>, high: Row<'_>) -> Range<usize> {
+        let key = |row: &u32| self.keys.row(*row as usize);
+        let start = self.order.partition_point(|row| key(row) < low);
+        let end = self.order.partition_point(|row| key(row) <= high);
+        start..end.max(start)
     }
 }
 
 impl Keys {
-    fn sorted(attempt: &Attempt<'_>, pairs: &[Pair], rows: &[&RecordBatch]) -> Result<Self> {
+    /// Takes the keys of a slice; `None` when no row has a whole one.
+    fn of(attempt: &Attempt<'_>, pairs: &[Pair], slice: &Slice) -> Result<Option<Self>> {
         let state = attempt.session.datafusion().state();
         let schema = source_schema(attempt)?;
         let mut values = Vec::with_capacity(pairs.len());
         for pair in pairs {
             let value = state.create_physical_expr(pair.value.clone(), &schema)?;
-            let mut parts = Vec::with_capacity(rows.len());
-            for batch in rows {
+            let mut parts = Vec::new();
+            for batch in slice.batches() {
                 let part = value.evaluate(batch)?.into_array(batch.num_rows())?;
                 parts.push(cast(&part, &pair.data_type).map_err(DataFusionError::from)?);
             }
@@ -306,13 +343,12 @@ impl Keys {
                 Some(whole) => filter(&values, whole).map_err(DataFusionError::from)?,
                 None => values,
             };
-            columns.push(KeyColumn::new(pair, values)?);
+            match KeyColumn::new(pair, values)? {
+                Some(column) => columns.push(column),
+                None => return Ok(None),
+            }
         }
-        Ok(Self { columns })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.columns.iter().any(|column| column.order.is_empty())
+        Ok(Some(Self { columns }))
     }
 
     /// Clears the marks of files within whose bounds no key lies.
@@ -329,24 +365,34 @@ impl Keys {
                     Some((column, low, high))
                 })
                 .collect();
-            let ranges = known.iter().map(|(column, low, high)| column.within(*low, *high));
-            let narrowest = ranges.enumerate().min_by_key(|(_, range)| range.len());
-            let Some((place, range)) = narrowest else {
-                continue;
-            };
-            compared += range.len();
-            if range.is_empty() || known.len() == 1 || compared > COMPARED_MAX {
-                *possible = !range.is_empty();
-                continue;
-            }
-            *possible = known[place].0.order[range].iter().any(|row| {
-                known.iter().all(|(column, low, high)| {
-                    let key = column.keys.row(*row as usize);
-                    *low <= key && key <= *high
-                })
-            });
+            *possible = known
+                .iter()
+                .all(|(column, low, high)| column.low.row() <= *high && *low <= column.high.row())
+                && keys_within(&known, &mut compared);
         }
     }
+}
+
+/// Says if some row's keys lie within all bounds, as far as keys are sorted and not too many to compare.
+fn keys_within(known: &[(&KeyColumn, Row<'_>, Row<'_>)], compared: &mut usize) -> bool {
+    let sorted: Vec<(&SortedKeys, Row<'_>, Row<'_>)> = known
+        .iter()
+        .filter_map(|(column, low, high)| Some((column.sorted.as_ref()?, *low, *high)))
+        .collect();
+    let ranges = sorted.iter().map(|(keys, low, high)| keys.within(*low, *high));
+    let Some((place, range)) = ranges.enumerate().min_by_key(|(_, range)| range.len()) else {
+        return true;
+    };
+    *compared += range.len();
+    if range.is_empty() || sorted.len() == 1 || *compared > COMPARED_MAX {
+        return !range.is_empty();
+    }
+    sorted[place].0.order[range].iter().any(|row| {
+        sorted.iter().all(|(keys, low, high)| {
+            let key = keys.keys.row(*row as usize);
+            *low <= key && key <= *high
+        })
+    })
 }
 
 /// Marks the rows without a null; `None` when all rows are.
@@ -378,21 +424,24 @@ impl Bounds {
 }
 
 impl KeyColumn {
-    fn new(pair: &Pair, values: ArrayRef) -> Result<Self> {
+    /// Makes the column of `values`; `None` when there are none.
+    fn new(pair: &Pair, values: ArrayRef) -> Result<Option<Self>> {
         let converter =
             RowConverter::new(vec![SortField::new(pair.data_type.clone())]).map_err(DataFusionError::from)?;
         let keys = converter
             .convert_columns(&[values])
             .map_err(DataFusionError::from)?;
-        let mut order: Vec<u32> = (0..u32::try_from(keys.num_rows()).unwrap_or_default()).collect();
-        order.sort_unstable_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
-        Ok(Self {
+        let (Some(low), Some(high)) = (keys.iter().min(), keys.iter().max()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             column: pair.column.clone(),
             data_type: pair.data_type.clone(),
             converter,
-            keys,
-            order,
-        })
+            low: low.owned(),
+            high: high.owned(),
+            sorted: (keys.num_rows() <= SORTED_KEYS_MAX).then(|| SortedKeys::new(keys)),
+        }))
     }
 
     /// Returns the bounds of all files; `None` when there are none that compare with keys.
@@ -411,13 +460,5 @@ impl KeyColumn {
             high: rows(&high)?,
             known,
         })
-    }
-
-    /// Returns the places in `order` of the keys between two bounds.
-    fn within(&self, low: Row<'_>, high: Row<'_>) -> Range<usize> {
-        let key = |row: &u32| self.keys.row(*row as usize);
-        let start = self.order.partition_point(|row| key(row) < low);
-        let end = self.order.partition_point(|row| key(row) <= high);
-        start..end.max(start)
     }
 }

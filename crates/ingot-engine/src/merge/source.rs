@@ -1,13 +1,14 @@
-//! The source of a merge: evaluated once, kept in memory while that is little, else on disk.
+//! The source of a merge: evaluated once, and handed out in slices that fit into memory.
+//!
+//! A source that is small is one slice, in memory all the time. What does not fit is kept on disk, in files of the
+//! size of a slice, and read back one at a time.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::catalog::streaming::StreamingTable;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
@@ -16,8 +17,6 @@ use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
 use datafusion::physical_plan::spill::SpillManager;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
 use tokio::task::JoinSet;
 
@@ -26,28 +25,27 @@ use crate::{Error, Result, Session};
 /// The column that is true in each row of the source, and null where a join found none.
 pub(crate) const SOURCE_MARK: &str = "__ingot_source_mark";
 
-/// The part of the engine's memory that a source may fill. A join with it holds its rows once more.
+/// The part of the engine's memory that a slice may fill. A join with it holds its rows once more.
 const MEMORY_SHARE: usize = 8;
 
 /// The rows of a merge's source.
 pub(crate) struct SourceRows {
     /// The source's columns, then [`SOURCE_MARK`].
     schema: SchemaRef,
-    parts: Vec<Part>,
+    /// By the partitions that they came from.
+    held: Vec<Vec<RecordBatch>>,
+    spilled: Vec<Arc<dyn SpillFile>>,
+    manager: SpillManager,
+    rows: usize,
+    memory: MemoryReservation,
+}
+
+/// Rows of the source that are in memory together.
+pub(crate) struct Slice {
+    schema: SchemaRef,
+    partitions: Vec<Vec<RecordBatch>>,
     rows: usize,
     _memory: MemoryReservation,
-}
-
-/// The rows of one partition.
-enum Part {
-    Memory(Vec<RecordBatch>),
-    Disk(Arc<Spilled>),
-}
-
-/// Rows on disk. The file is deleted with the last reference to it.
-struct Spilled {
-    manager: SpillManager,
-    file: Arc<dyn SpillFile>,
 }
 
 impl SourceRows {
@@ -61,7 +59,7 @@ impl SourceRows {
             let keeper = Arc::clone(&keeper);
             tasks.spawn(async move { (number, keeper.keep(stream).await) });
         }
-        let mut kept = Vec::new();
+        let mut parts = Vec::new();
         let stop = &session.context().cancellation;
         loop {
             let ended = tokio::select! {
@@ -72,23 +70,24 @@ impl SourceRows {
             let Some(ended) = ended else { break };
             let (number, part) =
                 ended.map_err(|error| Error::DataFusion(DataFusionError::External(Box::new(error))))?;
-            kept.push((number, part?));
+            parts.push((number, part?));
         }
-        kept.sort_by_key(|(number, _)| *number);
-        let memory = keeper.memory.new_empty();
-        let mut rows = 0;
-        let mut parts = Vec::with_capacity(kept.len());
-        for (_, part) in kept {
-            rows += part.rows;
-            memory.grow(part.memory.free());
-            parts.push(part.rows_kept);
-        }
-        Ok(Self {
+        parts.sort_by_key(|(number, _)| *number);
+        let mut source = Self {
             schema: Arc::clone(&keeper.schema),
-            parts,
-            rows,
-            _memory: memory,
-        })
+            held: Vec::new(),
+            spilled: Vec::new(),
+            manager: keeper.manager.clone(),
+            rows: 0,
+            memory: keeper.memory.new_empty(),
+        };
+        for (_, part) in parts {
+            source.rows += part.rows;
+            source.memory.grow(part.memory.free());
+            source.spilled.extend(part.spilled);
+            source.held.push(part.held);
+        }
+        Ok(source)
     }
 
     /// Returns the source's columns and the mark.
@@ -101,42 +100,58 @@ impl SourceRows {
         self.rows
     }
 
-    /// Returns the rows if they are in memory: only then they may be the side of a join that must be.
-    pub(crate) fn in_memory(&self) -> Option<Vec<&RecordBatch>> {
-        let mut batches = Vec::new();
-        for part in &self.parts {
-            match part {
-                Part::Memory(held) => batches.extend(held),
-                Part::Disk(_) => return None,
-            }
-        }
-        Some(batches)
+    /// Returns how many slices there are: one at least.
+    pub(crate) fn slices(&self) -> usize {
+        let held = self.held.iter().any(|batches| !batches.is_empty());
+        self.spilled.len() + usize::from(held || self.spilled.is_empty())
     }
 
-    /// Returns all rows.
-    pub(crate) fn table(&self) -> Result<Arc<dyn TableProvider>> {
-        let held = self.parts.iter().map(|part| match part {
-            Part::Memory(batches) => Some(batches.clone()),
-            Part::Disk(_) => None,
-        });
-        if let Some(mut partitions) = held.collect::<Option<Vec<_>>>() {
-            if partitions.is_empty() {
-                partitions.push(Vec::new());
+    /// Brings a slice into memory, if it is not there.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when there is no memory left for it.
+    pub(crate) async fn slice(&self, number: usize) -> Result<Slice> {
+        let memory = self.memory.new_empty();
+        let mut partitions = Vec::new();
+        match self.spilled.get(number) {
+            Some(file) => {
+                let mut rows = self.manager.read_spill_as_stream(Arc::clone(file), None)?;
+                let mut batches = Vec::new();
+                while let Some(batch) = rows.next().await.transpose()? {
+                    memory.try_grow(slice_bytes(&batch)?)?;
+                    batches.push(batch);
+                }
+                partitions.push(batches);
             }
-            return Ok(Arc::new(MemTable::try_new(Arc::clone(&self.schema), partitions)?));
+            None => partitions.clone_from(&self.held),
         }
-        let partitions = self.parts.iter().map(|part| {
-            let schema = Arc::clone(&self.schema);
-            let partition: Arc<dyn PartitionStream> = Arc::new(match part {
-                Part::Memory(batches) => Partition::Memory(schema, batches.clone()),
-                Part::Disk(spilled) => Partition::Disk(schema, Arc::clone(spilled)),
-            });
-            partition
-        });
-        Ok(Arc::new(StreamingTable::try_new(
-            Arc::clone(&self.schema),
-            partitions.collect(),
-        )?))
+        Ok(Slice {
+            schema: Arc::clone(&self.schema),
+            rows: partitions.iter().flatten().map(RecordBatch::num_rows).sum(),
+            partitions,
+            _memory: memory,
+        })
+    }
+}
+
+impl Slice {
+    /// Returns how many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the rows, in no order that matters.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.partitions.iter().flatten()
+    }
+
+    /// Returns the rows as a table.
+    pub(crate) fn table(&self) -> Result<Arc<dyn TableProvider>> {
+        let mut partitions = self.partitions.clone();
+        if partitions.is_empty() {
+            partitions.push(Vec::new());
+        }
+        Ok(Arc::new(MemTable::try_new(Arc::clone(&self.schema), partitions)?))
     }
 }
 
@@ -157,7 +172,8 @@ struct Keeper {
 
 /// What was kept of a partition.
 struct Kept {
-    rows_kept: Part,
+    held: Vec<RecordBatch>,
+    spilled: Vec<Arc<dyn SpillFile>>,
     rows: usize,
     memory: MemoryReservation,
 }
@@ -180,58 +196,66 @@ impl Keeper {
     }
 
     async fn keep(&self, mut stream: SendableRecordBatchStream) -> Result<Kept, DataFusionError> {
-        let memory = self.memory.new_empty();
-        let mut held = Vec::new();
-        let mut rows = 0;
+        let mut kept = Kept {
+            held: Vec::new(),
+            spilled: Vec::new(),
+            rows: 0,
+            memory: self.memory.new_empty(),
+        };
         while let Some(batch) = stream.next().await.transpose()? {
             if batch.num_rows() == 0 {
                 continue;
             }
-            rows += batch.num_rows();
             let batch = self.mark(&batch)?;
             let bytes = slice_bytes(&batch)?;
-            held.push(batch);
+            kept.rows += batch.num_rows();
+            kept.held.push(batch);
             let all_bytes = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            if all_bytes > self.held_bytes_max || memory.try_grow(bytes).is_err() {
-                let (spilled, more) = self.spill(held, stream).await?;
-                let freed = bytes + memory.free();
-                self.held_bytes.fetch_sub(freed, Ordering::Relaxed);
-                return Ok(Kept {
-                    rows_kept: Part::Disk(Arc::new(spilled)),
-                    rows: rows + more,
-                    memory,
-                });
+            if all_bytes > self.held_bytes_max || kept.memory.try_grow(bytes).is_err() {
+                let held = std::mem::take(&mut kept.held);
+                kept.rows += self.spill(held, stream, &mut kept.spilled).await?;
+                self.held_bytes
+                    .fetch_sub(bytes + kept.memory.free(), Ordering::Relaxed);
+                break;
             }
         }
-        Ok(Kept {
-            rows_kept: Part::Memory(held),
-            rows,
-            memory,
-        })
+        Ok(kept)
     }
 
-    /// Writes what is held and what is left, and returns how many rows were left.
+    /// Writes what is held and what is left to files of the size of a slice, and returns how many rows were left.
     async fn spill(
         &self,
         held: Vec<RecordBatch>,
         mut rest: SendableRecordBatchStream,
-    ) -> Result<(Spilled, usize), DataFusionError> {
+        files: &mut Vec<Arc<dyn SpillFile>>,
+    ) -> Result<usize, DataFusionError> {
         let mut file = self.manager.create_in_progress_file("MERGE source")?;
-        for batch in held {
-            file.append_batch(&batch)?;
-        }
+        let mut file_bytes = 0;
         let mut rows = 0;
-        while let Some(batch) = rest.next().await.transpose()? {
-            if batch.num_rows() > 0 {
-                rows += batch.num_rows();
-                file.append_batch(&self.mark(&batch)?)?;
+        let mut held = held.into_iter();
+        loop {
+            let batch = match held.next() {
+                Some(batch) => batch,
+                None => match rest.next().await.transpose()? {
+                    Some(batch) if batch.num_rows() == 0 => continue,
+                    Some(batch) => {
+                        rows += batch.num_rows();
+                        self.mark(&batch)?
+                    }
+                    None => break,
+                },
+            };
+            let bytes = slice_bytes(&batch)?;
+            if file_bytes > 0 && file_bytes + bytes > self.held_bytes_max {
+                files.extend(file.finish()?);
+                file = self.manager.create_in_progress_file("MERGE source")?;
+                file_bytes = 0;
             }
+            file.append_batch(&batch)?;
+            file_bytes += bytes;
         }
-        let file = file.finish()?.ok_or_else(|| {
-            DataFusionError::Internal("rows of a MERGE source left no file behind".to_owned())
-        })?;
-        let manager = self.manager.clone();
-        Ok((Spilled { manager, file }, rows))
+        files.extend(file.finish()?);
+        Ok(rows)
     }
 
     fn mark(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
@@ -249,50 +273,4 @@ fn slice_bytes(batch: &RecordBatch) -> Result<usize, DataFusionError> {
         bytes += column.to_data().get_slice_memory_size()?;
     }
     Ok(bytes)
-}
-
-/// Rows of a partition to be read again.
-enum Partition {
-    Memory(SchemaRef, Vec<RecordBatch>),
-    Disk(SchemaRef, Arc<Spilled>),
-}
-
-impl fmt::Debug for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory(..) => "Memory",
-            Self::Disk(..) => "Disk",
-        })
-    }
-}
-
-impl PartitionStream for Partition {
-    fn schema(&self) -> &SchemaRef {
-        match self {
-            Self::Memory(schema, _) | Self::Disk(schema, _) => schema,
-        }
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let schema = Arc::clone(self.schema());
-        match self {
-            Self::Memory(_, batches) => {
-                let batches = batches.clone().into_iter().map(Ok);
-                Box::pin(RecordBatchStreamAdapter::new(
-                    schema,
-                    futures::stream::iter(batches),
-                ))
-            }
-            Self::Disk(_, spilled) => {
-                let file = Arc::clone(&spilled.file);
-                match spilled.manager.read_spill_as_stream(file, None) {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        let failure = futures::stream::iter([Err(error)]);
-                        Box::pin(RecordBatchStreamAdapter::new(schema, failure))
-                    }
-                }
-            }
-        }
-    }
 }

@@ -7,7 +7,7 @@ use ingot_delta::Snapshot;
 use ingot_engine::Session;
 use test_case::test_case;
 
-use super::super::{open, rows, run};
+use super::super::{open, refused, rows, run};
 use crate::support;
 
 async fn snapshot(session: &Session) -> Arc<Snapshot> {
@@ -132,27 +132,35 @@ async fn an_insert_only_merge_takes_nothing_away() {
     );
 }
 
-/// The source is larger than what a merge keeps in memory.
+/// Rows whose keys are scattered.
+fn scattered(from: i64, to: i64, mark: &str) -> String {
+    format!(
+        "SELECT id * 7919 % 1000003 AS id, concat(repeat('{mark}', 60), id) AS v FROM
+         (SELECT unnest(generate_series({from}, {to})) AS id)"
+    )
+}
+
+/// The source alone is larger than all of the memory.
 #[test_case("WHEN MATCHED THEN UPDATE SET v = concat(t.v, s.v)", "0|100000 1|200000"; "updates")]
 #[test_case("WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT *", "0|100000 1|100000"; "deletes and inserts")]
+#[test_case("WHEN NOT MATCHED THEN INSERT *", "0|300000 1|100000"; "inserts alone")]
+#[test_case("WHEN NOT MATCHED BY SOURCE THEN DELETE", "0|200000"; "rows without a source alone")]
 #[test_case(
     "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT * WHEN NOT MATCHED BY SOURCE THEN DELETE",
     "1|300000"; "all of it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_that_does_not_fit_the_memory_spills(clauses: &str, expected: &str) {
     let directory = tempfile::tempdir().expect("directory");
-    let engine = support::engine_within(directory.path(), support::tables(), 64 << 20).await;
+    let engine = support::engine_within(directory.path(), support::tables(), 20 << 20).await;
     let session = support::session(&engine);
-    let of = |from: i64, to: i64, mark: &str| {
-        format!(
-            "SELECT id * 7919 % 1000003 AS id, concat(repeat('{mark}', 60), id) AS v FROM
-             (SELECT unnest(generate_series({from}, {to})) AS id)"
-        )
-    };
-    run(&session, &[&format!("CREATE TABLE t AS {}", of(1, 300_000, "t"))]).await;
+    run(
+        &session,
+        &[&format!("CREATE TABLE t AS {}", scattered(1, 300_000, "t"))],
+    )
+    .await;
     let merge = format!(
         "MERGE INTO t USING ({}) s ON t.id = s.id {clauses}",
-        of(100_001, 400_000, "s")
+        scattered(100_001, 400_000, "s")
     );
     run(&session, &[&merge]).await;
     let marks = "SELECT mark, count(*) FROM (SELECT CASE WHEN v LIKE '%s%' THEN 1 ELSE 0 END AS mark FROM t)
@@ -163,4 +171,26 @@ async fn a_merge_that_does_not_fit_the_memory_spills(clauses: &str, expected: &s
         rows(&session, "SELECT count(*) - count(DISTINCT id) FROM t").await,
         ["0"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_the_ends_of_a_large_source_would_both_change_is_refused() {
+    let directory = tempfile::tempdir().expect("directory");
+    let engine = support::engine_within(directory.path(), support::tables(), 20 << 20).await;
+    let session = support::session(&engine);
+    run(&session, &["CREATE TABLE t AS SELECT 7919 AS id, 'old' AS v"]).await;
+    let source = format!(
+        "{} UNION ALL {}",
+        scattered(1, 150_000, "a"),
+        scattered(1, 1, "b")
+    );
+    let update =
+        format!("MERGE INTO t USING ({source}) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v");
+    assert_eq!(
+        refused(&session, &update).await,
+        "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE"
+    );
+    assert_eq!(rows(&session, "SELECT v FROM t").await, ["old"]);
+    let delete = format!("MERGE INTO t USING ({source}) s ON t.id = s.id WHEN MATCHED THEN DELETE");
+    assert_eq!(rows(&session, &delete).await, ["1|0|1|0"]);
 }
