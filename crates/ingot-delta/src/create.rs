@@ -18,10 +18,10 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::action::{DomainMetadata, Format};
+use crate::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use crate::features::IN_COMMIT_TIMESTAMPS;
 use crate::log::{self, Log, PutOutcome};
 use crate::table::{LogFiles, Place};
-use crate::writer::CLUSTERING;
 use crate::{
     Action, CommitInfo, CreateTable, DeltaTable, DeltaTables, Error, Metadata, Protocol, Result, WriteTarget,
     action, change_feed, features, partition, properties, row_tracking, schema,
@@ -45,7 +45,8 @@ impl DeltaTables {
         let place = self.place(location)?;
         check_free(&place).await?;
         let (_, metadata) = first_state(location, &stored, table)?;
-        let clustering = table.domains.get(CLUSTERING).map(String::as_str);
+        let domains = domains(table, &metadata)?;
+        let clustering = domains.get(CLUSTERING_DOMAIN).map(String::as_str);
         WriteTarget::new(place, &metadata, clustering, &self.options().engine_info)
     }
 
@@ -60,9 +61,10 @@ impl DeltaTables {
     pub async fn create(&self, location: &Url, table: CreateTable) -> Result<Arc<DeltaTable>> {
         let stored = check(&table)?;
         let (protocol, metadata) = first_state(location, &stored, &table)?;
+        let domains = domains(&table, &metadata)?;
         let engine_info = self.options().engine_info.clone();
         self.create_as(location, |transaction_id| {
-            first_commit(protocol, metadata, table, transaction_id, &engine_info)
+            first_commit(protocol, metadata, domains, table, transaction_id, &engine_info)
         })
         .await
     }
@@ -197,13 +199,12 @@ fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(
         configuration,
     };
     change_feed::check_columns(&metadata)?;
-    let domains = table.domains.keys().map(String::as_str);
     let (protocol, mut metadata) = features::upgraded(
         location.as_str(),
         &features::new_protocol(),
         None,
         metadata,
-        domains,
+        domain_names(table),
     )?;
     if row_tracking::keeps_ids(&metadata) {
         row_tracking::name_materialized_columns(&mut metadata.configuration);
@@ -211,9 +212,27 @@ fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(
     Ok((protocol, metadata))
 }
 
+/// Returns the domains that a table has metadata of from the beginning.
+pub(crate) fn domain_names(table: &CreateTable) -> Vec<&str> {
+    let clustering = table.clustering_columns.as_ref().map(|_| CLUSTERING_DOMAIN);
+    let given = table.domains.keys().map(String::as_str);
+    given.chain(clustering).collect()
+}
+
+/// Returns the domain metadata of a table that is to be `table`, by domain.
+pub(crate) fn domains(table: &CreateTable, metadata: &Metadata) -> Result<BTreeMap<String, String>> {
+    let mut domains = table.domains.clone();
+    if let Some(columns) = &table.clustering_columns {
+        let domain = ClusteringDomain::new(metadata, columns)?;
+        domains.insert(CLUSTERING_DOMAIN.to_owned(), domain.configuration(metadata)?);
+    }
+    Ok(domains)
+}
+
 fn first_commit(
     protocol: Protocol,
     metadata: Metadata,
+    domains: BTreeMap<String, String>,
     table: CreateTable,
     transaction_id: &str,
     engine_info: &str,
@@ -245,8 +264,7 @@ fn first_commit(
         Action::Metadata(metadata),
     ];
     actions.extend(row_ids.map(Action::DomainMetadata));
-    let domains = table.domains.into_iter();
-    actions.extend(domains.map(|(domain, configuration)| {
+    actions.extend(domains.into_iter().map(|(domain, configuration)| {
         Action::DomainMetadata(DomainMetadata {
             domain,
             configuration,

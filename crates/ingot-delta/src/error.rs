@@ -220,6 +220,7 @@ impl Classify for Error {
             Self::Refused { condition, .. } => Some(condition),
             Self::SchemaMerge { .. } => Some("DELTA_FAILED_TO_MERGE_FIELDS"),
             Self::ChangeFeed { condition, .. } => Some(condition),
+            Self::NullInNotNull { .. } => Some("DELTA_NOT_NULL_CONSTRAINT_VIOLATED"),
             _ => None,
         }
     }
@@ -229,6 +230,7 @@ impl Classify for Error {
             Self::Refused { sqlstate, .. } => Some(sqlstate),
             Self::SchemaMerge { .. } => Some("22005"),
             Self::ChangeFeed { sqlstate, .. } => Some(sqlstate),
+            Self::NullInNotNull { .. } => Some("23502"),
             _ => None,
         }
     }

@@ -3,13 +3,12 @@
 //! ```text
 //! reading ── check_readable: every reader feature that is listed is honoured
 //! writing ── check_writable: every feature that is listed (or implied by a legacy version) is honoured for the
-//!            operation, or binds only where the table uses it, and it does not
+//!            operation
 //! new metadata ── protocol::upgraded: the features that it uses are listed, or it is refused
 //! ```
 //!
-//! Always true: a feature that the table below does not have is refused. A feature that is listed but not used
-//! mostly binds nobody: a table of writer version 4 without constraints is written to. Row tracking does: once it is
-//! listed, writers give row ids. Statements turn on only what is honoured for reading, appending and changing rows.
+//! Always true: a feature that the table below does not have is refused. Row tracking binds as soon as it is listed:
+//! writers give row ids then. Statements turn on only what is honoured for reading, appending and changing rows.
 //! Source: Delta protocol, "Table Features", "Valid Feature Names in Table Features", "Row Tracking".
 
 mod protocol;
@@ -19,7 +18,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 pub(crate) use self::protocol::{merged, new_protocol, protocol_property, upgraded};
-use crate::{Error, Metadata, Protocol, Result, change_feed, row_tracking, schema};
+use crate::properties::CONSTRAINT_PREFIX;
+use crate::{Error, Metadata, Protocol, Result, change_feed, column, row_tracking, schema};
 
 /// Reader and writer version of tables with feature lists. Source: Delta protocol.
 pub(crate) const READER_VERSION: i32 = 3;
@@ -43,13 +43,11 @@ pub(crate) enum WriteOperation {
 enum Support {
     /// Keeps to them.
     Honoured,
-    /// Would break them: works only on tables that list the feature and do not use it.
-    WhenUnused,
     /// Would break them as soon as the feature is listed.
     Refused,
 }
 
-use Support::{Honoured, Refused, WhenUnused};
+use Support::{Honoured, Refused};
 
 /// How metadata tells that a table uses a feature.
 #[derive(Debug, Clone, Copy)]
@@ -82,28 +80,23 @@ const FEATURES: [Feature; 30] = [
     writers("appendOnly")
         .legacy(1, 2)
         .used(Use::Property("delta.appendOnly")),
-    writers("invariants")
-        .legacy(1, 2)
-        .used(Use::Metadata(|metadata| {
-            has_field_with(metadata, "delta.invariants")
-        }))
-        .written(WhenUnused, WhenUnused),
+    writers("invariants").legacy(1, 2).used(Use::Metadata(|metadata| {
+        has_field_with(metadata, column::INVARIANTS) || schema::has_not_null(metadata)
+    })),
     writers("checkConstraints")
         .legacy(1, 3)
         .used(Use::Metadata(|metadata| {
             let mut keys = metadata.configuration.keys();
-            keys.any(|key| key.starts_with("delta.constraints."))
-        }))
-        .written(WhenUnused, WhenUnused),
+            keys.any(|key| key.starts_with(CONSTRAINT_PREFIX))
+        })),
     writers("changeDataFeed")
         .legacy(1, 4)
         .used(Use::Property(change_feed::ENABLED)),
     writers("generatedColumns")
         .legacy(1, 4)
         .used(Use::Metadata(|metadata| {
-            has_field_with(metadata, "delta.generationExpression")
-        }))
-        .written(WhenUnused, WhenUnused),
+            has_field_with(metadata, column::GENERATION_EXPRESSION)
+        })),
     everyone("columnMapping")
         .legacy(2, 5)
         .used(Use::Metadata(|metadata| {
@@ -114,13 +107,10 @@ const FEATURES: [Feature; 30] = [
         .legacy(1, 6)
         .used(Use::Metadata(|metadata| {
             has_field_with(metadata, "delta.identity.")
-        }))
-        .written(WhenUnused, WhenUnused),
-    writers("allowColumnDefaults")
-        .used(Use::Metadata(|metadata| {
-            has_field_with(metadata, "CURRENT_DEFAULT")
-        }))
-        .written(WhenUnused, WhenUnused),
+        })),
+    writers("allowColumnDefaults").used(Use::Metadata(|metadata| {
+        has_field_with(metadata, column::CURRENT_DEFAULT)
+    })),
     everyone("deletionVectors").used(Use::Property("delta.enableDeletionVectors")),
     everyone("timestampNtz").used(Use::Metadata(schema::has_timestamp_ntz)),
     // Stands in old tables for `timestampNtz`.
@@ -133,7 +123,7 @@ const FEATURES: [Feature; 30] = [
     })),
     everyone("vacuumProtocolCheck"),
     writers("domainMetadata"),
-    // Binds writers to statistics of the clustering columns, which CLUSTER BY checks that files have.
+    // Binds writers to statistics of the clustering columns, which files have whatever the properties say.
     writers("clustering").requires(&["domainMetadata"]),
     writers(row_tracking::FEATURE)
         .used(Use::Property(row_tracking::ENABLED))
@@ -311,7 +301,6 @@ pub(crate) fn check_writable(
         };
         let breaks = match support {
             Honoured => false,
-            WhenUnused => feature.used_by(metadata),
             Refused => feature.supported_by(protocol) || feature.used_by(metadata),
         };
         if breaks {
@@ -427,7 +416,7 @@ mod tests {
     }
 
     #[test_case(4, &[], &[], None; "legacy version whose features are not used")]
-    #[test_case(4, &[], &[("delta.constraints.positive", "x > 0")], Some("checkConstraints"))]
+    #[test_case(4, &[], &[("delta.constraints.positive", "x > 0")], None; "constraints are kept to")]
     #[test_case(7, &["changeDataFeed"], &[], None; "listed and off")]
     #[test_case(7, &["changeDataFeed"], &[("delta.enableChangeDataFeed", "true")], None; "change data feed on")]
     #[test_case(7, &["columnMapping"], &[("delta.columnMapping.mode", "name")], None; "honoured")]

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::create::check;
+use crate::clustering_domain::CLUSTERING_DOMAIN;
+use crate::create::{check, domain_names, domains};
 use crate::features::{self, IN_COMMIT_TIMESTAMPS};
-use crate::writer::CLUSTERING;
 use crate::{
     CreateTable, DeltaTable, Metadata, Protocol, Result, Snapshot, WriteTarget, column_mapping, schema,
 };
@@ -16,6 +16,8 @@ pub struct Replacement {
     pub metadata: Metadata,
     /// Only if the new table needs features that the table does not list.
     pub protocol: Option<Protocol>,
+    /// Domain metadata to set, by domain.
+    pub domains: BTreeMap<String, String>,
     /// Where the new rows are written, and how.
     pub target: WriteTarget,
 }
@@ -40,17 +42,19 @@ impl DeltaTable {
             snapshot.protocol(),
             Some(snapshot.metadata()),
             metadata,
-            table.domains.keys().map(String::as_str),
+            domain_names(table),
         )?;
+        let domains = domains(table, &metadata)?;
         Ok(Replacement {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
             target: WriteTarget::new(
                 self.place().clone(),
                 &metadata,
-                table.domains.get(CLUSTERING).map(String::as_str),
+                domains.get(CLUSTERING_DOMAIN).map(String::as_str),
                 &self.options().engine_info,
             )?,
             metadata,
+            domains,
         })
     }
 }

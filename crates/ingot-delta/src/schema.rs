@@ -13,7 +13,7 @@ use arrow::datatypes::{
 use delta_kernel::engine::arrow_conversion::{TryFromArrow, TryIntoArrow};
 use delta_kernel::schema::StructType;
 
-use crate::{Error, Metadata, Result, column_mapping};
+use crate::{Error, Metadata, Result, column, column_mapping};
 
 /// What no column's name may hold in a table without column mapping. Source: Delta protocol, "Column Mapping";
 /// Parquet as Spark reads it.
@@ -65,9 +65,11 @@ pub(crate) fn schema_string(schema: &Schema) -> Result<String> {
         action: "convert the schema to Delta's",
         source,
     })?;
-    serde_json::to_string(&fields).map_err(|error| Error::Internal {
+    let mut schema = serde_json::to_value(&fields).map_err(|error| Error::Internal {
         message: format!("schema does not serialize: {error}"),
-    })
+    })?;
+    column::restore_types(&mut schema);
+    Ok(schema.to_string())
 }
 
 /// Reads Delta's JSON as the schema that a snapshot has. The error tells what is wrong with the text.
@@ -99,6 +101,26 @@ pub(crate) fn has_timestamp_ntz(metadata: &Metadata) -> bool {
         let mut fields = schema.fields().iter();
         fields.any(|field| holds_timestamp_ntz(field.data_type()))
     })
+}
+
+/// Says if a column is not null, or a field of a struct; what lists and maps hold does not count. Spark takes the
+/// first for a use of the feature `invariants`, and refuses a table that does not list it.
+pub(crate) fn has_not_null(metadata: &Metadata) -> bool {
+    fn any(fields: &Fields) -> bool {
+        fields.iter().any(|field| {
+            let inner = match field.data_type() {
+                DataType::Struct(inner) => any(inner),
+                _ => false,
+            };
+            inner || !field.is_nullable()
+        })
+    }
+    if !metadata.schema_string.contains("\"nullable\":false")
+        && !metadata.schema_string.contains("\"nullable\": false")
+    {
+        return false;
+    }
+    parse_schema_string(&metadata.schema_string).is_ok_and(|schema| any(schema.fields()))
 }
 
 fn holds_timestamp_ntz(data_type: &DataType) -> bool {
@@ -266,6 +288,19 @@ mod tests {
         ]);
         let error = storable_schema(&schema, ColumnNames::InFiles).expect_err("twice the same");
         assert!(error.to_string().contains("`id` stands twice"), "{error}");
+    }
+
+    #[test]
+    fn metadata_of_columns_survives_the_way_through_arrow() {
+        let text = r#"{"type":"struct","fields":[{"name":"s","type":{"type":"struct","fields":[{"name":"id",
+            "type":"long","nullable":true,"metadata":{"delta.identity.start":1,"delta.identity.step":-2,
+            "delta.identity.allowExplicitInsert":false,"delta.columnMapping.id":7,"a.b":"1"}}]},"nullable":true,
+            "metadata":{"delta.generationExpression":"x + 1"}}]}"#;
+        let schema = parse_schema_string(text).expect("a schema");
+        let written = schema_string(&schema).expect("converts");
+        let written: serde_json::Value = serde_json::from_str(&written).expect("json");
+        let expected: serde_json::Value = serde_json::from_str(text).expect("json");
+        assert_eq!(written, expected);
     }
 
     #[test]

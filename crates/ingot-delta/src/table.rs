@@ -131,6 +131,8 @@ pub struct CreateTable {
     pub metrics: OperationMetrics,
     /// Domain metadata that the table begins with, by domain: needs the feature `domainMetadata`.
     pub domains: BTreeMap<String, String>,
+    /// The paths of the columns that the table is clustered by, in any case; `None` when it is not.
+    pub clustering_columns: Option<Vec<Vec<String>>>,
     /// Who creates it (`userName`).
     pub user_name: Option<String>,
 }
@@ -149,6 +151,7 @@ impl CreateTable {
             files: Vec::new(),
             metrics: OperationMetrics::default(),
             domains: BTreeMap::new(),
+            clustering_columns: None,
             user_name: None,
         }
     }
@@ -177,6 +180,8 @@ pub struct DeltaTable {
     /// Those of the last checkpoint that was written here.
     kept_tombstones: tokio::sync::Mutex<Option<Tombstones>>,
     background: Background,
+    /// Held while a writer of this process gives values to identity columns.
+    identity_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl DeltaTable {
@@ -214,12 +219,19 @@ impl DeltaTable {
             recent: Mutex::default(),
             kept_tombstones: tokio::sync::Mutex::default(),
             background,
+            identity_turn: Arc::default(),
         })
     }
 
     /// Returns the table's root, with a trailing slash.
     pub fn location(&self) -> &Url {
         &self.place.location
+    }
+
+    /// Waits for the turn of a writer that gives values to identity columns, until what it wrote is committed.
+    /// Nothing is wrong without: of two such writers one loses the race and starts over.
+    pub async fn identity_turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.identity_turn).lock_owned().await
     }
 
     /// Returns the store that holds the table, and the path of the table's root in it.

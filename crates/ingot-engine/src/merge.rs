@@ -37,6 +37,7 @@ use futures::future::BoxFuture;
 use ingot_common::Kind;
 use ingot_common::retry::{Backoff, RetryPolicy};
 use ingot_delta::change_feed::{DELETE, UPDATE_PREIMAGE};
+use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{
     Add, AddCdcFile, CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot,
     WriteTarget,
@@ -47,6 +48,7 @@ use crate::change_feed::{marked, stage_changes};
 use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
 use crate::provider::{Rows, added_files_provider, rows_provider};
 use crate::resolve::Reads;
+use crate::write::rules::identity;
 use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
 use clauses::Clauses;
@@ -173,6 +175,7 @@ pub async fn merge_with_retry(
     table: &Arc<DeltaTable>,
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
+    let _turn = identity::turn(table).await?;
     let input = Input::collect(session, table, merge.clone().into()).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
@@ -196,6 +199,7 @@ pub(crate) async fn merge_planned<'p>(
     table: &Arc<DeltaTable>,
     plan: &(dyn Fn() -> BoxFuture<'p, Result<PlannedMerge>> + Send + Sync),
 ) -> Result<MergeMetrics> {
+    let _turn = identity::turn(table).await?;
     let mut input = Input::collect(session, table, plan().await?).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
@@ -599,8 +603,16 @@ impl Attempt<'_> {
             .table
             .transaction(Arc::clone(self.snapshot), operation(self.merge));
         transaction.set_read_set(read_set);
+        let marks = self.clauses.missing.high_water_marks();
+        if !marks.is_empty() {
+            let evolution = self.clauses.evolution.as_ref();
+            let metadata = evolution.map_or(self.snapshot.metadata(), |evolution| &evolution.metadata);
+            transaction.set_metadata(with_high_water_marks(metadata, &marks)?);
+        }
         if let Some(evolution) = &self.clauses.evolution {
-            transaction.set_metadata(evolution.metadata.clone());
+            if marks.is_empty() {
+                transaction.set_metadata(evolution.metadata.clone());
+            }
             if let Some(protocol) = &evolution.protocol {
                 transaction.set_protocol(protocol.clone());
             }

@@ -3,7 +3,9 @@
 //! Queries are DataFusion's to parse; commands are parsed by ours over the same tokens, because Databricks' forms
 //! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
 
+mod alter;
 mod clone;
+mod column;
 mod copy_into;
 mod create_table;
 mod cursor;
@@ -89,6 +91,12 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("COPY") {
         return copy_into::parse(session, &mut cursor);
     }
+    if cursor.accept("ALTER") {
+        return alter::parse(session, &mut cursor);
+    }
+    if cursor.accept("COMMENT") {
+        return alter::parse_comment(session, &mut cursor);
+    }
     if cursor.accept("INSERT") {
         return insert::parse(session, &mut cursor, None);
     }
@@ -137,7 +145,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("RESET") {
         return set::reset(session, &mut cursor);
     }
-    for refused in ["ALTER", "GRANT", "REVOKE"] {
+    for refused in ["GRANT", "REVOKE"] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!("{refused} is not supported yet")));
         }

@@ -20,8 +20,10 @@ mod predicate;
 mod removal;
 mod replace;
 mod request;
+pub(crate) mod rules;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -34,7 +36,6 @@ use crate::Result;
 use crate::provider::DeltaTableProvider;
 
 pub use align::align_by_name;
-pub(crate) use align::missing_value;
 pub use assign::type_text;
 pub(crate) use assign::{assignable, convert, element};
 pub use auto_compact::compact_after;
@@ -56,6 +57,8 @@ pub struct StagedFiles {
     pub files: Vec<Add>,
     /// `numFiles`, `numOutputRows`, `numOutputBytes`.
     pub metrics: OperationMetrics,
+    /// The last values that identity columns were given, by name: they go into the commit of the files.
+    pub high_water_marks: BTreeMap<String, i64>,
     /// The rows were computed from the table they are written to: a commit must not go on top of versions
     /// that the query did not see.
     pub reads_target: bool,

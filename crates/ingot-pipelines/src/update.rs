@@ -222,6 +222,7 @@ impl<'a> Update<'a> {
             definition: dataset.query.as_ref().map(|query| query.text.clone()),
             comment: dataset.comment.clone(),
             properties: dataset.properties.clone(),
+            clustering_columns: None,
         };
         let kind = spec.kind;
         let mut retries = RESERVED.attempts();

@@ -234,6 +234,90 @@ impl Metastore {
         found_one(updated.rows_affected(), id)
     }
 
+    /// Gives a table another name, in the same catalog. Its id, its files and its owner stay.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of the old name, or no schema of the new one; `AlreadyExists` when a table or a
+    /// live reservation has the new name.
+    pub async fn rename_table(&self, from: &TableName, to: &TableName, principal: &str) -> Result<()> {
+        const ACTION: &str = "rename a table";
+        let mut transaction = self.write(ACTION).await?;
+        let info = active(&mut transaction, from, ACTION).await?;
+        let info = info.ok_or_else(|| not_found(from))?;
+        check_schema(&mut transaction, to).await?;
+        expire_reservation(&mut transaction, to).await?;
+        let renamed = sqlx::query(
+            "UPDATE tables SET catalog_name = $1, schema_name = $2, name = $3, updated_at = $4, updated_by = $5 \
+             WHERE id = $6",
+        )
+        .bind(to.catalog.as_str())
+        .bind(to.schema.as_str())
+        .bind(to.table.as_str())
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(info.id.to_string())
+        .execute(&mut *transaction)
+        .await;
+        match renamed {
+            Ok(_) => commit(transaction, ACTION).await,
+            Err(error) if taken(&error) => Err(Error::AlreadyExists {
+                securable: "table",
+                name: to.to_string(),
+            }),
+            Err(source) => Err(database(ACTION, source)),
+        }
+    }
+
+    /// Gives a table another owner.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn set_table_owner(&self, name: &TableName, owner: &str, principal: &str) -> Result<()> {
+        const ACTION: &str = "change a table's owner";
+        let mut transaction = self.write(ACTION).await?;
+        let info = active(&mut transaction, name, ACTION).await?;
+        let info = info.ok_or_else(|| not_found(name))?;
+        sqlx::query("UPDATE tables SET owner = $1, updated_at = $2, updated_by = $3 WHERE id = $4")
+            .bind(owner)
+            .bind(clock::now_ms())
+            .bind(principal)
+            .bind(info.id.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        commit(transaction, ACTION).await
+    }
+
+    /// Says where the files of an external table are from now on.
+    ///
+    /// # Errors
+    /// `NotFound` when the table was dropped meanwhile; `InvalidArgument` when the location overlaps another table's.
+    pub async fn set_table_location(&self, id: TableId, location: &str, principal: &str) -> Result<()> {
+        const ACTION: &str = "change a table's location";
+        let mut transaction = self.write(ACTION).await?;
+        // Its own place, which the new one may be in, does not count.
+        let cleared = sqlx::query(
+            "UPDATE tables SET location = NULL, updated_at = $1, updated_by = $2 \
+             WHERE id = $3 AND state = 'ACTIVE' AND kind = 'EXTERNAL'",
+        )
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+        found_one(cleared.rows_affected(), id)?;
+        let location = with_slash(location);
+        check_overlap(&mut transaction, &location, &self.tables_root).await?;
+        sqlx::query("UPDATE tables SET location = $1 WHERE id = $2")
+            .bind(&location)
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        commit(transaction, ACTION).await
+    }
+
     /// Updates comment and query text of a view or pipeline dataset.
     ///
     /// # Errors

@@ -269,6 +269,19 @@ mod tests {
         let (protocol, _) =
             upgraded("t", &new_protocol(), None, metadata(LONG, &[]), ["of.a.user"]).expect("honoured");
         assert_eq!(listed(&protocol.writer_features), ["domainMetadata"]);
+        let (protocol, _) = upgraded(
+            "t",
+            &new_protocol(),
+            None,
+            metadata(LONG, &[]),
+            ["delta.clustering"],
+        )
+        .expect("honoured");
+        assert_eq!(
+            listed(&protocol.writer_features),
+            ["domainMetadata", "clustering"],
+            "what it requires too"
+        );
     }
 
     #[test_case(

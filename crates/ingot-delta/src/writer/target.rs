@@ -193,7 +193,8 @@ impl WriteTarget {
         &self.inner.place
     }
 
-    pub(super) fn properties(&self) -> &BTreeMap<String, String> {
+    /// Returns the table's properties.
+    pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.inner.properties
     }
 

@@ -323,7 +323,7 @@ async fn append_only_table_takes_appends_and_compaction_only() {
     );
 }
 
-#[test_case("checkConstraints", ("delta.constraints.positive", "id > 0"))]
+#[test_case("icebergCompatV2", ("delta.enableIcebergCompatV2", "true"))]
 #[tokio::test]
 async fn table_with_rules_that_cannot_be_kept_is_not_written(feature: &str, property: (&str, &str)) {
     let fields = json!([{"name": "id", "type": "long", "nullable": false, "metadata": {}}]);

@@ -13,12 +13,14 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem};
 use ingot_common::Kind;
+use ingot_delta::column::{GENERATION_EXPRESSION, Identity};
 
 use super::ChangedRows;
 use super::find::Place;
 use super::target::{self, TargetName};
 use crate::provider::rows_provider;
 use crate::resolve::Reads;
+use crate::write::rules::values::{Given, MissingValues};
 use crate::write::snapshot_read;
 use crate::{Error, Result};
 
@@ -87,7 +89,7 @@ pub(super) async fn updated_rows(
     let reads_itself = snapshot_read(planned.logical_plan(), place.table.location())?.is_some();
     let columns = planned.schema().columns();
     let value = |place: usize| Expr::Column(Column::clone(&columns[place]));
-    let mut row = Vec::with_capacity(schema.fields().len());
+    let mut given = Vec::with_capacity(schema.fields().len());
     for (number, field) in schema.fields().iter().enumerate() {
         let changes: Vec<Change<'_>> = paths
             .iter()
@@ -98,12 +100,41 @@ pub(super) async fn updated_rows(
                 value: given.map(value),
             })
             .collect();
-        row.push(changed_value(value(number), field, &changes)?.alias(field.name()));
+        given.push(given_value(value(number), field, &changes)?);
     }
+    let (state, _) = planned.clone().into_parts();
+    let row = MissingValues::new(state, schema).complete(given, planned.schema())?;
+    let row = row.into_iter().zip(schema.fields());
+    let row: Vec<Expr> = row.map(|(value, field)| value.alias(field.name())).collect();
     Ok(UpdatedRows {
         rows: planned.select(row)?,
         reads_itself,
     })
+}
+
+/// Says what a statement's changes of a column make of it. A generated column that is not set is computed anew.
+///
+/// # Errors
+/// `InvalidArgument` for an identity column, which keeps its values.
+fn given_value(old: Expr, field: &Field, changes: &[Change<'_>]) -> Result<Given> {
+    let generated = field.metadata().contains_key(GENERATION_EXPRESSION);
+    match changes {
+        [] if generated => Ok(Given::Missing),
+        [] => Ok(Given::Kept(old)),
+        _ if Identity::of(field)?.is_some() => Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "DELTA_IDENTITY_COLUMNS_UPDATE_NOT_SUPPORTED",
+            sqlstate: "42808",
+            message: format!("UPDATE on IDENTITY column `{}` is not supported", field.name()),
+        }),
+        [
+            Change {
+                path: [],
+                value: None,
+            },
+        ] => Ok(Given::Missing),
+        _ => Ok(Given::Value(changed_value(old, field, changes)?)),
+    }
 }
 
 /// A new value for a column or, below it, for a field.

@@ -13,11 +13,13 @@ use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
+use ingot_delta::column::{GENERATION_EXPRESSION, IDENTITY_START, Identity};
 use ingot_delta::{DeltaTable, Evolution, Snapshot, TypeEvolution};
 
 use super::expressions::{Path, SOURCE, Scope, TARGET, Visible, column};
 use super::values::{MissingFields, stored};
 use super::{Merge, MergeAction, MergeClause, MergeMatching, clause_error};
+use crate::write::rules::values::{Given, MissingValues};
 use crate::{Error, Result, dialect};
 
 /// A merge's clauses, compiled.
@@ -26,6 +28,8 @@ pub(crate) struct Clauses {
     pub clauses: Vec<Clause>,
     /// What the merge makes of the table's schema, if it changes it.
     pub evolution: Option<Evolution>,
+    /// The values of columns that no clause names.
+    pub missing: MissingValues,
 }
 
 /// One clause. Its number in [`Clauses::clauses`] stands for it in plans.
@@ -60,7 +64,13 @@ impl Clauses {
             false => None,
         };
         let schema = evolution.as_ref().map_or(snapshot.schema(), Evolution::schema);
-        let builder = Builder { merge, scope, schema };
+        let missing = MissingValues::new(scope.state().clone(), schema);
+        let builder = Builder {
+            merge,
+            scope,
+            schema,
+            missing: &missing,
+        };
         let clauses = parsed
             .iter()
             .map(|parsed| builder.clause(parsed))
@@ -69,6 +79,7 @@ impl Clauses {
             on,
             clauses,
             evolution,
+            missing,
         })
     }
 
@@ -276,6 +287,7 @@ struct Builder<'a> {
     merge: &'a Merge,
     scope: &'a Scope<'a>,
     schema: &'a SchemaRef,
+    missing: &'a MissingValues,
 }
 
 impl Builder<'_> {
@@ -294,16 +306,42 @@ impl Builder<'_> {
     }
 
     fn row(&self, assignments: &[Assignment], inserts: bool) -> Result<Vec<Expr>> {
+        let assignments: Vec<&Assignment> = assignments.iter().collect();
         let fields = self.schema.fields().iter();
-        let row = fields.map(|field| {
-            let current = match inserts {
-                true => self.missing(field)?,
-                false => self.current(field)?,
-            };
-            let assignments: Vec<&Assignment> = assignments.iter().collect();
-            self.value(field, &[], current, &assignments)
+        let given = fields.map(|field| self.given(field, &assignments, inserts));
+        self.missing
+            .complete(given.collect::<Result<Vec<_>>>()?, self.scope.columns())
+    }
+
+    /// What a clause says of a column.
+    fn given(&self, field: &Field, assignments: &[&Assignment], inserts: bool) -> Result<Given> {
+        let mut set = assignments.iter().filter(|set| {
+            let first = set.path.first();
+            first.is_some_and(|name| name.eq_ignore_ascii_case(field.name()))
         });
-        row.collect()
+        let generated = field.metadata().contains_key(GENERATION_EXPRESSION);
+        let Some(first) = set.next() else {
+            return match inserts || generated {
+                true => Ok(Given::Missing),
+                false => Ok(Given::Kept(self.current(field)?)),
+            };
+        };
+        if !inserts && Identity::of(field)?.is_some() {
+            return Err(clause_error(
+                "DELTA_IDENTITY_COLUMNS_UPDATE_NOT_SUPPORTED",
+                "42808",
+                format!("UPDATE on IDENTITY column `{}` is not supported", field.name()),
+            ));
+        }
+        if first.path.len() == 1 && matches!(first.value, Value::Default) {
+            return Ok(Given::Missing);
+        }
+        let current = match inserts {
+            // Whole columns are inserted: nothing of this is left.
+            true => lit(ScalarValue::try_from(field.data_type())?),
+            false => self.current(field)?,
+        };
+        Ok(Given::Value(self.value(field, &[], current, assignments)?))
     }
 
     /// The value of a column, or of a field below the path `above`, after the assignments; `current` where there is
@@ -333,7 +371,7 @@ impl Builder<'_> {
         if first.path.len() == path.len() {
             return match &first.value {
                 Value::Given(value) => self.stored(value.clone(), field, &path),
-                Value::Default if above.is_empty() => self.missing(field),
+                // Of a column it is looked after before.
                 Value::Default => Ok(lit(ScalarValue::try_from(field.data_type())?)),
             };
         }
@@ -358,11 +396,6 @@ impl Builder<'_> {
         stored(value, &given, field, &path.join("."), missing)
     }
 
-    /// What a column has in a row that is inserted without naming it.
-    fn missing(&self, field: &Field) -> Result<Expr> {
-        Ok(lit(ScalarValue::try_from(field.data_type())?))
-    }
-
     /// What a column has before the merge; null in rows that are older than the column.
     fn current(&self, field: &Field) -> Result<Expr> {
         let Some((_, old)) = self.scope.target_schema().fields().find(field.name()) else {
@@ -377,6 +410,11 @@ impl Builder<'_> {
         let mut assignments = Vec::new();
         if !self.merge.schema_evolution {
             for field in self.schema.fields() {
+                let made = [GENERATION_EXPRESSION, IDENTITY_START];
+                let made = made.iter().any(|key| field.metadata().contains_key(*key));
+                if made && self.scope.source_column(field.name()).is_none() {
+                    continue;
+                }
                 let name = self.scope.source_column(field.name()).ok_or_else(|| {
                     let clause = if inserts { "INSERT" } else { "UPDATE" };
                     clause_error(

@@ -121,6 +121,16 @@ impl<'a> Scope<'a> {
         Schema::new(fields.collect::<Fields>())
     }
 
+    /// Returns what expressions are planned with.
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// Returns the columns of both relations, and of the answers.
+    pub(crate) fn columns(&self) -> &DFSchema {
+        &self.joined
+    }
+
     /// Returns the type of an expression over the relations.
     pub(crate) fn type_of(&self, expression: &Expr) -> Result<DataType> {
         Ok(expression.get_type(&self.joined)?)

@@ -10,12 +10,17 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::TableKind;
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
+use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
+use ingot_delta::column::IDENTITY_HIGH_WATER_MARK;
 use ingot_delta::schema::{ColumnNames, storable_schema};
 
+use super::alter::clustering_columns;
+use super::column::{column, no_constraint};
 use super::cursor::Cursor;
 use super::{Work, clone, counts, done};
 use crate::resolve::{self, Reads};
-use crate::types::parse_type;
+use crate::write::rules::CONSTRAINT_PREFIX;
+use crate::write::rules::definition::{check_columns, refused};
 use crate::write::{CloneTarget, Created, TableSpec, create, replace_table};
 use crate::{Error, Result, Session, files};
 
@@ -36,6 +41,9 @@ struct Definition {
     location: Option<String>,
     comment: Option<String>,
     properties: BTreeMap<String, String>,
+    clustering_columns: Option<Vec<Vec<String>>>,
+    /// The table whose definition this one takes.
+    like: Option<TableName>,
     query: Option<Statement>,
     clone_of: Option<clone::Source>,
 }
@@ -43,6 +51,7 @@ struct Definition {
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mode) -> Result<Work<'a>> {
     let definition = definition(session, cursor)?;
+    check_properties(&definition.properties)?;
     if mode.external && definition.location.is_none() {
         return Err(Error::parse("CREATE EXTERNAL TABLE needs a LOCATION".to_owned()));
     }
@@ -59,6 +68,16 @@ async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Resul
     if let Some(source) = definition.clone_of.take() {
         return run_clone(session, definition, source, mode).await;
     }
+    if let Some(like) = definition.like.take() {
+        take_definition(session, &mut definition, &like).await?;
+    }
+    if definition.clustering_columns.is_some() && !definition.partition_columns.is_empty() {
+        return Err(refused(
+            "DELTA_CLUSTER_BY_WITH_PARTITIONED_BY",
+            "42613",
+            "clustering and partitioning cannot both be specified".to_owned(),
+        ));
+    }
     let rows = match definition.query.take() {
         Some(query) => {
             let reads = Reads::default();
@@ -67,6 +86,11 @@ async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Resul
         None => None,
     };
     let spec = spec(&definition, rows.as_ref())?;
+    check_columns(
+        &session.datafusion().state(),
+        &spec.schema,
+        &spec.partition_columns,
+    )?;
     let count = if mode.replace {
         Some(replace_table(session, &spec, rows.as_ref()).await?)
     } else {
@@ -105,6 +129,54 @@ async fn run_clone(
     clone::run(session, source, target, definition.properties).await
 }
 
+/// Refuses properties that another clause sets.
+pub(super) fn check_properties(properties: &BTreeMap<String, String>) -> Result<()> {
+    match properties.keys().find(|key| key.starts_with(CONSTRAINT_PREFIX)) {
+        Some(_) => Err(refused(
+            "DELTA_ADD_CONSTRAINTS",
+            "0A000",
+            "please use ALTER TABLE ADD CONSTRAINT to add CHECK constraints".to_owned(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Takes columns, partitioning, clustering and properties from another table, without its rows.
+async fn take_definition(session: &Session, definition: &mut Definition, like: &TableName) -> Result<()> {
+    let (info, table) = session.open_table(like).await?;
+    let snapshot = table.snapshot().await?;
+    let fields = snapshot.schema().fields().iter().map(|field| {
+        let mut metadata = field.metadata().clone();
+        metadata.remove(IDENTITY_HIGH_WATER_MARK);
+        Field::clone(field).with_metadata(metadata)
+    });
+    definition.columns = fields.collect();
+    definition.partition_columns = snapshot.partition_columns().to_vec();
+    if let Some(domain) = snapshot.domain_metadata(CLUSTERING_DOMAIN) {
+        let clustering = ClusteringDomain::parse(domain, snapshot.metadata())?;
+        definition.clustering_columns = Some(clustering.columns).filter(|columns| !columns.is_empty());
+    }
+    // What says where the log or its files are numbered belongs to that table alone.
+    let own = |key: &str| {
+        let beginnings = [
+            "delta.inCommitTimestamp",
+            "delta.rowTracking.",
+            "delta.columnMapping.maxColumnId",
+        ];
+        beginnings.iter().any(|own| key.starts_with(own))
+    };
+    for (key, value) in snapshot.properties().iter().filter(|(key, _)| !own(key)) {
+        definition
+            .properties
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
+    }
+    if definition.comment.is_none() {
+        definition.comment = info.comment;
+    }
+    Ok(())
+}
+
 fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> {
     let if_not_exists = cursor.if_not_exists();
     let mut definition = Definition {
@@ -115,11 +187,16 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         location: None,
         comment: None,
         properties: BTreeMap::new(),
+        clustering_columns: None,
+        like: None,
         query: None,
         clone_of: clone::Source::accept(cursor)?,
     };
+    if cursor.accept("LIKE") {
+        definition.like = Some(cursor.table_name(session)?);
+    }
     if cursor.at_token(&Token::LParen) {
-        definition.columns = cursor.in_parentheses(column)?;
+        definition.columns = cursor.in_parentheses(table_column)?;
     }
     loop {
         if cursor.accept("USING") {
@@ -137,8 +214,9 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
             definition.comment = Some(cursor.string()?);
         } else if cursor.accept("TBLPROPERTIES") || cursor.accept("OPTIONS") {
             definition.properties.extend(cursor.properties()?);
-        } else if cursor.at("CLUSTER") {
-            return Err(Error::unsupported("CLUSTER BY is not supported yet".to_owned()));
+        } else if cursor.accept_all(&["CLUSTER", "BY"]) {
+            definition.clustering_columns =
+                Some(clustering_columns(cursor)?).filter(|columns| !columns.is_empty());
         } else if cursor.accept("AS") || cursor.at("SELECT") || cursor.at("WITH") || cursor.at("VALUES") {
             definition.query = Some(cursor.query()?);
             break;
@@ -150,29 +228,13 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
     Ok(definition)
 }
 
-fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
-    let name = cursor.name()?;
-    let data_type = parse_type(&cursor.type_text()?)?;
-    let mut field = Field::new(name, data_type, true);
-    loop {
-        if cursor.accept_all(&["NOT", "NULL"]) {
-            field = field.with_nullable(false);
-        } else if cursor.accept("COMMENT") {
-            let comment = cursor.string()?;
-            field = field.with_metadata([("comment".to_owned(), comment)].into());
-        } else if cursor.at("DEFAULT")
-            || cursor.at("GENERATED")
-            || cursor.at("PRIMARY")
-            || cursor.at("CONSTRAINT")
-        {
-            return Err(Error::unsupported(format!(
-                "column `{}`: defaults, generated columns and constraints are not supported yet",
-                field.name()
-            )));
-        } else {
-            return Ok(field);
-        }
+/// Takes a column, or tells of a constraint in its place.
+fn table_column(cursor: &mut Cursor<'_>) -> Result<Field> {
+    let constraint = ["PRIMARY", "FOREIGN", "UNIQUE", "CHECK"];
+    if cursor.at("CONSTRAINT") || constraint.iter().any(|word| cursor.at(word)) {
+        return Err(no_constraint("CREATE TABLE"));
     }
+    column(cursor)
 }
 
 fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec> {
@@ -206,6 +268,7 @@ fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec>
         definition: None,
         comment: definition.comment.clone(),
         properties: definition.properties.clone(),
+        clustering_columns: definition.clustering_columns.clone(),
     })
 }
 

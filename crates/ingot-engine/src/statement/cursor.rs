@@ -154,6 +154,26 @@ impl<'a> Cursor<'a> {
         self.taken(|cursor| Ok(cursor.parser.parse_expr()?))
     }
 
+    /// Takes a whole number, with or without a sign.
+    pub fn signed_number(&mut self) -> Result<i64> {
+        let minus = self.accept_token(&Token::Minus);
+        if !minus {
+            self.accept_token(&Token::Plus);
+        }
+        let digits = match self.parser.next_token().token {
+            Token::Number(digits, _) => digits,
+            other => return Err(Error::parse(format!("`{other}` is no whole number"))),
+        };
+        let sign = if minus { "-" } else { "" };
+        let number = format!("{sign}{digits}").parse();
+        number.map_err(|_| Error::parse(format!("`{sign}{digits}` is no whole number of 64 bits")))
+    }
+
+    /// Takes a column's name of one part or several, without their quotes.
+    pub fn column_path(&mut self) -> Result<Vec<String>> {
+        crate::resolve::parts(&self.object_name()?)
+    }
+
     /// Takes an expression, as the text has it.
     pub fn expression_text(&mut self) -> Result<&'a str> {
         Ok(self.expression()?.1)
@@ -267,7 +287,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes a type, up to what ends a column's definition, as text.
     pub fn type_text(&mut self) -> Result<String> {
-        const ENDS: [&str; 7] = [
+        const ENDS: [&str; 12] = [
             "NOT",
             "NULL",
             "COMMENT",
@@ -275,6 +295,11 @@ impl<'a> Cursor<'a> {
             "GENERATED",
             "CONSTRAINT",
             "PRIMARY",
+            "FOREIGN",
+            "CHECK",
+            "UNIQUE",
+            "FIRST",
+            "AFTER",
         ];
         let start = self.next_offset();
         let mut end = start;
@@ -304,15 +329,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes the key of a property: a text, or a dotted name.
+    pub fn property_key(&mut self) -> Result<String> {
+        match self.parser.peek_token().token {
+            Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => self.string(),
+            _ => Ok(crate::resolve::parts(&self.object_name()?)?.join(".")),
+        }
+    }
+
     /// Takes `('key' = 'value', …)`; keys may be dotted names.
     pub fn properties(&mut self) -> Result<Vec<(String, String)>> {
         self.expect_token(&Token::LParen)?;
         let mut properties = Vec::new();
         loop {
-            let key = match self.parser.peek_token().token {
-                Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => self.string()?,
-                _ => crate::resolve::parts(&self.object_name()?)?.join("."),
-            };
+            let key = self.property_key()?;
             self.accept_token(&Token::Eq);
             let value = match self.parser.next_token().token {
                 Token::SingleQuotedString(text)

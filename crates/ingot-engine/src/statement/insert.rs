@@ -22,6 +22,7 @@ use super::cursor::Cursor;
 use super::target::Target;
 use super::{Work, counts};
 use crate::resolve::{self, Reads};
+use crate::write::rules::identity;
 use crate::write::{ColumnMatch, SchemaEvolution, WriteMode, WriteOptions, WriteRequest, type_text, write};
 use crate::{Error, Result, Session, dialect};
 
@@ -125,6 +126,7 @@ impl Insert {
 
     async fn run(self, session: &Session) -> Result<StatementResult> {
         let table = self.target.open(session).await?;
+        let _turn = identity::turn(&table).await?;
         let reads = Reads::default();
         let snapshot = reads.snapshot(&table).await?;
         let constants = self.constants(session, &snapshot)?;

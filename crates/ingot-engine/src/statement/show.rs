@@ -1,4 +1,4 @@
-//! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS`.
+//! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS | TBLPROPERTIES`.
 
 use std::sync::Arc;
 
@@ -31,7 +31,46 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept("COLUMNS") {
         return columns(session, cursor);
     }
-    Err(cursor.expected("CATALOGS, SCHEMAS, TABLES, VIEWS or COLUMNS"))
+    if cursor.accept("TBLPROPERTIES") {
+        return properties(session, cursor);
+    }
+    Err(cursor.expected("CATALOGS, SCHEMAS, TABLES, VIEWS, COLUMNS or TBLPROPERTIES"))
+}
+
+/// `SHOW TBLPROPERTIES t [('key')]`: the table's own, and what its protocol says, as Spark shows it.
+fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let name = cursor.table_name(session)?;
+    let key = match cursor.at_token(&Token::LParen) {
+        true => cursor.in_parentheses(Cursor::property_key)?.pop(),
+        false => None,
+    };
+    cursor.end()?;
+    Ok(Work::reads(async move {
+        let (_, table) = session.open_table(&name).await?;
+        let snapshot = table.snapshot().await?;
+        let protocol = snapshot.protocol();
+        let mut shown = snapshot.properties().clone();
+        shown.insert(
+            "delta.minReaderVersion".to_owned(),
+            protocol.min_reader_version.to_string(),
+        );
+        shown.insert(
+            "delta.minWriterVersion".to_owned(),
+            protocol.min_writer_version.to_string(),
+        );
+        for feature in protocol.writer_features.iter().flatten() {
+            shown.insert(format!("delta.feature.{feature}"), "supported".to_owned());
+        }
+        if let Some(key) = key {
+            let missing = || format!("Table {name} does not have property: {key}");
+            let value = shown.get(&key).cloned().unwrap_or_else(missing);
+            shown = [(key, value)].into();
+        }
+        text_rows(&[
+            ("key", shown.keys().map(String::as_str).collect()),
+            ("value", shown.values().map(String::as_str).collect()),
+        ])
+    }))
 }
 
 fn catalogs<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {

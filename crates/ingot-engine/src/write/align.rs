@@ -1,24 +1,24 @@
 //! The columns of rows at the places of the table's, before rows are run.
 //!
 //! By name, columns are reordered and completed; by position, they stay where they are. What a column holds that the
-//! rows leave out is decided in one place, [`missing_value`].
+//! rows leave out is decided in one place, [`MissingValues`].
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::Column;
-use datafusion::scalar::ScalarValue;
 use ingot_common::Kind;
 use ingot_delta::Snapshot;
 
 use super::assign::Nested;
+use super::rules::values::{MissingValues, check_takes_values, has_own_value};
 use super::{ColumnMatch, SchemaEvolution};
 use crate::{Error, Result};
 
 /// Reorders and completes the columns of `rows` to those of `snapshot` by name (case-insensitive); a missing
-/// nullable column is null, an unknown one an error.
+/// column is filled by the table's rules, an unknown one is an error.
 pub fn align_by_name(rows: DataFrame, snapshot: &Snapshot) -> Result<DataFrame> {
     by_name(rows, snapshot.schema())
 }
@@ -56,7 +56,13 @@ pub(super) fn named(
             given.iter().map(|column| column.name.clone()).collect()
         }
         ColumnMatch::Position => {
-            check_count(given.len(), free.len(), evolution)?;
+            let rest = free.iter().skip(given.len());
+            let filled = rest
+                .filter_map(|name| find(table, name))
+                .all(|field| has_own_value(field));
+            if given.len() > free.len() || !filled {
+                check_count(given.len(), free.len(), evolution)?;
+            }
             if constants.is_empty() && given.len() == free.len() && evolution == SchemaEvolution::None {
                 return Ok(rows);
             }
@@ -128,10 +134,14 @@ fn check_count(given: usize, expected: usize, evolution: SchemaEvolution) -> Res
 /// # Errors
 /// `InvalidArgument` for a column that the table lacks, and for one that the rows have twice, or lack although it has
 /// no other value.
-pub(super) fn by_name(rows: DataFrame, table: &Schema) -> Result<DataFrame> {
+pub(super) fn by_name(rows: DataFrame, table: &SchemaRef) -> Result<DataFrame> {
     let given = rows.schema().clone();
     let names = given.fields().iter().map(|field| field.name());
     if names.eq(table.fields().iter().map(|field| field.name())) {
+        table
+            .fields()
+            .iter()
+            .try_for_each(|field| check_takes_values(field))?;
         return Ok(rows);
     }
     for field in given.fields() {
@@ -150,33 +160,14 @@ pub(super) fn by_name(rows: DataFrame, table: &Schema) -> Result<DataFrame> {
         let mut matching = given
             .iter()
             .filter(|(_, field)| field.name().eq_ignore_ascii_case(column.name()));
-        let expression = match (matching.next(), matching.next()) {
-            (Some((qualifier, field)), None) => Expr::Column(Column::new(qualifier.cloned(), field.name())),
-            (None, _) => missing_value(column)?,
-            (Some(_), Some(_)) => {
-                return Err(ambiguous(column.name()));
-            }
-        };
-        columns.push(expression.alias(column.name()));
+        columns.push(match (matching.next(), matching.next()) {
+            (Some((qualifier, field)), None) => Some(Column::new(qualifier.cloned(), field.name())),
+            (None, _) => None,
+            (Some(_), Some(_)) => return Err(ambiguous(column.name())),
+        });
     }
-    Ok(rows.select(columns)?)
-}
-
-/// Returns the value of a column that a write leaves out.
-///
-/// # Errors
-/// `InvalidArgument` where there is none.
-pub(crate) fn missing_value(field: &Field) -> Result<Expr> {
-    if field.is_nullable() {
-        return Ok(lit(ScalarValue::try_from(field.data_type())?));
-    }
-    Err(refused(
-        "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA",
-        format!(
-            "cannot find data for the column `{}`, which is not null",
-            field.name()
-        ),
-    ))
+    let (state, _) = rows.clone().into_parts();
+    MissingValues::new(state, table).complete_rows(rows, &columns)
 }
 
 /// Returns the columns that named rows bring, fields of structs under the table's names where they are matched by

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use ingot_common::Kind;
@@ -65,17 +65,8 @@ impl Assignment {
                     column: field.name().clone(),
                 }));
             }
-            let column = assign(array, field.data_type(), self.nested).map_err(|error| Error::Condition {
-                kind: Kind::InvalidArgument,
-                condition: "CAST_OVERFLOW_IN_TABLE_INSERT",
-                sqlstate: "22003",
-                message: format!(
-                    "failed to assign a value of \"{}\" type to the \"{}\" type column `{}`: {error}",
-                    type_text(array.data_type()).to_uppercase(),
-                    type_text(field.data_type()).to_uppercase(),
-                    field.name()
-                ),
-            })?;
+            let column = assign(array, field.data_type(), self.nested)
+                .map_err(|error| assignment_error(array.data_type(), field, &error))?;
             columns.push(column);
         }
         RecordBatch::try_new(Arc::clone(&self.target), columns).map_err(|source| {
@@ -84,6 +75,30 @@ impl Assignment {
                 source,
             })
         })
+    }
+}
+
+/// Tells what went wrong when values of type `given` were converted to those of a column.
+fn assignment_error(given: &DataType, field: &Field, error: &ArrowError) -> Error {
+    // Arrow names the field of a struct that is not null only in its message.
+    if let ArrowError::InvalidArgumentError(message) = error
+        && message.contains("non-nullable")
+    {
+        let inner = message.split('"').nth(1).map(|inner| format!(".{inner}"));
+        return Error::Delta(ingot_delta::Error::NullInNotNull {
+            column: format!("{}{}", field.name(), inner.unwrap_or_default()),
+        });
+    }
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "CAST_OVERFLOW_IN_TABLE_INSERT",
+        sqlstate: "22003",
+        message: format!(
+            "failed to assign a value of \"{}\" type to the \"{}\" type column `{}`: {error}",
+            type_text(given).to_uppercase(),
+            type_text(field.data_type()).to_uppercase(),
+            field.name()
+        ),
     }
 }
 
@@ -384,7 +399,7 @@ pub fn type_text(data_type: &DataType) -> String {
 mod tests {
     use super::*;
     use arrow::array::{Int32Array, Int64Array, StringArray};
-    use arrow::datatypes::{Field, TimeUnit};
+    use arrow::datatypes::TimeUnit;
     use test_case::test_case;
 
     fn schema(name: &str, data_type: DataType) -> SchemaRef {

@@ -119,5 +119,6 @@ fn spec(target: &CloneTarget, source: &CloneSource) -> TableSpec {
         definition: None,
         comment: None,
         properties: source.properties.clone(),
+        clustering_columns: None,
     }
 }

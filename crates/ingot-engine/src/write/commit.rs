@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Kind, clock};
+use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{CommitOutcome, ConflictReason, DeltaTable, Operation, ReadSet, Snapshot, Transaction};
 
 use super::{StagedFiles, discard};
@@ -29,7 +30,7 @@ pub async fn commit_append(
     staged: StagedFiles,
     operation: Operation,
 ) -> Result<Arc<Snapshot>> {
-    let mut transaction = begin(session, table, snapshot, &staged, operation);
+    let mut transaction = begin(session, table, snapshot, &staged, operation)?;
     if staged.reads_target {
         transaction.set_read_set(ReadSet::WholeTable);
     }
@@ -58,7 +59,7 @@ pub async fn commit_overwrite(
     let mut read = Arc::clone(snapshot);
     let mut retries = OVERWRITE_RETRIES.attempts();
     loop {
-        let mut transaction = begin(session, table, &read, &staged, operation.clone());
+        let mut transaction = begin(session, table, &read, &staged, operation.clone())?;
         transaction.set_read_set(ReadSet::WholeTable);
         // The rows that are there end; the new ones are others.
         transaction.set_row_ids_kept();
@@ -87,12 +88,15 @@ fn begin(
     read: &Arc<Snapshot>,
     staged: &StagedFiles,
     operation: Operation,
-) -> Transaction {
+) -> Result<Transaction> {
     let mut transaction = table.transaction(Arc::clone(read), operation);
     transaction.add_files(staged.files.iter().cloned());
     transaction.set_metrics(staged.metrics.clone());
     transaction.set_user_name(session.context().principal.as_str());
-    transaction
+    if !staged.high_water_marks.is_empty() {
+        transaction.set_metadata(with_high_water_marks(read.metadata(), &staged.high_water_marks)?);
+    }
+    Ok(transaction)
 }
 
 /// Makes Delta's error of a lost race.

@@ -49,6 +49,8 @@ pub struct TableSpec {
     pub definition: Option<String>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+    /// The paths of the columns that OPTIMIZE clusters by; `None` for a table that is not clustered.
+    pub clustering_columns: Option<Vec<Vec<String>>>,
 }
 
 /// What CREATE TABLE found or made.
@@ -296,14 +298,18 @@ pub(super) fn description(
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
         .collect();
+    let clustering = spec.clustering_columns.iter().flatten();
+    let clustering: Vec<String> = clustering.map(|path| path.join(".")).collect();
     let operation = Operation::new(operation)
         .with("partitionBy", partitions)
+        .with("clusterBy", serde_json::Value::from(clustering).to_string())
         .with("properties", serde_json::Value::from(shown).to_string())
         .with("isManaged", spec.kind.owns_files().to_string());
     Ok(CreateTable {
         partition_columns: spec.partition_columns.clone(),
         description: spec.comment.clone(),
         properties,
+        clustering_columns: spec.clustering_columns.clone(),
         user_name: Some(session.context().principal.as_str().to_owned()),
         ..CreateTable::new(Arc::clone(&spec.schema), operation)
     })
@@ -346,8 +352,22 @@ pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[
         definition_namespace: None,
         columns: column_infos(schema, partition_columns),
         comment: spec.comment.clone(),
-        properties: spec.properties.clone(),
+        properties: shown_properties(&spec.properties),
     }
+}
+
+/// Returns the properties that clients see: without those that only ask for a protocol.
+pub(super) fn shown_properties(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let asks = |key: &str| {
+        let words = [
+            "delta.minReaderVersion",
+            "delta.minWriterVersion",
+            "delta.ignoreProtocolDefaults",
+        ];
+        key.starts_with("delta.feature.") || words.contains(&key)
+    };
+    let shown = properties.iter().filter(|(key, _)| !asks(key));
+    shown.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 pub(crate) fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec<ColumnInfo> {

@@ -1,6 +1,7 @@
 //! CREATE OR REPLACE TABLE: one commit gives the table that exists its new columns and rows and takes the old ones
 //! away. The table keeps its id, its place and its history, and who reads an older version goes on reading it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use datafusion::dataframe::DataFrame;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, clock};
+use ingot_delta::clustering_domain::CLUSTERING_DOMAIN;
 use ingot_delta::{CommitOutcome, CreateTable, DeltaTable, OperationMetrics, ReadSet, Replacement, Snapshot};
 
-use super::create::{Created, column_infos, create, description, parse_location};
+use super::create::{Created, column_infos, create, description, parse_location, shown_properties};
 use super::stage::stage_for;
 use super::{StagedFiles, TableSpec, conflict_error, snapshot_read};
 use crate::{Error, Result, Session};
@@ -107,6 +109,7 @@ async fn replace(
         None => StagedFiles {
             files: Vec::new(),
             metrics: OperationMetrics::default(),
+            high_water_marks: BTreeMap::new(),
             reads_target: false,
         },
     };
@@ -119,7 +122,7 @@ async fn replace(
             info.id,
             &columns,
             spec.comment.as_deref(),
-            &spec.properties,
+            &shown_properties(&spec.properties),
             session.context().principal.as_str(),
         )
         .await?;
@@ -147,6 +150,12 @@ async fn commit(
         transaction.set_metadata(replacement.metadata);
         if let Some(protocol) = replacement.protocol {
             transaction.set_protocol(protocol);
+        }
+        if !replacement.domains.contains_key(CLUSTERING_DOMAIN) {
+            transaction.remove_domain_metadata(CLUSTERING_DOMAIN);
+        }
+        for (domain, configuration) in replacement.domains {
+            transaction.set_domain_metadata(domain, configuration);
         }
         let replaced = read.files().await?;
         let now = clock::now_ms();

@@ -17,6 +17,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr;
 use ingot_common::Kind;
 use ingot_common::retry::{Backoff, RetryPolicy};
+use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{
     CommitOutcome, ConflictReason, DeltaTable, Evolution, Operation, OperationMetrics, Snapshot,
     TypeEvolution, WriteTarget,
@@ -25,6 +26,7 @@ use ingot_delta::{
 use super::assign::Nested;
 use super::predicate::TablePredicate;
 use super::removal::{Removal, Replacing, removal};
+use super::rules::values::check_takes_values;
 use super::stage::{StageRequest, stage};
 use super::{
     ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align, compact_after,
@@ -223,7 +225,14 @@ impl<'a> Attempt<'a> {
             None => WriteTarget::of_table(table, &snapshot)?,
         };
         let rows = match (&request.columns, &evolution) {
-            (ColumnMatch::Position, None) if request.constants.is_empty() => named,
+            (ColumnMatch::Position, None)
+                if request.constants.is_empty()
+                    && named.schema().fields().len() == target.schema().fields().len() =>
+            {
+                let mut fields = target.schema().fields().iter();
+                fields.try_for_each(|field| check_takes_values(field))?;
+                named
+            }
             _ => align::by_name(named, target.schema())?,
         };
         let condition = match &options.mode {
@@ -340,11 +349,19 @@ impl<'a> Attempt<'a> {
         let request = self.request;
         let mut transaction = self.table.transaction(Arc::clone(read), self.operation());
         transaction.set_read_set(removal.read_set);
-        if let Some(evolution) = &self.evolution {
-            transaction.set_metadata(evolution.metadata.clone());
-            if let Some(protocol) = &evolution.protocol {
-                transaction.set_protocol(protocol.clone());
-            }
+        let evolved = self.evolution.as_ref().map(|evolution| &evolution.metadata);
+        if !staged.high_water_marks.is_empty() {
+            let metadata = evolved.unwrap_or(read.metadata());
+            transaction.set_metadata(with_high_water_marks(metadata, &staged.high_water_marks)?);
+        } else if let Some(metadata) = evolved {
+            transaction.set_metadata(metadata.clone());
+        }
+        if let Some(protocol) = self
+            .evolution
+            .as_ref()
+            .and_then(|evolution| evolution.protocol.clone())
+        {
+            transaction.set_protocol(protocol);
         }
         transaction.remove_files(removal.removes);
         transaction.add_files(staged.files.iter().cloned());

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assign::{Assignment, Nested};
 use super::predicate::TablePredicate;
+use super::rules::{RowRules, identity};
 use super::{StagedFiles, snapshot_read};
 use crate::{Error, Result, Session};
 
@@ -34,7 +35,8 @@ const HELD_BYTES_MAX: usize = 8 << 20;
 const GATHERED_BYTES_MAX: usize = 128 << 20;
 
 /// Runs `rows` and writes them as files of `table`; all cores write. Columns are matched by position and cast
-/// to the table's types under Spark's store assignment rules (ANSI: a value that does not fit is an error).
+/// to the table's types under Spark's store assignment rules (ANSI: a value that does not fit is an error), and the
+/// rules of the table are enforced on every row.
 ///
 /// Nothing is committed. On an error the files already written are deleted.
 pub async fn stage_files(
@@ -93,6 +95,8 @@ impl StageRequest {
 pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<StagedFiles> {
     let target = request.target;
     let reads_target = snapshot_read(request.rows.logical_plan(), target.location())?.is_some();
+    let allocations = identity::allocations(request.rows.logical_plan())?;
+    let rules = RowRules::new(&request.rows, target.schema(), target.properties())?;
     let task = Arc::new(request.rows.task_ctx());
     let plan = request.rows.create_physical_plan().await?;
     let partitions = task.session_config().target_partitions();
@@ -106,6 +110,7 @@ pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<St
     };
     let staging = Arc::new(Staging {
         assignment: Assignment::new(&plan.schema(), target.schema(), request.nested)?,
+        rules,
         target,
         condition: request.condition,
         held_bytes_max,
@@ -126,6 +131,7 @@ pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<St
             Ok(StagedFiles {
                 files,
                 metrics,
+                high_water_marks: identity::high_water_marks(&allocations),
                 reads_target,
             })
         }
@@ -196,6 +202,7 @@ struct Staging {
     /// Bytes in memory up to which a partition's rows wait for those of the others.
     held_bytes_max: usize,
     writer: WriterOptions,
+    rules: RowRules,
     /// Cancelled by the session, and by the first task that fails.
     stop: CancellationToken,
 }
@@ -326,6 +333,7 @@ impl Staging {
                 continue;
             }
             let batch = self.assignment.apply(&batch)?;
+            self.rules.enforce(&batch)?;
             if let Some(condition) = &self.condition {
                 condition.check(&batch)?;
             }

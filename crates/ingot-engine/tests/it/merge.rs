@@ -49,6 +49,7 @@ async fn open(directory: &Path) -> (Session, Arc<DeltaTable>) {
         definition: None,
         comment: None,
         properties: Default::default(),
+        clustering_columns: None,
     };
     let (_, table) = create_table(&session, spec, true).await.expect("created");
     (session, table)

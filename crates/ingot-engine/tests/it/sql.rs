@@ -9,6 +9,7 @@ use ingot_common::{Classify, Principal, RequestContext};
 use ingot_engine::{Engine, Result, Session};
 use tempfile::TempDir;
 
+mod alter;
 mod cancel;
 mod change_feed;
 mod clone;
@@ -28,6 +29,7 @@ mod numbers;
 mod optimize;
 mod resolve;
 mod restore;
+mod rules;
 mod type_widening;
 mod update;
 mod vacuum;

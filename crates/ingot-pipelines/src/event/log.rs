@@ -332,6 +332,7 @@ pub(crate) async fn open_event_log(session: &Session, name: TableName) -> Result
         definition: None,
         comment: Some("Events of a pipeline's updates".to_owned()),
         properties: BTreeMap::new(),
+        clustering_columns: None,
     };
     let (_, table) = create_table(session, spec, true).await?;
     Ok(table)

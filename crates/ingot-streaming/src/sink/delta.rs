@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use datafusion::dataframe::DataFrame;
 use ingot_common::clock;
 use ingot_common::retry::RetryPolicy;
+use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{CommitOutcome, DeltaTable, Operation, ReadSet, Snapshot};
 use ingot_engine::Session;
 use ingot_engine::write::{StagedFiles, align_by_name, conflict_error, discard, stage_files};
@@ -189,5 +190,11 @@ async fn commit(
         transaction.set_user_metadata(remark);
     }
     transaction.add_files(staged.files.iter().cloned());
+    if !staged.high_water_marks.is_empty() {
+        transaction.set_metadata(with_high_water_marks(
+            snapshot.metadata(),
+            &staged.high_water_marks,
+        )?);
+    }
     Ok(transaction.commit().await?)
 }

@@ -3,12 +3,14 @@
 //! A column that says so in every row is left out of the query. Where only some rows do, the column is null there, and
 //! a further column tells these rows apart.
 
+use std::sync::Arc;
+
 use arrow::datatypes::Schema;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, when};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Query, SetExpr, Value, Values};
 
-use crate::write::missing_value;
+use crate::write::rules::values::MissingValues;
 use crate::{Error, Result};
 
 /// What was taken out of VALUES.
@@ -53,6 +55,8 @@ impl Defaults {
     /// Gives the rows what DEFAULT stands for; returns the names of their columns too.
     pub fn restore(self, rows: DataFrame, table: &Schema) -> Result<(DataFrame, Vec<String>)> {
         let given = rows.schema().columns();
+        let (state, _) = rows.clone().into_parts();
+        let defaults = MissingValues::new(state, &Arc::new(table.clone()));
         let mut columns = Vec::with_capacity(self.names.len());
         for (place, name) in self.names.iter().enumerate() {
             let column = given.get(place).cloned();
@@ -66,7 +70,7 @@ impl Defaults {
             let mut fields = table.fields().iter();
             let field = fields.find(|field| field.name().eq_ignore_ascii_case(name));
             let field = field.ok_or_else(|| Error::parse(format!("the table has no column `{name}`")))?;
-            let mut value = when(Expr::Column(marker.clone()), missing_value(field)?);
+            let mut value = when(Expr::Column(marker.clone()), defaults.default_value(field)?);
             let value = value.otherwise(Expr::Column(column.clone()))?;
             columns.push(value.alias(column.name));
         }

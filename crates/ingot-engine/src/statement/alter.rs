@@ -1,0 +1,190 @@
+//! `ALTER TABLE`, and `COMMENT ON`: one file per family of changes.
+//!
+//! ```text
+//! snapshot ─► change of its metadata (pure, `ingot_delta::schema_change`) ─► one commit ─► what the metastore shows
+//! ```
+//! Always true: a change is one commit of metadata, made only if no other commit changed metadata meanwhile; a change
+//! that depends on the rows (NOT NULL, CHECK) is made only for rows that were looked at. The log decides; the
+//! metastore follows it. Source: Databricks, "ALTER TABLE"; Delta Spark, `alterDeltaTableCommands`.
+
+mod cluster;
+mod columns;
+mod constraints;
+mod properties;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ingot_catalog::TableInfo;
+use ingot_common::TableName;
+use ingot_common::port::StatementResult;
+use ingot_delta::{CommitOutcome, DeltaTable, Metadata, Operation, ReadSet, Snapshot};
+
+pub(super) use self::cluster::clustering_columns;
+use super::cursor::Cursor;
+use super::{Work, done};
+use crate::write::{column_infos, conflict_error};
+use crate::{Error, Result, Session};
+
+/// Parses what stands after ALTER.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    for refused in ["VIEW", "SCHEMA", "DATABASE", "CATALOG"] {
+        if cursor.accept(refused) {
+            return Err(Error::unsupported(format!(
+                "ALTER {refused} is not supported yet"
+            )));
+        }
+    }
+    cursor.expect("TABLE")?;
+    let name = cursor.table_name(session)?;
+    if cursor.accept("ADD") {
+        return match cursor.accept("CONSTRAINT") {
+            true => constraints::add(session, cursor, name),
+            false => columns::add(session, cursor, name),
+        };
+    }
+    if cursor.accept_all(&["DROP", "CONSTRAINT"]) {
+        return constraints::drop_constraint(session, cursor, name);
+    }
+    if cursor.accept_all(&["DROP", "FEATURE"]) {
+        return Err(Error::unsupported(format!(
+            "DROP FEATURE {} is not supported: features stay once a table has them",
+            cursor.rest()
+        )));
+    }
+    if cursor.accept("ALTER") || cursor.accept("CHANGE") {
+        cursor.accept("COLUMN");
+        return columns::change(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "TBLPROPERTIES"]) {
+        return properties::set(session, cursor, name);
+    }
+    if cursor.accept_all(&["UNSET", "TBLPROPERTIES"]) {
+        return properties::unset(session, cursor, name);
+    }
+    if cursor.accept_all(&["CLUSTER", "BY"]) {
+        return cluster::cluster_by(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "LOCATION"]) {
+        return table::set_location(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "OWNER", "TO"]) || cursor.accept_all(&["OWNER", "TO"]) {
+        return table::set_owner(session, cursor, name);
+    }
+    if cursor.accept_all(&["RENAME", "TO"]) {
+        return table::rename(session, cursor, name);
+    }
+    for (words, what) in [
+        (["RENAME", "COLUMN"], "RENAME COLUMN"),
+        (["DROP", "COLUMN"], "DROP COLUMN"),
+        (["DROP", "COLUMNS"], "DROP COLUMN"),
+    ] {
+        if cursor.accept_all(&words) {
+            return Err(Error::unsupported(format!(
+                "ALTER TABLE … {what} is not supported yet"
+            )));
+        }
+    }
+    Err(cursor.expected("a change of a table"))
+}
+
+/// Parses what stands after COMMENT.
+pub(super) fn parse_comment<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    cursor.expect("ON")?;
+    if cursor.accept("TABLE") {
+        return properties::comment_on_table(session, cursor);
+    }
+    if cursor.accept("COLUMN") {
+        return columns::comment_on_column(session, cursor);
+    }
+    Err(Error::unsupported(
+        "COMMENT ON is for TABLE and COLUMN".to_owned(),
+    ))
+}
+
+/// A table under change.
+struct Altered {
+    info: TableInfo,
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+}
+
+/// What a change makes of a table.
+struct Change {
+    metadata: Metadata,
+    operation: Operation,
+    /// What is right only for the rows of the snapshot: others must not have come.
+    reads_rows: bool,
+    /// Domain metadata to set, by domain.
+    domains: BTreeMap<String, String>,
+}
+
+impl Change {
+    fn new(metadata: Metadata, operation: Operation) -> Self {
+        Self {
+            metadata,
+            operation,
+            reads_rows: false,
+            domains: BTreeMap::new(),
+        }
+    }
+}
+
+async fn open(session: &Session, name: &TableName) -> Result<Altered> {
+    let (info, table) = session.open_table(name).await?;
+    let snapshot = table.snapshot().await?;
+    Ok(Altered {
+        info,
+        table,
+        snapshot,
+    })
+}
+
+impl Altered {
+    /// Commits a change, and tells the metastore.
+    ///
+    /// # Errors
+    /// `Conflict` when another commit made the change wrong: the table is as that one left it.
+    async fn commit(self, session: &Session, change: Change) -> Result<StatementResult> {
+        let mut transaction = self
+            .table
+            .transaction(Arc::clone(&self.snapshot), change.operation);
+        transaction.set_metadata(change.metadata);
+        for (domain, configuration) in change.domains {
+            transaction.set_domain_metadata(domain, configuration);
+        }
+        if change.reads_rows {
+            transaction.set_read_set(ReadSet::WholeTable);
+        }
+        transaction.set_user_name(session.context().principal.as_str());
+        match transaction.commit().await? {
+            CommitOutcome::Committed { snapshot, .. } => self.publish(session, &snapshot).await,
+            CommitOutcome::AlreadyApplied { .. } => done(),
+            CommitOutcome::Conflicted(reason) => Err(conflict_error(&reason)),
+        }
+    }
+
+    /// Shows the table in the metastore as it is: columns, comment, and those of its properties that statements set.
+    async fn publish(&self, session: &Session, snapshot: &Snapshot) -> Result<StatementResult> {
+        let before = self.snapshot.properties();
+        let mut shown = self.info.properties.clone();
+        shown.retain(|key, _| snapshot.properties().contains_key(key) || !before.contains_key(key));
+        for (key, value) in snapshot.properties() {
+            if shown.contains_key(key) || before.get(key) != Some(value) {
+                shown.insert(key.clone(), value.clone());
+            }
+        }
+        let comment = match snapshot.metadata().description == self.snapshot.metadata().description {
+            true => self.info.comment.clone(),
+            false => snapshot.metadata().description.clone(),
+        };
+        let columns = column_infos(snapshot.schema(), snapshot.partition_columns());
+        let principal = session.context().principal.as_str();
+        let metastore = session.engine().metastore();
+        metastore
+            .set_replaced(self.info.id, &columns, comment.as_deref(), &shown, principal)
+            .await?;
+        done()
+    }
+}

@@ -1,0 +1,138 @@
+//! The definition of a column, as CREATE TABLE and ALTER TABLE have it.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::Field;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_common::Kind;
+use ingot_delta::column::{
+    COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_ALLOW_EXPLICIT_INSERT, IDENTITY_START,
+    IDENTITY_STEP,
+};
+
+use super::cursor::Cursor;
+use crate::types::parse_type;
+use crate::{Error, Result};
+
+/// Takes `name type clauses…`.
+pub(super) fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
+    let name = cursor.name()?;
+    clauses(cursor, &name)
+}
+
+/// Takes what stands after the name of a column: its type, and what is said of it.
+pub(super) fn clauses(cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
+    let data_type = parse_type(&cursor.type_text()?)?;
+    let mut nullable = true;
+    let mut metadata = HashMap::new();
+    loop {
+        if cursor.accept_all(&["NOT", "NULL"]) {
+            nullable = false;
+        } else if cursor.accept("NULL") {
+        } else if cursor.accept("COMMENT") {
+            metadata.insert(COMMENT.to_owned(), cursor.string()?);
+        } else if cursor.accept("DEFAULT") {
+            metadata.insert(CURRENT_DEFAULT.to_owned(), cursor.expression_text()?.to_owned());
+        } else if cursor.accept("GENERATED") {
+            generated(cursor, &mut metadata)?;
+        } else if [
+            "CONSTRAINT",
+            "PRIMARY",
+            "FOREIGN",
+            "REFERENCES",
+            "UNIQUE",
+            "CHECK",
+        ]
+        .iter()
+        .any(|word| cursor.at(word))
+        {
+            return Err(no_constraint(&format!("column `{name}`")));
+        } else {
+            break;
+        }
+    }
+    let identity = metadata.contains_key(IDENTITY_START);
+    if identity && metadata.contains_key(GENERATION_EXPRESSION) {
+        return Err(refused(
+            "DELTA_IDENTITY_COLUMNS_WITH_GENERATED_EXPRESSION",
+            "42613",
+            "IDENTITY column cannot be specified with a generated column expression".to_owned(),
+        ));
+    }
+    if metadata.contains_key(CURRENT_DEFAULT) && (identity || metadata.contains_key(GENERATION_EXPRESSION)) {
+        return Err(refused(
+            "GENERATED_COLUMN_WITH_DEFAULT_VALUE",
+            "42623",
+            format!("column `{name}` cannot have both a default value and a generation expression"),
+        ));
+    }
+    Ok(Field::new(name, data_type, nullable).with_metadata(metadata))
+}
+
+/// Takes what stands after GENERATED.
+fn generated(cursor: &mut Cursor<'_>, metadata: &mut HashMap<String, String>) -> Result<()> {
+    let always = cursor.accept("ALWAYS");
+    if !always {
+        cursor.expect("BY")?;
+        cursor.expect("DEFAULT")?;
+    }
+    cursor.expect("AS")?;
+    if cursor.accept("IDENTITY") {
+        let (start, step) = identity(cursor)?;
+        metadata.insert(IDENTITY_START.to_owned(), start.to_string());
+        metadata.insert(IDENTITY_STEP.to_owned(), step.to_string());
+        metadata.insert(IDENTITY_ALLOW_EXPLICIT_INSERT.to_owned(), (!always).to_string());
+        return Ok(());
+    }
+    if !always {
+        return Err(cursor.expected("IDENTITY"));
+    }
+    cursor.expect_token(&Token::LParen)?;
+    let text = cursor.expression_text()?.to_owned();
+    cursor.expect_token(&Token::RParen)?;
+    metadata.insert(GENERATION_EXPRESSION.to_owned(), text);
+    Ok(())
+}
+
+/// Takes `(START WITH n INCREMENT BY n)`, or nothing.
+fn identity(cursor: &mut Cursor<'_>) -> Result<(i64, i64)> {
+    let (mut start, mut step) = (1, 1);
+    if !cursor.accept_token(&Token::LParen) {
+        return Ok((start, step));
+    }
+    loop {
+        if cursor.accept_all(&["START", "WITH"]) {
+            start = cursor.signed_number()?;
+        } else if cursor.accept_all(&["INCREMENT", "BY"]) {
+            step = cursor.signed_number()?;
+        } else {
+            cursor.expect_token(&Token::RParen)?;
+            break;
+        }
+    }
+    if step == 0 {
+        return Err(refused(
+            "DELTA_IDENTITY_COLUMNS_ILLEGAL_STEP",
+            "42611",
+            "IDENTITY column step cannot be 0".to_owned(),
+        ));
+    }
+    Ok((start, step))
+}
+
+/// Says that a constraint cannot stand in a definition.
+pub(super) fn no_constraint(place: &str) -> Error {
+    Error::unsupported(format!(
+        "{place}: PRIMARY KEY and FOREIGN KEY are not kept; a CHECK constraint is added with ALTER TABLE … ADD \
+         CONSTRAINT after the table was made"
+    ))
+}
+
+fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition,
+        sqlstate,
+        message,
+    }
+}
