@@ -79,7 +79,8 @@ impl Insert {
         }
         cursor.accept("TABLE");
         let target = Target::parse(session, cursor)?;
-        let table_alias = cursor.alias(&AFTER_NAME)?.unwrap_or_default();
+        let table_alias = cursor.alias(&AFTER_NAME)?;
+        let table_alias = table_alias.unwrap_or_else(|| target.called().to_owned());
         let partition = match cursor.accept("PARTITION") {
             true => cursor.in_parentheses(partition_value)?,
             false => Vec::new(),

@@ -36,6 +36,14 @@ impl Target {
         }
     }
 
+    /// Returns what columns may be qualified by where the statement gives no alias; nothing for a path.
+    pub fn called(&self) -> &str {
+        match self {
+            Self::Name(name) => name.table.as_str(),
+            Self::Path(_) => "",
+        }
+    }
+
     /// Opens the table.
     ///
     /// # Errors

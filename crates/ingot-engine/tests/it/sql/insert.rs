@@ -295,6 +295,7 @@ async fn rows_that_stay_beside_replaced_ones_are_copied_once() {
 #[test_case("INSERT INTO t BY NAME REPLACE USING (id) SELECT 'n' AS v, 2 AS id", &["1|a|x", "2|n|NULL", "NULL|c|NULL"]; "by name")]
 #[test_case("INSERT INTO t AS o REPLACE ON (o.id <=> n.id) (SELECT cast(NULL as int) AS id, 'n' AS v, 'y' AS p) AS n", &["1|a|x", "2|b|x", "NULL|n|y"]; "nulls meet")]
 #[test_case("INSERT INTO t o REPLACE ON (o.id < n.k) (SELECT 2 AS k, 'n' AS v, 'y' AS p) n", &["2|b|x", "2|n|y", "NULL|c|NULL"]; "less, under the query's name")]
+#[test_case("INSERT INTO t REPLACE ON (T.id = s.id) (SELECT 2 AS id, 'n' AS v, 'y' AS p) AS s", &["1|a|x", "2|n|y", "NULL|c|NULL"]; "the table by its name")]
 #[test_case("INSERT INTO t AS o REPLACE ON (o.p = s.p) (SELECT * FROM t WHERE false) AS s", &["1|a|x", "2|b|x", "NULL|c|NULL"]; "no rows")]
 #[tokio::test]
 async fn rows_that_meet_new_ones_are_replaced(statement: &str, expected: &[&str]) {
