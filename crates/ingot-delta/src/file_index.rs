@@ -72,7 +72,7 @@ impl FileIndex {
     /// fields' metadata).
     ///
     /// A partition column with a value that is not of its type is left out, so that no caller prunes by it.
-    pub(crate) fn from_adds(adds: Vec<Arc<Add>>, schema: &SchemaRef, partition_columns: &[String]) -> Self {
+    pub fn from_adds(adds: Vec<Arc<Add>>, schema: &SchemaRef, partition_columns: &[String]) -> Self {
         let columns = Arc::new(Columns::new(schema, partition_columns));
         let chunk = Chunk::new_lenient(adds, &columns);
         Self::from_segments(columns, vec![Segment::whole(Arc::new(chunk))])

@@ -12,6 +12,7 @@
 //! written nor named by the commit; where nothing matches, nothing is committed. A statement that loses a race is run
 //! again on the newest version, its subqueries too. What stays in memory is a bitmap for each touched file.
 
+mod certain;
 mod changes;
 mod find;
 mod run;

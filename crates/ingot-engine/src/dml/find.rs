@@ -1,5 +1,6 @@
 //! Which rows a predicate matches: their files and positions, found on all cores.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -7,8 +8,8 @@ use arrow::datatypes::Int64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem};
 use futures::StreamExt;
@@ -16,8 +17,9 @@ use ingot_delta::{DeltaTable, FileIndex, ReadSet, Snapshot};
 use tokio::task::JoinSet;
 
 use super::ChangedRows;
+use super::certain::certain_files;
 use super::target::{self, TargetName};
-use crate::provider::{DeltaTableProvider, FILE_COLUMN, ROW_COLUMN, tagged_provider};
+use crate::provider::{DeltaTableProvider, FILE_COLUMN, ROW_COLUMN, delta_provider, tagged_provider};
 use crate::pruning::FilterPredicate;
 use crate::resolve::Reads;
 use crate::write::snapshot_read;
@@ -41,8 +43,8 @@ pub(crate) struct Place<'a> {
     pub index: &'a FileIndex,
 }
 
-/// Finds the rows for which `predicate` is true; all of them without one. A predicate on partition columns alone is
-/// answered from the log.
+/// Finds the rows for which `predicate` is true; all of them without one. Files of which the log says
+/// that all rows match, or none, are not read.
 pub(crate) async fn find(
     place: Place<'_>,
     name: &TargetName,
@@ -55,28 +57,19 @@ pub(crate) async fn find(
             read_set: ReadSet::WholeTable,
         });
     };
-    let (table, snapshot) = (Arc::clone(place.table), Arc::clone(place.snapshot));
-    let provider = tagged_provider(table, snapshot, None);
-    let item = |name: &str| SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', name)));
-    let items = vec![item(FILE_COLUMN), item(ROW_COLUMN)];
-    let rows = Arc::clone(&provider);
-    let planned = target::plan(place.session, name, rows, items, Some(predicate.clone()), reads).await?;
+    let planned = place.matches(name, predicate, reads, None).await?;
     let reads_itself = snapshot_read(planned.logical_plan(), place.table.location())?.is_some();
     let task = Arc::new(planned.task_ctx());
     let (state, plan) = planned.into_parts();
     let plan = state.optimize(&plan)?;
-
-    let Some(known) = target::filters(&plan, place.snapshot.partition_columns())? else {
+    let Some(known) = target::filters(&plan)? else {
         // The predicate is never true.
         return Ok(Found {
             changed: ChangedRows::default(),
             read_set: ReadSet::Nothing,
         });
     };
-    let provider = provider
-        .downcast_ref::<DeltaTableProvider>()
-        .ok_or_else(|| Error::internal("a Delta table is read by another provider".to_owned()))?;
-    let files = provider.files_for(&state, &known.filters).await?;
+    let files = place.files_for(&state, &known.filters).await?;
     let read_set = match FilterPredicate::compile(&state, place.snapshot, &known.filters)? {
         Some(predicate) if !reads_itself => ReadSet::Matching {
             predicate: Arc::new(predicate),
@@ -87,11 +80,53 @@ pub(crate) async fn find(
         },
         _ => ReadSet::WholeTable,
     };
-    let changed = match known.decided_by_partition {
-        true => ChangedRows::whole(files),
-        false => collect(place.session, &state, &plan, task).await?,
+    let partition_columns = place.snapshot.partition_columns();
+    let certain = match known.complete {
+        true => certain_files(place.index, &files, &known.filters, partition_columns),
+        false => BTreeSet::new(),
     };
+    let rest: Vec<usize> = files.into_iter().filter(|file| !certain.contains(file)).collect();
+    let found = if rest.is_empty() {
+        ChangedRows::default()
+    } else if certain.is_empty() {
+        collect(place.session, &state, &plan, task).await?
+    } else {
+        positions(
+            place.session,
+            place.matches(name, predicate, reads, Some(rest)).await?,
+        )
+        .await?
+    };
+    let mut changed = ChangedRows::whole(certain);
+    changed.merge(found);
     Ok(Found { changed, read_set })
+}
+
+impl Place<'_> {
+    /// Plans where the rows are for which `predicate` is true, in these files or in all.
+    async fn matches(
+        &self,
+        name: &TargetName,
+        predicate: &SqlExpr,
+        reads: &Reads,
+        files: Option<Vec<usize>>,
+    ) -> Result<DataFrame> {
+        let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
+        let rows = tagged_provider(table, snapshot, files);
+        let column = |name: &str| SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', name)));
+        let columns = vec![column(FILE_COLUMN), column(ROW_COLUMN)];
+        target::plan(self.session, name, rows, columns, Some(predicate.clone()), reads).await
+    }
+
+    /// Returns the files that may hold a row which `filters` let through.
+    async fn files_for(&self, state: &SessionState, filters: &[Expr]) -> Result<Vec<usize>> {
+        let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
+        let provider = delta_provider(table, snapshot, None);
+        let provider = provider
+            .downcast_ref::<DeltaTableProvider>()
+            .ok_or_else(|| Error::internal("a Delta table is read by another provider".to_owned()))?;
+        Ok(provider.files_for(state, filters).await?)
+    }
 }
 
 /// Runs a query that gives columns [`FILE_COLUMN`] and [`ROW_COLUMN`], and gathers the positions.
@@ -105,7 +140,7 @@ pub(crate) async fn positions(session: &Session, rows: DataFrame) -> Result<Chan
 /// Runs the plan and gathers the positions that it returns.
 async fn collect(
     session: &Session,
-    state: &datafusion::execution::SessionState,
+    state: &SessionState,
     plan: &LogicalPlan,
     task: Arc<TaskContext>,
 ) -> Result<ChangedRows> {

@@ -11,61 +11,57 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Ident, SelectItem, SetExpr, Statement, visit_expressions_mut,
 };
-use ingot_common::TableName;
 
 use crate::provider::DeltaTableProvider;
 use crate::resolve::{self, Reads};
-use crate::{Error, Result, Session, dialect, pruning};
+use crate::{Error, Result, Session, dialect};
 
-/// What a statement changes, as its expressions call it.
+/// What a statement changes, as its expressions call it. Names compare without case.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetName {
-    pub table: TableName,
-    pub alias: Option<String>,
+    /// The alias, or the table's full name, part by part; its end means the table, too.
+    parts: Vec<String>,
 }
 
 impl TargetName {
+    /// Makes the name of a target with these parts, one for an alias.
+    pub fn new(parts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let parts = parts.into_iter().map(|part| part.as_ref().to_lowercase());
+        Self {
+            parts: parts.collect(),
+        }
+    }
+
     fn called(&self) -> &str {
-        self.alias.as_deref().unwrap_or(self.table.table.as_str())
+        self.parts.last().map_or("target", String::as_str)
     }
 
-    /// Says if `parts` name the target: its alias, or the end of its name.
-    pub fn is_called(&self, parts: &[String]) -> bool {
-        let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-        if let Some(alias) = &self.alias {
-            return matches!(parts, [only] if same(only, alias));
-        }
-        let full = [&self.table.catalog, &self.table.schema, &self.table.table];
-        let end = full
-            .get(full.len().saturating_sub(parts.len())..)
-            .unwrap_or_default();
-        parts.len() == end.len()
+    /// Says if `parts`, at least one, name the target.
+    pub fn is_called<'p>(&self, parts: impl ExactSizeIterator<Item = &'p str>) -> bool {
+        let Some(first) = self.parts.len().checked_sub(parts.len()) else {
+            return false;
+        };
+        parts.len() > 0
             && parts
-                .iter()
-                .zip(end)
-                .all(|(part, name)| same(part, name.as_str()))
+                .zip(&self.parts[first..])
+                .all(|(part, name)| part.to_lowercase() == *name)
     }
 
-    /// Cuts `catalog.schema.table.column` to `table.column`, for a target without an alias.
+    /// Makes `catalog.schema.table.column`, in any case, `table.column` as the target is called in the query.
     fn cut(&self, parts: &mut Vec<Ident>) {
-        if self.alias.is_some() {
-            return;
-        }
-        let full = [&self.table.catalog, &self.table.schema, &self.table.table];
-        for named in [&full[..], &full[1..]] {
-            let begins = parts.len() > named.len()
-                && parts
-                    .iter()
-                    .zip(named)
-                    .all(|(part, name)| part.value.eq_ignore_ascii_case(name.as_str()));
-            if begins {
-                parts.drain(..named.len() - 1);
-                return;
-            }
+        let lengths = 1..parts.len().min(self.parts.len() + 1);
+        let named = lengths
+            .rev()
+            .find(|length| self.is_called(parts[..*length].iter().map(|part| part.value.as_str())));
+        if let Some(length) = named {
+            parts.drain(..length - 1);
+            parts[0] = Ident::with_quote('`', self.called());
         }
     }
 }
@@ -103,36 +99,37 @@ fn skeleton(called: &str) -> Result<Statement> {
         .ok_or_else(|| Error::internal("the query over a statement's target is empty".to_owned()))
 }
 
-/// What a plan over the target says of the target's files.
+/// What a plan over the target says of the target's rows.
 pub(crate) struct TargetFilters {
     /// What each row that the plan returns fulfils, in terms of the table's columns.
     pub filters: Vec<Expr>,
-    /// Nothing else decides about a row than the partition values of its file.
-    pub decided_by_partition: bool,
+    /// Each row that fulfils them is returned.
+    pub complete: bool,
 }
 
 /// Reads the filters off an optimised plan; `None` when it reads no row of the target.
-pub(crate) fn filters(plan: &LogicalPlan, partition_columns: &[String]) -> Result<Option<TargetFilters>> {
+pub(crate) fn filters(plan: &LogicalPlan) -> Result<Option<TargetFilters>> {
     let mut found: Option<Vec<Expr>> = None;
+    let mut above = Vec::new();
     let mut plain = true;
     plan.apply(|node| {
         match node {
             LogicalPlan::TableScan(scan) if reads_target(scan) => {
                 plain &= scan.fetch.is_none();
-                found = Some(scan.filters.clone());
+                found = Some(unnormalize_cols(scan.filters.clone()));
+            }
+            LogicalPlan::Filter(filter) => {
+                above.extend(split_conjunction(&filter.predicate).into_iter().cloned())
             }
             LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {}
             _ => plain = false,
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(found.map(|filters| {
-        let unqualified = datafusion::logical_expr::expr_rewriter::unnormalize_cols(filters);
-        let by_partition = |filter: &Expr| pruning::decided_by_partition(filter, partition_columns);
-        TargetFilters {
-            decided_by_partition: plain && unqualified.iter().all(by_partition),
-            filters: unqualified,
-        }
+    let above = unnormalize_cols(above);
+    Ok(found.map(|filters| TargetFilters {
+        complete: plain && above.iter().all(|filter| filters.contains(filter)),
+        filters,
     }))
 }
 

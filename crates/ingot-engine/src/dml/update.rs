@@ -216,11 +216,12 @@ fn resolved_paths(name: &TargetName, assignments: &[Assignment], schema: &Schema
 }
 
 fn resolved_path(name: &TargetName, parts: &[String], schema: &Schema) -> Result<ColumnPath> {
-    for qualifiers in [3, 2, 1, 0] {
-        if !name.is_called(parts.get(..qualifiers).unwrap_or(&[])) && qualifiers > 0 {
-            continue;
-        }
-        let Some((first, rest)) = parts.get(qualifiers..).and_then(<[String]>::split_first) else {
+    for qualifiers in (0..parts.len()).rev() {
+        let called = name.is_called(parts[..qualifiers].iter().map(String::as_str));
+        let Some((first, rest)) = parts[qualifiers..]
+            .split_first()
+            .filter(|_| called || qualifiers == 0)
+        else {
             continue;
         };
         if let Some((column, field)) = find(schema.fields(), first) {

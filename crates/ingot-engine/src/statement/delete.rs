@@ -5,6 +5,7 @@ use ingot_delta::Operation;
 use serde_json::json;
 
 use super::cursor::Cursor;
+use super::target::Target;
 use super::{Work, counts};
 use crate::dml::{Predicate, RowStatement, TargetName};
 use crate::{Error, Result, Session};
@@ -12,7 +13,7 @@ use crate::{Error, Result, Session};
 /// Parses the statement. It has committed when its work is done.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     cursor.expect("FROM")?;
-    let target = target(session, cursor, "WHERE")?;
+    let (table, name) = target(session, cursor, "WHERE")?;
     let predicate = condition(cursor)?;
     cursor.end()?;
     let texts: Vec<&str> = predicate
@@ -20,13 +21,13 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         .map(|predicate| predicate.text.as_str())
         .collect();
     let operation = Operation::new("DELETE").with("predicate", json!(texts).to_string());
-    Ok(deletion(session, target, predicate, operation))
+    Ok(deletion(session, table, name, predicate, operation))
 }
 
 /// Parses the statement. It has committed when its work is done.
 pub(super) fn parse_truncate<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     cursor.expect("TABLE")?;
-    let table = cursor.table_name(session)?;
+    let table = Target::parse(session, cursor)?;
     if cursor.at("PARTITION") {
         return Err(Error::Condition {
             kind: Kind::Unsupported,
@@ -38,18 +39,20 @@ pub(super) fn parse_truncate<'a>(session: &'a Session, cursor: &mut Cursor<'_>) 
         });
     }
     cursor.end()?;
-    let target = TargetName { table, alias: None };
-    Ok(deletion(session, target, None, Operation::new("TRUNCATE")))
+    let name = TargetName::new(table.name_parts());
+    let operation = Operation::new("TRUNCATE");
+    Ok(deletion(session, table, name, None, operation))
 }
 
 fn deletion(
     session: &Session,
+    table: Target,
     target: TargetName,
     predicate: Option<Predicate>,
     operation: Operation,
 ) -> Work<'_> {
     Work::writes(async move {
-        let (_, table) = session.open_table(&target.table).await?;
+        let table = table.open(session).await?;
         let statement = RowStatement {
             session,
             table: &table,
@@ -63,14 +66,14 @@ fn deletion(
     })
 }
 
-/// Takes the target's name and alias; `end` is the word that comes after them.
-pub(super) fn target(session: &Session, cursor: &mut Cursor<'_>, end: &str) -> Result<TargetName> {
-    let table = cursor.table_name(session)?;
-    let alias = match cursor.accept("AS") || !(cursor.at_end() || cursor.at(end)) {
-        true => Some(cursor.name()?),
-        false => None,
+/// Takes the target, and the name that it goes by: `end` is the word that comes after an alias.
+pub(super) fn target(session: &Session, cursor: &mut Cursor<'_>, end: &str) -> Result<(Target, TargetName)> {
+    let table = Target::parse(session, cursor)?;
+    let name = match cursor.accept("AS") || !(cursor.at_end() || cursor.at(end)) {
+        true => TargetName::new([cursor.name()?]),
+        false => TargetName::new(table.name_parts()),
     };
-    Ok(TargetName { table, alias })
+    Ok((table, name))
 }
 
 /// Takes `[WHERE condition]`.

@@ -44,6 +44,16 @@ impl Target {
         }
     }
 
+    /// Returns what the table is called in expressions, part by part.
+    pub fn name_parts(&self) -> Vec<String> {
+        match self {
+            Self::Name(name) => [&name.catalog, &name.schema, &name.table]
+                .map(ToString::to_string)
+                .into(),
+            Self::Path(_) => vec!["delta".to_owned()],
+        }
+    }
+
     /// Opens the table.
     ///
     /// # Errors

@@ -13,13 +13,13 @@ use crate::{Result, Session};
 
 /// Parses the statement. It has committed when its work is done.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let target = target(session, cursor, "SET")?;
+    let (table, target) = target(session, cursor, "SET")?;
     cursor.expect("SET")?;
     let assignments = assignments(cursor)?;
     let predicate = condition(cursor)?;
     cursor.end()?;
     Ok(Work::writes(async move {
-        let (_, table) = session.open_table(&target.table).await?;
+        let table = table.open(session).await?;
         let texts: Vec<&str> = predicate
             .iter()
             .map(|predicate| predicate.text.as_str())

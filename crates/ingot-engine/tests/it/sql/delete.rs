@@ -267,6 +267,38 @@ async fn partitions_go_without_a_file_being_read() {
 }
 
 #[tokio::test]
+async fn files_of_which_all_rows_match_are_not_read() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, p STRING)",
+            "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+        ],
+    )
+    .await;
+    let old = files(&engine, "t").await.into_keys().next().expect("a file");
+    run(&session, &["INSERT INTO t VALUES (2, 'c'), (3, 'd'), (4, 'e')"]).await;
+    let folder = support::location(&engine, "t")
+        .await
+        .to_file_path()
+        .expect("a folder");
+    std::fs::rename(folder.join(&old), folder.join("hidden")).expect("renamed");
+    assert_eq!(rows(&session, "DELETE FROM t WHERE id <= 2").await, ["3"]);
+    let metrics = metrics(&engine, "t").await;
+    assert_eq!(
+        (&*metrics["numRemovedFiles"], &*metrics["numDeletionVectorsAdded"]),
+        ("1", "1")
+    );
+    assert_eq!(ids(&session).await, ["3", "4"]);
+    assert_eq!(
+        rows(&session, "UPDATE t SET id = -id WHERE id > 2 AND id < 5").await,
+        ["2"]
+    );
+    assert_eq!(ids(&session).await, ["-4", "-3"]);
+}
+
+#[tokio::test]
 async fn truncate_takes_all_rows() {
     let (_directory, engine, session) = ten_rows(WITH_VECTORS).await;
     assert_eq!(rows(&session, "TRUNCATE TABLE t").await, ["10"]);
@@ -318,6 +350,25 @@ async fn mistakes_are_named() {
         rows(&session, "DELETE FROM default.t a WHERE a.id = 2;").await,
         ["1"]
     );
+    let path = location.path();
+    for (statement, affected) in [
+        (
+            "DELETE FROM t AS Src WHERE Src.id = 3 OR `src`.id = 4".to_owned(),
+            "2",
+        ),
+        (
+            "DELETE FROM T WHERE T.id = 5 OR Main.Default.T.ID = 6".to_owned(),
+            "2",
+        ),
+        (format!("DELETE FROM delta.`{path}` WHERE id = 7"), "1"),
+        (
+            format!("DELETE FROM delta.`{path}` AS d WHERE d.id IN (SELECT id FROM t WHERE id = 8)"),
+            "1",
+        ),
+    ] {
+        assert_eq!(rows(&session, &statement).await, [affected], "{statement}");
+    }
+    assert_eq!(ids(&session).await, ["9", "10"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -208,3 +208,39 @@ async fn no_increment_is_lost() {
     tasks.join_all().await;
     assert_eq!(rows(&session, "SELECT v FROM t WHERE id = 1").await, ["21"]);
 }
+
+#[test_case("name")]
+#[test_case("id")]
+#[tokio::test]
+async fn mapped_columns_are_changed_as_others(mode: &str) {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            &format!(
+                "CREATE TABLE t (id INT, `a b` STRING, p STRING) PARTITIONED BY (p)
+                 TBLPROPERTIES ('delta.columnMapping.mode' = '{mode}')"
+            ),
+            "INSERT INTO t VALUES (1, 'x1', 'p'), (2, 'x2', 'p'), (3, 'x3', 'p'), (4, 'x4', 'o'), (5, 'x5', 'p'),
+                 (6, 'x6', 'p'), (7, 'x7', 'p')",
+            "DELETE FROM t WHERE `a b` = 'x3'",
+            "UPDATE t SET `a b` = concat(`a b`, p), p = 'q' WHERE id = 5",
+        ],
+    )
+    .await;
+    let vectors: i64 = files(&engine, "t").await.values().sum();
+    assert_eq!(vectors, 2, "in one file");
+    run(
+        &session,
+        &[
+            "SET ingot.deletionVectors.maxDeletedRowsRatio = 0",
+            "DELETE FROM t WHERE id = 6",
+            "DELETE FROM t WHERE p = 'o'",
+        ],
+    )
+    .await;
+    assert_eq!(
+        rows(&session, "SELECT * FROM t ORDER BY id").await,
+        ["1|x1|p", "2|x2|p", "5|x5p|q", "7|x7|p"]
+    );
+}
