@@ -10,6 +10,7 @@
 mod cluster;
 mod columns;
 mod constraints;
+mod mapped;
 mod properties;
 mod table;
 
@@ -75,16 +76,11 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept_all(&["RENAME", "TO"]) {
         return table::rename(session, cursor, name);
     }
-    for (words, what) in [
-        (["RENAME", "COLUMN"], "RENAME COLUMN"),
-        (["DROP", "COLUMN"], "DROP COLUMN"),
-        (["DROP", "COLUMNS"], "DROP COLUMN"),
-    ] {
-        if cursor.accept_all(&words) {
-            return Err(Error::unsupported(format!(
-                "ALTER TABLE … {what} is not supported yet"
-            )));
-        }
+    if cursor.accept_all(&["RENAME", "COLUMN"]) {
+        return mapped::rename(session, cursor, name);
+    }
+    if cursor.accept_all(&["DROP", "COLUMNS"]) || cursor.accept_all(&["DROP", "COLUMN"]) {
+        return mapped::drop_columns(session, cursor, name);
     }
     Err(cursor.expected("a change of a table"))
 }

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
+use super::mapped::change_type;
 use super::{Altered, Change, open};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
@@ -110,7 +111,7 @@ fn added_json(column: &NewColumn) -> Result<Value> {
 }
 
 /// Writes a column as Spark's history does: under its full name, with the name of its type only.
-fn parameter(path: &[String], mut field: Value) -> Value {
+pub(super) fn parameter(path: &[String], mut field: Value) -> Value {
     field["name"] = path.join(".").into();
     if let Some(kind) = field["type"].get("type").and_then(Value::as_str) {
         field["type"] = kind.to_owned().into();
@@ -149,7 +150,7 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
             Alteration::Redefine { field, position } => {
                 redefine(session, altered, &path, &field, position).await
             }
-            Alteration::Type(data_type) => change_type(&altered.snapshot, &path, &data_type),
+            Alteration::Type(data_type) => change_type(session, altered, &path, &data_type).await,
             Alteration::SyncIdentity => sync_identity(session, altered, &path).await,
         }
     }))
@@ -282,7 +283,7 @@ async fn redefine(
 ) -> Result<StatementResult> {
     let present = column(&altered.snapshot, path)?;
     if type_text(present.data_type()) != type_text(field.data_type()) {
-        return change_type(&altered.snapshot, path, field.data_type());
+        return change_type(session, altered, path, field.data_type()).await;
     }
     let mut changes = Vec::new();
     if let Some(comment) = field.metadata().get(COMMENT) {
@@ -296,24 +297,6 @@ async fn redefine(
     }
     changes.extend(position.clone().map(ColumnChange::Position));
     change_one(session, altered, path, &changes, position).await
-}
-
-/// Changes the type of a column to one that is the same, and refuses all others.
-fn change_type(snapshot: &Snapshot, path: &[String], data_type: &DataType) -> Result<StatementResult> {
-    let present = column(snapshot, path)?;
-    if type_text(present.data_type()) == type_text(data_type) {
-        return done();
-    }
-    Err(refused(
-        "DELTA_UNSUPPORTED_ALTER_TABLE_CHANGE_COL_OP",
-        "0AKDC",
-        format!(
-            "ALTER TABLE CHANGE COLUMN is not supported for changing column `{}` from {} to {}",
-            path.join("."),
-            type_text(present.data_type()).to_uppercase(),
-            type_text(data_type).to_uppercase()
-        ),
-    ))
 }
 
 /// Moves the mark of an identity column past what stands in the column: values that statements gave count too.
@@ -382,7 +365,7 @@ pub(super) fn rows_of(session: &Session, altered: &Altered) -> Result<DataFrame>
 }
 
 /// Finds a column by its path, through structs.
-fn column<'a>(snapshot: &'a Snapshot, path: &[String]) -> Result<&'a Field> {
+pub(super) fn column<'a>(snapshot: &'a Snapshot, path: &[String]) -> Result<&'a Field> {
     let mut fields = snapshot.schema().fields();
     let mut found = None;
     for part in path {

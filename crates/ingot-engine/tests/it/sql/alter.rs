@@ -82,10 +82,6 @@ async fn changes_of_columns_that_are_refused() {
         ("ADD COLUMN b INT AFTER z", "DELTA_COLUMN_NOT_FOUND_IN_SCHEMA"),
         ("ALTER COLUMN z COMMENT 'x'", "DELTA_COLUMN_NOT_FOUND_IN_SCHEMA"),
         (
-            "ALTER COLUMN a TYPE STRING",
-            "DELTA_UNSUPPORTED_ALTER_TABLE_CHANGE_COL_OP",
-        ),
-        (
             "ALTER COLUMN a SET DEFAULT true",
             "INVALID_DEFAULT_VALUE.DATA_TYPE",
         ),
@@ -469,4 +465,51 @@ async fn tables_are_renamed_and_moved() {
         refused(&session, &managed).await,
         "DELTA_CANNOT_SET_LOCATION_ON_PATH_IDENTIFIER"
     );
+}
+
+#[tokio::test]
+async fn columns_are_renamed_dropped_and_widened() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE plain (a INT, b INT)",
+            "CREATE TABLE t (a INT, b INT, s STRUCT<x: INT, y: INT>, c INT) TBLPROPERTIES \
+             ('delta.columnMapping.mode' = 'name', 'delta.enableTypeWidening' = 'true')",
+            "INSERT INTO t VALUES (1, 2, named_struct('x', 3, 'y', 4), 5)",
+            "ALTER TABLE t RENAME COLUMN A TO `key of t`",
+            "ALTER TABLE t RENAME COLUMN s.x TO z",
+            "ALTER TABLE t DROP COLUMNS (b, s.y)",
+            "ALTER TABLE t DROP COLUMN IF EXISTS none",
+            "ALTER TABLE t ALTER COLUMN c TYPE BIGINT",
+            "INSERT INTO t VALUES (2, named_struct('z', 6), 5000000000)",
+        ],
+    )
+    .await;
+    assert_eq!(
+        rows(&session, "SELECT * FROM t ORDER BY c").await,
+        ["1|{z: 3}|5", "2|{z: 6}|5000000000"]
+    );
+    assert_eq!(
+        rows(&session, "DESCRIBE TABLE t").await,
+        ["key of t|int|", "s|struct<z:int>|", "c|bigint|"]
+    );
+    let history = rows(&session, "DESCRIBE HISTORY t").await;
+    for (entry, operation) in history
+        .iter()
+        .zip(["WRITE", "CHANGE COLUMN", "DROP COLUMNS", "RENAME COLUMN"])
+    {
+        assert!(entry.contains(operation), "{entry}");
+    }
+    assert_eq!(history.len(), 7, "dropping nothing commits nothing");
+    for statement in [
+        "ALTER TABLE plain RENAME COLUMN a TO c",
+        "ALTER TABLE plain DROP COLUMN a",
+        "ALTER TABLE plain ALTER COLUMN a TYPE BIGINT",
+        "ALTER TABLE t ALTER COLUMN c TYPE INT",
+        "ALTER TABLE t DROP COLUMN none",
+    ] {
+        let condition = refused(&session, statement).await;
+        assert!(condition.starts_with("DELTA_"), "{statement}: {condition}");
+    }
 }
