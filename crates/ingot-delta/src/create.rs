@@ -147,7 +147,7 @@ async fn put_first_commit(place: &Place, actions: &[Action], transaction_id: &st
     loop {
         let put = log.put_commit(0, actions).await;
         match &put {
-            Ok(PutOutcome::Created) => return Ok(()),
+            Ok(PutOutcome::Created(_)) => return Ok(()),
             Ok(PutOutcome::Exists) => {}
             Err(Error::NoPutIfAbsent { .. }) => return put.map(drop),
             Err(failure) => in_flight |= log::may_still_arrive(failure),
@@ -177,7 +177,7 @@ async fn settle(log: &Log, actions: &[Action]) -> Result<()> {
     let mut retries = STORE_RETRIES.attempts();
     loop {
         match log.put_commit(0, actions).await {
-            Ok(PutOutcome::Created | PutOutcome::Exists) => return Ok(()),
+            Ok(PutOutcome::Created(_) | PutOutcome::Exists) => return Ok(()),
             Err(_) if retries.pause().await => {}
             Err(failure) => return Err(failure),
         }

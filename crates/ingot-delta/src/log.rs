@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
 
+use crate::store::PutReceipt;
 use crate::{Action, Error, Result};
 
 /// What became of a put-if-absent. Either way the store holds what stands there for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PutOutcome {
-    Created,
+    /// With what a look at the file would find, where the store says so.
+    Created(Option<ObjectMeta>),
     /// The version was taken: by another writer, or by this one if an earlier put of it failed halfway.
     Exists,
 }
@@ -81,9 +83,10 @@ impl Log {
             text.push(b'\n');
         }
         let path = self.commit_path(version);
-        let options = PutOptions::from(PutMode::Create);
+        let mut options = PutOptions::from(PutMode::Create);
+        let receipt = PutReceipt::attach(&mut options);
         match self.store.put_opts(&path, PutPayload::from(text), options).await {
-            Ok(_) => Ok(PutOutcome::Created),
+            Ok(_) => Ok(PutOutcome::Created(receipt.meta())),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(PutOutcome::Exists)
             }

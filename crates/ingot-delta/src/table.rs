@@ -45,6 +45,7 @@ use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
+use crate::transaction::Landed;
 use crate::{Action, Add, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction};
 
 /// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
@@ -342,18 +343,23 @@ impl DeltaTable {
         Some((newest, commits))
     }
 
-    /// Takes in this process's own commit `version`, made on top of the newest snapshot, without reading it back.
-    /// Returns the snapshot with it; `None` when others came between, and the log must be read.
-    pub(crate) async fn take_in(&self, version: i64, commit: Vec<Action>) -> Result<Option<Arc<Snapshot>>> {
+    /// Takes in this process's own commit, made on top of the newest snapshot, without reading it back. Looks at its
+    /// file only where the store did not say what it put. Returns the snapshot with it; `None` when others came
+    /// between, and the log must be read.
+    pub(crate) async fn take_in(&self, landed: Landed) -> Result<Option<Arc<Snapshot>>> {
+        let version = landed.version;
         let base = self.newest();
         if base.version() + 1 != version {
             return Ok(None);
         }
-        let path = self.log.commit_path(version);
-        let Some(meta) = head(self.place.store.as_ref(), &path).await? else {
+        let meta = match landed.meta {
+            Some(meta) => Some(meta),
+            None => head(self.place.store.as_ref(), &self.log.commit_path(version)).await?,
+        };
+        let Some(meta) = meta else {
             return Ok(None);
         };
-        let commit = Arc::new(commit);
+        let commit = Arc::new(landed.actions);
         let actions = Vec::clone(&commit);
         let next = match commit.len() > COMMIT_ACTIONS_INLINE_MAX {
             true => {

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use ingot_common::clock;
 
+pub(crate) use self::attempt::Landed;
 use self::attempt::{Attempt, STORE_RETRIES_MAX, Step, pauses};
 pub(crate) use self::basis::Basis;
 use crate::action::{AddCdcFile, DomainMetadata};
@@ -244,15 +245,16 @@ impl Transaction {
         let queued = self.table.commit_queue().lock().await;
         let mut attempt = Attempt::new(&self);
         attempt.catch_up(&ours);
-        let (version, commit) = loop {
+        let landed = loop {
             match attempt.run(&ours).await? {
                 Step::Again => {}
-                Step::Committed(version, commit) => break (version, commit),
+                Step::Committed(landed) => break landed,
                 Step::Ended(outcome) => return Ok(outcome),
             }
         };
+        let version = landed.version;
         // Before the next in the queue looks, so that it finds this commit in memory.
-        let taken_in = self.table.take_in(version, commit).await;
+        let taken_in = self.table.take_in(landed).await;
         drop(queued);
         let snapshot = match taken_in {
             Ok(Some(snapshot)) => snapshot,

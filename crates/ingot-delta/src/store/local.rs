@@ -7,7 +7,8 @@
 //! multipart:  parts ─► inner store ─► complete ─► fsync file ─► fsync folder
 //! ```
 //! A file's content is on disk before its name is visible when it is put in one piece, which is how commits are
-//! put. A put that is told "exists" is told so once what exists is on disk. Files put in parts are synced before `complete` returns: nothing refers to them earlier.
+//! put. A put that is told "exists" is told so once what exists is on disk. Files put in parts
+//! are synced before `complete` returns: nothing refers to them earlier. A put in one piece fills in its receipt.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -29,6 +30,7 @@ use object_store::{
 };
 use url::Url;
 
+use super::receipt::PutReceipt;
 use crate::{Error, Result};
 
 /// Folders remembered as synced, at most; forgetting one costs a few more syncs.
@@ -190,37 +192,40 @@ impl DurableLocal {
         &self,
         location: &Path,
         payload: PutPayload,
-        mode: PutMode,
+        options: PutOptions,
     ) -> object_store::Result<PutResult> {
         let target = self.inner.path_to_filesystem(location)?;
+        let mode = options.mode.clone();
         let folders = Arc::clone(&self.folders);
         let written = blocking(move || {
             let outcome = put_file(&folders, &target, &payload, &mode);
             outcome.map_err(|error| io_error(&target, error))
         });
-        written.await?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        let meta = object_meta(location, &written.await?);
+        let e_tag = meta.e_tag.clone();
+        PutReceipt::fill_in(&options, meta);
+        Ok(PutResult { e_tag, version: None })
     }
 }
 
-/// Writes `payload` beside `target`, syncs it, gives it its name and syncs the folder.
+/// Writes `payload` beside `target`, syncs it, gives it its name and syncs the folder. Returns what the file is.
 fn put_file(
     folders: &SyncedFolders,
     target: &FilePath,
     payload: &PutPayload,
     mode: &PutMode,
-) -> io::Result<()> {
+) -> io::Result<fs::Metadata> {
     let folder = target
         .parent()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no folder"))?;
     folders.ensure(folder)?;
     let staged = staged_name(target);
-    let outcome = write_synced(&staged, payload).and_then(|()| match mode {
-        PutMode::Create => fs::hard_link(&staged, target),
-        _ => fs::rename(&staged, target),
+    let outcome = write_synced(&staged, payload).and_then(|metadata| {
+        match mode {
+            PutMode::Create => fs::hard_link(&staged, target)?,
+            _ => fs::rename(&staged, target)?,
+        }
+        Ok(metadata)
     });
     if outcome.is_err() || matches!(mode, PutMode::Create) {
         // A staged file that stays behind is invisible to listings; failing for it would hide the outcome.
@@ -234,7 +239,7 @@ fn put_file(
             Err(error)
         }
         Err(error) => Err(error),
-        Ok(()) => folders.sync(folder),
+        Ok(metadata) => folders.sync(folder).map(|()| metadata),
     }
 }
 
@@ -245,12 +250,31 @@ fn staged_name(target: &FilePath) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
+fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<fs::Metadata> {
     let mut file = File::create_new(path)?;
     for bytes in payload {
         file.write_all(bytes)?;
     }
-    file.sync_all()
+    file.sync_all()?;
+    file.metadata()
+}
+
+/// Returns what a look at the file finds: just what `LocalFileSystem` makes of a file's metadata.
+fn object_meta(location: &Path, metadata: &fs::Metadata) -> ObjectMeta {
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let since_epoch = modified.duration_since(SystemTime::UNIX_EPOCH);
+    let modified_us = since_epoch.unwrap_or_default().as_micros();
+    ObjectMeta {
+        location: location.clone(),
+        last_modified: modified.into(),
+        size: metadata.len(),
+        e_tag: Some(format!(
+            "{:x}-{modified_us:x}-{:x}",
+            inode(metadata),
+            metadata.len()
+        )),
+        version: None,
+    }
 }
 
 fn sync_folder(folder: &FilePath) -> io::Result<()> {
@@ -290,7 +314,7 @@ impl ObjectStore for DurableLocal {
         if matches!(opts.mode, PutMode::Update(_)) || !opts.attributes.is_empty() {
             return self.inner.put_opts(location, payload, opts).await;
         }
-        self.put_durably(location, payload, opts.mode).await
+        self.put_durably(location, payload, opts).await
     }
 
     async fn put_multipart_opts(
@@ -388,12 +412,36 @@ impl MultipartUpload for DurableUpload {
 mod tests {
     use futures::TryStreamExt;
     use object_store::ObjectStoreExt;
+    use test_case::test_case;
 
     use super::*;
 
     fn store(folder: &tempfile::TempDir) -> Arc<dyn ObjectStore> {
         let root = Url::from_directory_path(folder.path()).expect("absolute path");
         local_store(&root, true).expect("store opens")
+    }
+
+    #[test_case(PutMode::Create; "if absent")]
+    #[test_case(PutMode::Overwrite; "over another")]
+    #[tokio::test]
+    async fn a_put_tells_what_a_look_at_the_file_finds(mode: PutMode) {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = store(&folder);
+        let path = Path::from("a/b/0.json");
+        let mut options = PutOptions::from(mode);
+        let receipt = PutReceipt::attach(&mut options);
+        let put = store.put_opts(&path, "x".into(), options).await.expect("put");
+        let found = store.head(&path).await.expect("head");
+        assert_eq!(put.e_tag, found.e_tag);
+        assert_eq!(receipt.meta(), Some(found));
+        let create = PutOptions::from(PutMode::Create);
+        let mut again = create.clone();
+        let receipt = PutReceipt::attach(&mut again);
+        store
+            .put_opts(&path, "y".into(), again)
+            .await
+            .expect_err("exists");
+        assert_eq!(receipt.meta(), None, "nothing was put");
     }
 
     #[tokio::test]

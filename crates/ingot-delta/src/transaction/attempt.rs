@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingot_common::retry::{Backoff, RetryPolicy};
+use object_store::ObjectMeta;
 use uuid::Uuid;
 
 use super::{Basis, CommitOutcome, Transaction};
@@ -22,9 +23,16 @@ pub(super) const STORE_RETRIES_MAX: u32 = 3;
 pub(super) enum Step {
     /// The version is taken by a commit that ours can follow, or nothing was written: go on.
     Again,
-    /// Under this version, as these actions.
-    Committed(i64, Vec<Action>),
+    Committed(Landed),
     Ended(CommitOutcome),
+}
+
+/// A commit of ours that is in the log.
+pub(crate) struct Landed {
+    pub version: i64,
+    pub actions: Vec<Action>,
+    /// What a look at its file would find, where the store said so.
+    pub meta: Option<ObjectMeta>,
 }
 
 /// The rounds of one commit.
@@ -113,7 +121,7 @@ impl<'a> Attempt<'a> {
         self.in_doubt = true;
         let log = self.transaction.table.log();
         match log.put_commit(self.version(), &actions).await {
-            Ok(PutOutcome::Created) => Ok(Step::Committed(self.version(), actions)),
+            Ok(PutOutcome::Created(meta)) => Ok(self.landed(actions, meta)),
             Ok(PutOutcome::Exists) => self.lost_race().await,
             Err(refused @ Error::NoPutIfAbsent { .. }) => Err(refused),
             Err(failure) => self.resolve(actions, failure).await,
@@ -127,7 +135,7 @@ impl<'a> Attempt<'a> {
                 return Ok(Step::Again);
             };
             if self.is_ours(&winner) {
-                return Ok(Step::Committed(self.version(), winner));
+                return Ok(self.landed(winner, None));
             }
             if let Step::Ended(outcome) = self.decide(ours, &winner) {
                 return Ok(Step::Ended(outcome));
@@ -138,6 +146,14 @@ impl<'a> Attempt<'a> {
     /// The version to try next.
     fn version(&self) -> i64 {
         self.basis.version + 1
+    }
+
+    fn landed(&self, actions: Vec<Action>, meta: Option<ObjectMeta>) -> Step {
+        Step::Committed(Landed {
+            version: self.version(),
+            actions,
+            meta,
+        })
     }
 
     async fn log_is_the_same(&mut self) -> Result<bool> {
@@ -186,7 +202,7 @@ impl<'a> Attempt<'a> {
             return Ok(Step::Again);
         }
         if let Some(commit) = self.look().await?.filter(|commit| self.is_ours(commit)) {
-            return Ok(Step::Committed(self.version(), commit));
+            return Ok(self.landed(commit, None));
         }
         Err(Error::CommitRetriesExhausted {
             location: self.transaction.table.location().to_string(),
@@ -212,9 +228,8 @@ impl<'a> Attempt<'a> {
         while self.store_failures.pause().await {
             let log = self.transaction.table.log();
             match log.put_commit(self.version(), &actions).await {
-                Ok(PutOutcome::Created | PutOutcome::Exists) => {
-                    return Ok(Step::Committed(self.version(), actions));
-                }
+                Ok(PutOutcome::Created(meta)) => return Ok(self.landed(actions, meta)),
+                Ok(PutOutcome::Exists) => return Ok(self.landed(actions, None)),
                 Err(error) => failure = error,
             }
         }
