@@ -98,6 +98,12 @@ impl Process {
         self.child.wait().expect("wait").success()
     }
 
+    /// Ends the process where it stands (SIGKILL).
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
     /// Asks the process to end (SIGTERM).
     pub fn ask_to_end(&self) {
         let pid = self.child.id().to_string();

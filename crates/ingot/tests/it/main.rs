@@ -12,6 +12,7 @@ mod configuration;
 mod crash;
 mod data_api;
 mod harness;
+mod killed_writers;
 mod pipeline;
 mod producer;
 mod proxy;
