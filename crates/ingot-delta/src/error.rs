@@ -221,6 +221,14 @@ impl Classify for Error {
             Self::SchemaMerge { .. } => Some("DELTA_FAILED_TO_MERGE_FIELDS"),
             Self::ChangeFeed { condition, .. } => Some(condition),
             Self::NullInNotNull { .. } => Some("DELTA_NOT_NULL_CONSTRAINT_VIOLATED"),
+            Self::NotATable { .. } => Some("DELTA_TABLE_NOT_FOUND"),
+            Self::VersionNotFound { .. } => Some("DELTA_VERSION_NOT_FOUND"),
+            Self::TimestampNotFound {
+                timestamp_ms,
+                earliest_ms,
+                ..
+            } if timestamp_ms < earliest_ms => Some("DELTA_TIMESTAMP_EARLIER_THAN_COMMIT_RETENTION"),
+            Self::TimestampNotFound { .. } => Some("DELTA_TIMESTAMP_GREATER_THAN_COMMIT"),
             _ => None,
         }
     }
@@ -231,6 +239,9 @@ impl Classify for Error {
             Self::SchemaMerge { .. } => Some("22005"),
             Self::ChangeFeed { sqlstate, .. } => Some(sqlstate),
             Self::NullInNotNull { .. } => Some("23502"),
+            Self::NotATable { .. } => Some("42P01"),
+            Self::VersionNotFound { .. } => Some("22003"),
+            Self::TimestampNotFound { .. } => Some("42816"),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! text ─► tokens (places in the text kept) ─► escapes of literals resolved ─► Parser
 //! ```
+//! A relation `(DESCRIBE HISTORY t)` becomes the call of a function ([`DESCRIBE_RELATION`]): sqlparser has none such.
 //! Always true: a text is parsed once. What must be parsed again later (the query of a view, the expressions of a
 //! MERGE) is kept as the piece of the text that the user wrote, because sqlparser's own way back to text does not
 //! escape literals. Source: Spark SQL, "Literals", "Identifiers".
@@ -14,7 +15,7 @@ use std::str::Chars;
 use datafusion::sql::sqlparser::ast::{Expr, Statement};
 use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use crate::{Error, Result};
 
@@ -22,6 +23,9 @@ use crate::{Error, Result};
 /// `@`, for `t@v1`.
 #[derive(Debug, Clone, Copy)]
 pub struct SparkDialect;
+
+/// How the functions begin that stand for a DESCRIBE read as a relation; `history` or `detail` follows.
+pub(crate) const DESCRIBE_RELATION: &str = "__ingot_describe_";
 
 const DATABRICKS: DatabricksDialect = DatabricksDialect;
 
@@ -153,7 +157,44 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         }
         read.push(token);
     }
+    describe_relations(&mut read);
     Ok(read)
+}
+
+/// Makes a call of a function ([`DESCRIBE_RELATION`]) of each `(DESCRIBE HISTORY | DETAIL name [LIMIT n])`, token by
+/// token: `(` is the function's name, `DESCRIBE` its `(`, `LIMIT` a comma.
+fn describe_relations(tokens: &mut [TokenWithSpan]) {
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|place| !matches!(tokens[*place].token, Token::Whitespace(_)))
+        .collect();
+    for (nth, window) in places.windows(3).enumerate() {
+        let [open, describe, what] = *window else { continue };
+        let described = ["HISTORY", "DETAIL"]
+            .into_iter()
+            .find(|word| is_word(&tokens[what].token, word));
+        let Some(described) = described else { continue };
+        let describes = ["DESCRIBE", "DESC"]
+            .iter()
+            .any(|word| is_word(&tokens[describe].token, word));
+        if tokens[open].token != Token::LParen || !describes {
+            continue;
+        }
+        let function = format!("{DESCRIBE_RELATION}{}", described.to_lowercase());
+        tokens[open].token = Token::make_word(&function, None);
+        tokens[describe].token = Token::LParen;
+        tokens[what].token = Token::Whitespace(Whitespace::Space);
+        for place in places.iter().skip(nth + window.len()) {
+            match &tokens[*place].token {
+                Token::RParen => break,
+                token if is_word(token, "LIMIT") => tokens[*place].token = Token::Comma,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_word(token: &Token, expected: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
 
 fn literal(token: &Token) -> bool {
@@ -162,7 +203,7 @@ fn literal(token: &Token) -> bool {
 
 /// Says if a literal right after `token` is raw, as `r'\d'` is.
 fn raw_prefix(token: &Token) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("r"))
+    is_word(token, "r")
 }
 
 /// Resolves the escapes of a literal between `quote`s. Source: Spark, `ParserUtils.unescapeSQLString`.

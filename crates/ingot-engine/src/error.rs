@@ -133,6 +133,11 @@ impl Error {
     }
 }
 
+/// Says if reading a file failed because there is none.
+fn missing_file(message: &str) -> bool {
+    message.contains("Failed to fetch metadata for file") && message.contains(" not found")
+}
+
 /// Returns the kind of what is at the root of an error that has no condition.
 fn root_kind(error: &DataFusionError) -> Kind {
     match error.find_root() {
@@ -231,9 +236,26 @@ fn condition(error: &DataFusionError) -> Option<Error> {
             "42883",
             message.clone(),
         ),
+        DataFusionError::Plan(message)
+            if message.starts_with("Aggregate functions are not allowed in the WHERE") =>
+        {
+            made(
+                Kind::InvalidArgument,
+                "INVALID_WHERE_CONDITION",
+                "42903",
+                "the condition of WHERE is about one row; aggregate functions stand in HAVING".to_owned(),
+            )
+        }
         DataFusionError::Plan(message) => {
             made(Kind::InvalidArgument, "INVALID_SQL", "42000", message.clone())
         }
+        // DataFusion keeps of it no more than the text.
+        DataFusionError::ParquetError(parquet) if missing_file(&parquet.to_string()) => made(
+            Kind::NotFound,
+            "FAILED_READ_FILE.FILE_NOT_EXIST",
+            "KD001",
+            format!("a file of the table is gone, as VACUUM takes those of old versions: {parquet}"),
+        ),
         DataFusionError::NotImplemented(message) => Some(Error::unsupported(message.clone())),
         DataFusionError::ResourcesExhausted(message) => {
             made(Kind::ResourceExhausted, "OUT_OF_MEMORY", "53200", message.clone())

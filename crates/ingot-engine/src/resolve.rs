@@ -5,7 +5,7 @@
 //!                              ├─ table of the metastore ─► one snapshot ─┤
 //!                              ├─ t VERSION AS OF n, t@v1, delta.`/path` ─┼─► registered under its name ─► plan
 //!                              ├─ view ─► its own query, planned there ───┤
-//!                              └─ read_files(…) ─► files ─────────────────┘
+//!                              └─ read_files(…), (DESCRIBE HISTORY t) ────┘
 //! ```
 //! A statement sees one snapshot of each table, however often and under whatever names it reads it ([`Reads`]).
 
@@ -41,6 +41,7 @@ use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::stack::deep;
+use crate::statement::DescribeRequest;
 use crate::{Error, Result, Session, files};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
@@ -342,6 +343,7 @@ enum SpecialRelation {
     },
     Files(Box<files::FilesRequest>),
     Changes(Box<ChangesRequest>),
+    Described(Box<DescribeRequest>),
 }
 
 /// A point of a table's history as the query gives it.
@@ -417,6 +419,9 @@ fn special(
                 files::FilesRequest::from_arguments(&args.args)?,
             ))));
         }
+        if let Some(request) = DescribeRequest::from_call(function, &args.args)? {
+            return Ok(Some(SpecialRelation::Described(Box::new(request))));
+        }
         let changes = ChangesRequest::from_call(function, &args.args)?;
         return Ok(changes.map(|request| SpecialRelation::Changes(Box::new(request))));
     }
@@ -476,6 +481,7 @@ async fn special_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let (name, version) = match relation {
         SpecialRelation::Files(request) => return request.provider(session).await,
+        SpecialRelation::Described(request) => return request.provider(session, namespace).await,
         SpecialRelation::Changes(request) => return changes(session, *request, namespace, reads).await,
         SpecialRelation::Table { name, version } => (name, version),
     };

@@ -33,6 +33,7 @@ use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
+pub(crate) use self::describe::DescribeRequest;
 pub(crate) use self::set::set_setting;
 use crate::resolve::{self, Reads};
 use crate::{Error, Result, Session, dialect};

@@ -11,7 +11,7 @@ use ingot_delta::{CloneSource, OperationMetrics};
 use super::counts;
 use super::cursor::Cursor;
 use super::describe::open;
-use super::time_travel::{self, Point};
+use super::time_travel::Point;
 use crate::write::{CloneTarget, clone_table};
 use crate::{Error, Result, Session};
 
@@ -57,7 +57,7 @@ pub(super) async fn run(
     let snapshot = match &source.point {
         Some(point) => {
             let point = point.resolve(session).await?;
-            table.snapshot_at(point).await.map_err(time_travel::named)?
+            table.snapshot_at(point).await?
         }
         None => table.snapshot().await?,
     };

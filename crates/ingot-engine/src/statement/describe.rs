@@ -1,13 +1,18 @@
 //! `DESCRIBE [TABLE] [EXTENDED]`, `DESCRIBE HISTORY`, `DESCRIBE DETAIL`, `DESCRIBE SCHEMA | CATALOG`.
+//!
+//! History and detail are also relations of queries: `SELECT version FROM (DESCRIBE HISTORY t)`.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, MapBuilder, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Field;
-use datafusion::sql::sqlparser::ast::ObjectName;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Value as SqlValue, ValueWithSpan,
+};
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, SchemaName, TableName};
@@ -19,7 +24,7 @@ use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
 use crate::write::type_text;
-use crate::{Result, Session, files, resolve};
+use crate::{Error, Result, Session, dialect, files, resolve};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -30,12 +35,18 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             false => None,
         };
         cursor.end()?;
-        return Ok(Work::reads(history(session, name, limit)));
+        return Ok(Work::reads(async move {
+            let (_, table) = open(session, &name).await?;
+            named_rows(history(&table, limit).await?)
+        }));
     }
     if cursor.accept("DETAIL") {
         let name = cursor.table_or_path()?;
         cursor.end()?;
-        return Ok(Work::reads(detail(session, name)));
+        return Ok(Work::reads(async move {
+            let (info, table) = open(session, &name).await?;
+            named_rows(detail(info, &table).await?)
+        }));
     }
     if cursor.accept("CATALOG") {
         let name = identifier(&cursor.name()?)?;
@@ -169,6 +180,15 @@ pub(super) async fn open(
     session: &Session,
     name: &ObjectName,
 ) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
+    open_in(session, name, &session.namespace()).await
+}
+
+/// Opens a table whose short name is looked up in `namespace`.
+async fn open_in(
+    session: &Session,
+    name: &ObjectName,
+    namespace: &SchemaName,
+) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
     if let [format, path] = resolve::parts(name)?.as_slice()
         && format.eq_ignore_ascii_case("delta")
         && path.contains('/')
@@ -178,18 +198,87 @@ pub(super) async fn open(
             session.engine().tables().open(&files::location(path)?).await?,
         ));
     }
-    let (info, table) = session.open_table(&session.resolve(name)?).await?;
+    let (info, table) = session.open_table(&resolve::table_name(name, namespace)?).await?;
     Ok((Some(info), table))
 }
 
-async fn history(session: &Session, name: ObjectName, limit: Option<usize>) -> Result<StatementResult> {
-    let (_, table) = open(session, &name).await?;
+/// Columns with their names.
+type NamedColumns = Vec<(&'static str, ArrayRef)>;
+
+/// A DESCRIBE that is read as a relation.
+#[derive(Debug)]
+pub(crate) struct DescribeRequest {
+    name: ObjectName,
+    described: Described,
+}
+
+#[derive(Debug)]
+enum Described {
+    History { limit: Option<usize> },
+    Detail,
+}
+
+impl DescribeRequest {
+    /// Reads the call that the dialect makes of it; `None` for one of another function.
+    pub fn from_call(function: &str, arguments: &[FunctionArg]) -> Result<Option<Self>> {
+        let usage = || Error::parse("DESCRIBE HISTORY | DETAIL takes the name of a table".to_owned());
+        let Some(described) = function.strip_prefix(dialect::DESCRIBE_RELATION) else {
+            return Ok(None);
+        };
+        let values = arguments.iter().map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value),
+            _ => None,
+        });
+        let values: Option<Vec<&Expr>> = values.collect();
+        let (name, limit) = match values.as_deref() {
+            Some([name]) => (*name, None),
+            Some([name, limit]) if described == "history" => {
+                (*name, Some(limit.to_string().parse().map_err(|_| usage())?))
+            }
+            _ => return Err(usage()),
+        };
+        let name = match name {
+            Expr::Identifier(name) => ObjectName::from(vec![name.clone()]),
+            Expr::CompoundIdentifier(parts) => ObjectName::from(parts.clone()),
+            Expr::Value(ValueWithSpan {
+                value: SqlValue::SingleQuotedString(path) | SqlValue::DoubleQuotedString(path),
+                ..
+            }) => ObjectName::from(vec![Ident::new("delta"), Ident::with_quote('`', path)]),
+            _ => return Err(usage()),
+        };
+        let described = match described {
+            "history" => Described::History { limit },
+            _ => Described::Detail,
+        };
+        Ok(Some(Self { name, described }))
+    }
+
+    /// Reads the rows, of a table whose short name is looked up in `namespace`.
+    pub async fn provider(
+        &self,
+        session: &Session,
+        namespace: &SchemaName,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let (info, table) = open_in(session, &self.name, namespace).await?;
+        let columns = match self.described {
+            Described::History { limit } => history(&table, limit).await?,
+            Described::Detail => detail(info, &table).await?,
+        };
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, column)| (name, column, true)),
+        )
+        .map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+}
+
+async fn history(table: &DeltaTable, limit: Option<usize>) -> Result<NamedColumns> {
     let entries = table.history(limit).await?;
     let text = |value: fn(&HistoryEntry) -> Option<&String>| -> ArrayRef {
         Arc::new(entries.iter().map(value).collect::<StringArray>())
     };
     let nothing = || -> ArrayRef { Arc::new(StringArray::new_null(entries.len())) };
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    Ok(vec![
         (
             "version",
             Arc::new(
@@ -245,16 +334,14 @@ async fn history(session: &Session, name: ObjectName, limit: Option<usize>) -> R
         ),
         ("userMetadata", text(|entry| entry.info.user_metadata.as_ref())),
         ("engineInfo", text(|entry| entry.info.engine_info.as_ref())),
-    ];
-    named_rows(columns)
+    ])
 }
 
-async fn detail(session: &Session, name: ObjectName) -> Result<StatementResult> {
-    let (info, table) = open(session, &name).await?;
+async fn detail(info: Option<TableInfo>, table: &DeltaTable) -> Result<NamedColumns> {
     let detail = table.detail().await?;
     let text = |value: Option<String>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
     let name = info.map(|info| info.name.to_string()).or(detail.name);
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    Ok(vec![
         ("format", text(Some("delta".to_owned()))),
         ("id", text(Some(detail.id))),
         ("name", text(name)),
@@ -288,11 +375,10 @@ async fn detail(session: &Session, name: ObjectName) -> Result<StatementResult> 
             Arc::new(Int32Array::from(vec![detail.min_writer_version])),
         ),
         ("tableFeatures", list(&detail.table_features)),
-    ];
-    named_rows(columns)
+    ])
 }
 
-fn named_rows(columns: Vec<(&str, ArrayRef)>) -> Result<StatementResult> {
+fn named_rows(columns: NamedColumns) -> Result<StatementResult> {
     let fields = columns
         .iter()
         .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
@@ -318,7 +404,7 @@ fn maps<'a>(
             }
         }
         let appended = builder.append(value.is_some());
-        appended.map_err(|error| crate::Error::internal(error.to_string()))?;
+        appended.map_err(|error| Error::internal(error.to_string()))?;
     }
     Ok(Arc::new(builder.finish()))
 }

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::Expr;
 use ingot_delta::TimeTravel;
 
 use super::cursor::Cursor;
-use crate::{Error, Result, Session, dialect, resolve};
+use crate::{Result, Session, dialect, resolve};
 
 /// A point as it is asked for.
 #[derive(Debug)]
@@ -48,26 +48,5 @@ impl Point {
                 TimeTravel::Timestamp(resolve::instant(session, expression).await?)
             }
         })
-    }
-}
-
-/// Gives the failure to find a point the name that Delta has for it.
-pub(super) fn named(error: ingot_delta::Error) -> Error {
-    use ingot_delta::Error::{TimestampNotFound, VersionNotFound};
-    let condition = match &error {
-        VersionNotFound { .. } => "DELTA_VERSION_NOT_FOUND",
-        TimestampNotFound {
-            timestamp_ms,
-            earliest_ms,
-            ..
-        } if timestamp_ms < earliest_ms => "DELTA_TIMESTAMP_EARLIER_THAN_COMMIT_RETENTION",
-        TimestampNotFound { .. } => "DELTA_TIMESTAMP_GREATER_THAN_COMMIT",
-        _ => return error.into(),
-    };
-    Error::Condition {
-        kind: ingot_common::Kind::NotFound,
-        condition,
-        sqlstate: "22003",
-        message: error.to_string(),
     }
 }
