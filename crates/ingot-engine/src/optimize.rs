@@ -34,6 +34,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::error::DataFusionError;
 use ingot_common::clock;
 use ingot_common::retry::RetryPolicy;
+use ingot_delta::clustering_domain::CLUSTERING_DOMAIN;
 use ingot_delta::{
     CommitOutcome, ConflictReason, DeltaTable, Error as DeltaError, FileIndex, Operation, ReadPredicate,
     Snapshot,
@@ -51,9 +52,6 @@ use self::rewrite::{Rewriter, Rewritten};
 use crate::pruning::{PartitionColumns, deleted_rows};
 use crate::write::conflict_error;
 use crate::{Result, Session};
-
-/// The domain whose configuration says what a table is clustered by.
-const CLUSTERING_DOMAIN: &str = "delta.clustering";
 
 /// How often files that a concurrent writer changed under the rewrite are planned anew.
 const ROUNDS_MAX: u32 = 5;

@@ -6,11 +6,12 @@
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use ingot_common::Kind;
 use ingot_delta::Snapshot;
+use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 
 use super::cluster::Order;
 use super::curve::Shape;
 use super::limits::{Limits, PREFIX, ZORDER_CHECK};
-use super::{CLUSTERING_DOMAIN, Request, Task, ranges};
+use super::{Request, Task, ranges};
 use crate::{Error, Result, Session};
 
 /// Columns with statistics unless the table says otherwise. Source: Delta, `delta.dataSkippingNumIndexedCols`.
@@ -95,42 +96,10 @@ fn clustering_columns(snapshot: &Snapshot) -> Result<Option<Vec<Vec<String>>>> {
     }
     match snapshot.domain_metadata(CLUSTERING_DOMAIN) {
         None => Ok(Some(Vec::new())),
-        Some(configuration) => {
-            let corrupt = || {
-                Error::Delta(ingot_delta::Error::CorruptLog {
-                    location: snapshot.metadata().id.clone(),
-                    message: format!("domain `{CLUSTERING_DOMAIN}` cannot be read: {configuration}"),
-                })
-            };
-            let clustering: Clustering = serde_json::from_str(configuration).map_err(|_| corrupt())?;
-            let fields = snapshot.schema().fields();
-            let columns = clustering.clustering_columns.iter();
-            let columns: Option<Vec<Vec<String>>> = columns.map(|path| logical(fields, path)).collect();
-            columns.map(Some).ok_or_else(corrupt)
-        }
+        Some(domain) => Ok(Some(
+            ClusteringDomain::parse(domain, snapshot.metadata())?.columns,
+        )),
     }
-}
-
-/// The configuration of the domain. Source: Delta protocol, "Clustered Table".
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Clustering {
-    /// Paths, as files name columns.
-    clustering_columns: Vec<Vec<String>>,
-}
-
-/// Returns the path that a schema has for what files call `path`.
-fn logical(fields: &Fields, path: &[String]) -> Option<Vec<String>> {
-    const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
-    let (name, rest) = path.split_first()?;
-    let physical = |field: &Field| field.metadata().get(PHYSICAL_NAME).unwrap_or(field.name()) == name;
-    let field = fields.iter().find(|field| physical(field))?;
-    let below = match (rest, field.data_type()) {
-        ([], _) => Vec::new(),
-        (rest, DataType::Struct(children)) => logical(children, rest)?,
-        _ => return None,
-    };
-    Some(std::iter::once(field.name().clone()).chain(below).collect())
 }
 
 fn check_clustered(request: &Request, columns: &[Vec<String>]) -> Result<()> {
