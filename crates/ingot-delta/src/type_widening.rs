@@ -10,6 +10,8 @@
 use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
+use crate::column::IDENTITY_START;
+use crate::column_mapping::check_unreferenced;
 use crate::schema::{parse_schema_string, schema_string, storable_type};
 use crate::{Error, Metadata, Result};
 
@@ -75,7 +77,8 @@ pub(crate) fn widens_automatically(from: &DataType, to: &DataType) -> bool {
 ///
 /// # Errors
 /// `InvalidArgument` with Delta's condition where there is no such column, where the table does not have
-/// `delta.enableTypeWidening`, and for a type that is not wider.
+/// `delta.enableTypeWidening`, for a type that is not wider, and for a column that a constraint or a generated column
+/// names, whose value could be another in the new type.
 pub fn widened_column(metadata: &Metadata, path: &[String], to: &DataType) -> Result<Metadata> {
     let mut schema = parse(&metadata.schema_string)?;
     let dotted = path.join(".");
@@ -97,6 +100,15 @@ pub fn widened_column(metadata: &Metadata, path: &[String], to: &DataType) -> Re
         let hint = "; turn type widening on with ALTER TABLE … SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')";
         return Err(refused_change(&dotted, &old, &new, hint));
     }
+    let identity = path.len() == 1 && place.field["metadata"].get(IDENTITY_START).is_some();
+    if identity {
+        return Err(Error::Refused {
+            condition: "DELTA_IDENTITY_COLUMNS_ALTER_COLUMN_NOT_SUPPORTED",
+            sqlstate: "429BQ",
+            message: format!("the type of column `{dotted}` cannot be changed: it is an IDENTITY column"),
+        });
+    }
+    check_unreferenced(metadata, path, "change the type of")?;
     place.widen(new);
     Ok(Metadata {
         schema_string: schema.to_string(),

@@ -4,13 +4,11 @@ use serde_json::Value;
 
 use super::assign::{name, parse};
 use super::{mode, refused};
+use crate::column::{GENERATION_EXPRESSION, INVARIANTS};
 use crate::{Error, Metadata, Result};
 
 /// Properties that list columns by their logical names, separated by commas.
 const COLUMN_LISTS: [&str; 1] = ["delta.dataSkippingStatsColumns"];
-
-/// Keys of a field's metadata with an expression over other columns.
-const GENERATION_EXPRESSION: &str = "delta.generationExpression";
 
 /// Returns the metadata of the table with the column at `path` (names from the top level down; `element`, `key` and
 /// `value` lead into lists and maps) called `new_name`.
@@ -194,8 +192,8 @@ fn same_or_below(column: &[String], path: &[String]) -> bool {
     column.len() >= path.len() && column.iter().zip(path).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
-/// Refuses to change a column that a rule of the table names.
-fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Result<()> {
+/// Refuses to change a column that a rule of the table names: expressions are texts, and would name another column.
+pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Result<()> {
     let dotted = path.join(".");
     let mut constraints = metadata.configuration.iter().filter_map(|(key, expression)| {
         let name = key.strip_prefix("delta.constraints.")?;
@@ -211,13 +209,22 @@ fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Res
         ));
     }
     let schema = parse(&metadata.schema_string)?;
+    let mut found = Vec::new();
+    invariants(&schema, &mut found);
+    if let Some(invariant) = found.iter().find(|invariant| mentions(invariant, path)) {
+        return Err(refused(
+            "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
+            "42K09",
+            format!("cannot {change} column `{dotted}`: the invariant {invariant} of a column refers to it"),
+        ));
+    }
     let fields = schema.get("fields").and_then(Value::as_array);
     for field in fields.into_iter().flatten() {
         let expression = field
             .get("metadata")
             .and_then(|metadata| metadata.get(GENERATION_EXPRESSION)?.as_str());
         let Some(expression) = expression else { continue };
-        if mentions(expression, path) || (path.len() == 1 && name(field).eq_ignore_ascii_case(&path[0])) {
+        if mentions(expression, path) {
             return Err(refused(
                 "DELTA_GENERATED_COLUMNS_DEPENDENT_COLUMN_CHANGE",
                 "42K09",
@@ -229,6 +236,29 @@ fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Res
         }
     }
     Ok(())
+}
+
+/// Collects the invariants of the columns in a struct, at any depth.
+fn invariants(data_type: &Value, found: &mut Vec<String>) {
+    for field in data_type
+        .get("fields")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let invariant = field
+            .get("metadata")
+            .and_then(|metadata| metadata.get(INVARIANTS));
+        let invariant = invariant.and_then(Value::as_str).map(|text| {
+            let parsed: Value = serde_json::from_str(text).unwrap_or_default();
+            let expression = parsed["expression"]["expression"].as_str();
+            expression.unwrap_or(text).to_owned()
+        });
+        found.extend(invariant);
+        if let Some(data_type) = field.get("type") {
+            invariants(data_type, found);
+        }
+    }
 }
 
 /// Says if an expression may name a column: a word of its text, quoted or not, is the name of the column's top level.
