@@ -18,13 +18,13 @@ use ingot_delta::column::{
 use ingot_delta::schema_change::{
     ColumnChange, ColumnPosition, NewColumn, add_columns, change_column, column_json, field_json,
 };
-use ingot_delta::{Operation, Snapshot};
+use ingot_delta::type_widening::widened_column;
+use ingot_delta::{Metadata, Operation, Snapshot};
 use serde_json::{Value, json};
 
 use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
-use super::mapped::change_type;
 use super::{Altered, Change, open};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
@@ -146,7 +146,10 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     Ok(Work::writes(async move {
         let altered = open(session, &name).await?;
         match alteration {
-            Alteration::Change(change) => change_one(session, altered, &path, &[change], None).await,
+            Alteration::Change(change) => {
+                let metadata = altered.snapshot.metadata().clone();
+                change_one(session, altered, metadata, &path, &[change], None).await
+            }
             Alteration::Redefine { field, position } => {
                 redefine(session, altered, &path, &field, position).await
             }
@@ -218,18 +221,20 @@ pub(super) fn comment_on_column<'a>(session: &'a Session, cursor: &mut Cursor<'_
     Ok(Work::writes(async move {
         let altered = open(session, &name).await?;
         let change = ColumnChange::Metadata(COMMENT, comment);
-        change_one(session, altered, &path, &[change], None).await
+        let metadata = altered.snapshot.metadata().clone();
+        change_one(session, altered, metadata, &path, &[change], None).await
     }))
 }
 
+/// Makes `changes` of a column on top of `metadata`.
 async fn change_one(
     session: &Session,
     altered: Altered,
+    mut metadata: Metadata,
     path: &[String],
     changes: &[ColumnChange],
     position: Option<ColumnPosition>,
 ) -> Result<StatementResult> {
-    let mut metadata = altered.snapshot.metadata().clone();
     let mut reads_rows = false;
     let mut moved = position;
     for change in changes {
@@ -273,7 +278,7 @@ fn check_may_have_default(field: &Field) -> Result<()> {
     Ok(())
 }
 
-/// Takes a column's definition in full, of which comment and place may be new.
+/// Takes a column's definition in full, of which type, comment and place may be new.
 async fn redefine(
     session: &Session,
     altered: Altered,
@@ -282,9 +287,7 @@ async fn redefine(
     position: Option<ColumnPosition>,
 ) -> Result<StatementResult> {
     let present = column(&altered.snapshot, path)?;
-    if type_text(present.data_type()) != type_text(field.data_type()) {
-        return change_type(session, altered, path, field.data_type()).await;
-    }
+    let metadata = retyped(&altered.snapshot, path, field.data_type())?;
     let mut changes = Vec::new();
     if let Some(comment) = field.metadata().get(COMMENT) {
         changes.push(ColumnChange::Metadata(COMMENT, Some(comment.clone())));
@@ -296,7 +299,35 @@ async fn redefine(
         changes.push(ColumnChange::Nullable(false));
     }
     changes.extend(position.clone().map(ColumnChange::Position));
-    change_one(session, altered, path, &changes, position).await
+    change_one(session, altered, metadata, path, &changes, position).await
+}
+
+/// Widens the type of a column; its files stay as they are. One that has the type already stays as it is.
+fn retyped(snapshot: &Snapshot, path: &[String], data_type: &DataType) -> Result<Metadata> {
+    let present = column(snapshot, path).ok();
+    if present.is_some_and(|present| type_text(present.data_type()) == type_text(data_type)) {
+        return Ok(snapshot.metadata().clone());
+    }
+    Ok(widened_column(snapshot.metadata(), path, data_type)?)
+}
+
+async fn change_type(
+    session: &Session,
+    altered: Altered,
+    path: &[String],
+    data_type: &DataType,
+) -> Result<StatementResult> {
+    let metadata = retyped(&altered.snapshot, path, data_type)?;
+    if metadata.schema_string == altered.snapshot.metadata().schema_string {
+        return done();
+    }
+    // What a list or a map holds is a column too, and no field.
+    let changed = match column_json(&metadata, path) {
+        Ok(changed) => changed,
+        Err(_) => field_json(&Field::new("c", data_type.clone(), true))?,
+    };
+    let operation = Operation::new("CHANGE COLUMN").with("column", parameter(path, changed).to_string());
+    altered.commit(session, Change::new(metadata, operation)).await
 }
 
 /// Moves the mark of an identity column past what stands in the column: values that statements gave count too.
@@ -365,11 +396,11 @@ pub(super) fn rows_of(session: &Session, altered: &Altered) -> Result<DataFrame>
 }
 
 /// Finds a column by its path, through structs.
-pub(super) fn column<'a>(snapshot: &'a Snapshot, path: &[String]) -> Result<&'a Field> {
-    let mut fields = snapshot.schema().fields();
+fn column<'a>(snapshot: &'a Snapshot, path: &[String]) -> Result<&'a Field> {
+    let mut fields = Some(snapshot.schema().fields());
     let mut found = None;
     for part in path {
-        let field = find(fields, part).ok_or_else(|| {
+        let field = fields.and_then(|fields| find(fields, part)).ok_or_else(|| {
             refused(
                 "DELTA_COLUMN_NOT_FOUND_IN_SCHEMA",
                 "42703",
@@ -377,9 +408,10 @@ pub(super) fn column<'a>(snapshot: &'a Snapshot, path: &[String]) -> Result<&'a 
             )
         })?;
         found = Some(field.as_ref());
-        if let DataType::Struct(inner) = field.data_type() {
-            fields = inner;
-        }
+        fields = match field.data_type() {
+            DataType::Struct(inner) => Some(inner),
+            _ => None,
+        };
     }
     found.ok_or_else(|| Error::internal("a column without a name".to_owned()))
 }

@@ -1,22 +1,17 @@
-//! Columns of files under other names and of other types: `RENAME COLUMN`, `DROP COLUMNS`, `ALTER COLUMN … TYPE`.
-//! What Delta allows is decided by [`ingot_delta::column_mapping`] and [`ingot_delta::type_widening`].
+//! `RENAME COLUMN` and `DROP COLUMN[S]`: files keep what they have, so only tables that map columns can be changed so.
+//! What Delta allows is decided by [`ingot_delta::column_mapping`].
 
-use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
-use ingot_common::port::StatementResult;
 use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use ingot_delta::column_mapping::{dropped_columns, renamed_column};
 use ingot_delta::schema_change::column_json;
-use ingot_delta::type_widening::widened_column;
 use ingot_delta::{Operation, Snapshot};
 use serde_json::json;
 
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
-use super::columns::{column, parameter};
-use super::{Altered, Change, open};
-use crate::write::type_text;
+use super::{Change, open};
 use crate::{Result, Session};
 
 /// `RENAME COLUMN a.b TO c`.
@@ -39,17 +34,24 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     }))
 }
 
-/// `DROP COLUMN[S] [IF EXISTS] a.b`, or several in parentheses.
+/// `DROP COLUMN[S] [IF EXISTS] a.b, c`, in parentheses or not.
 pub(super) fn drop_columns<'a>(
     session: &'a Session,
     cursor: &mut Cursor<'_>,
     name: TableName,
 ) -> Result<Work<'a>> {
     let if_exists = cursor.if_exists();
-    let mut paths = match cursor.at_token(&Token::LParen) {
-        true => cursor.in_parentheses(Cursor::column_path)?,
-        false => vec![cursor.column_path()?],
-    };
+    let mut paths = Vec::new();
+    if cursor.at_token(&Token::LParen) {
+        paths = cursor.in_parentheses(Cursor::column_path)?;
+    } else {
+        loop {
+            paths.push(cursor.column_path()?);
+            if !cursor.accept_token(&Token::Comma) {
+                break;
+            }
+        }
+    }
     cursor.end()?;
     Ok(Work::writes(async move {
         let altered = open(session, &name).await?;
@@ -72,21 +74,4 @@ fn clustering(snapshot: &Snapshot) -> Result<Vec<Vec<String>>> {
         Some(domain) => Ok(ClusteringDomain::parse(domain, snapshot.metadata())?.columns),
         None => Ok(Vec::new()),
     }
-}
-
-/// Changes the type of a column; one that it has already changes nothing.
-pub(super) async fn change_type(
-    session: &Session,
-    altered: Altered,
-    path: &[String],
-    data_type: &DataType,
-) -> Result<StatementResult> {
-    let present = column(&altered.snapshot, path)?;
-    if type_text(present.data_type()) == type_text(data_type) {
-        return done();
-    }
-    let metadata = widened_column(altered.snapshot.metadata(), path, data_type)?;
-    let changed = column_json(&metadata, path)?;
-    let operation = Operation::new("CHANGE COLUMN").with("column", parameter(path, changed).to_string());
-    altered.commit(session, Change::new(metadata, operation)).await
 }

@@ -1,5 +1,7 @@
 //! ALTER TABLE: what it makes of the log, of the metastore and of rows.
 
+mod mapped;
+
 use super::{new_session, open, refused, rows, run, try_rows};
 
 async fn operation(session: &ingot_engine::Session, table: &str) -> String {
