@@ -326,3 +326,51 @@ async fn what_depends_on_a_column_keeps_its_name() {
         Some("DELTA_DUPLICATE_COLUMNS_FOUND")
     );
 }
+
+/// What changes rows knows partitions, statistics and files by physical names, and rows by logical ones.
+#[test_case("name")]
+#[test_case("id")]
+#[tokio::test]
+async fn every_change_of_rows_runs_on_renamed_columns(mode: &str) {
+    let (directory, engine, session) = open().await;
+    let create = format!(
+        "CREATE TABLE t (id INT, p STRING, v INT) PARTITIONED BY (p) TBLPROPERTIES \
+         ('delta.columnMapping.mode' = '{mode}', 'delta.enableChangeDataFeed' = 'true')"
+    );
+    run(
+        &session,
+        &[
+            &create,
+            "INSERT INTO t VALUES (1, 'a', 10), (2, 'a', 20), (3, 'b', 30), (4, 'c', 40)",
+        ],
+    )
+    .await;
+    renamed(&engine, &directory, &["id"], "key").await;
+    renamed(&engine, &directory, &["p"], "part").await;
+    run(
+        &session,
+        &[
+            "UPDATE t SET v = v + 1 WHERE key = 1",
+            "DELETE FROM t WHERE part = 'a' AND v = 20",
+            "SET spark.sql.sources.partitionOverwriteMode = dynamic",
+            "INSERT OVERWRITE t VALUES (5, 'b', 50)",
+            "INSERT INTO t REPLACE WHERE part = 'c' SELECT 6, 'c', 60",
+            "OPTIMIZE t",
+        ],
+    )
+    .await;
+    let query = "SELECT key, part, v FROM t ORDER BY key";
+    let expected = ["1|a|11", "5|b|50", "6|c|60"];
+    assert_eq!(rows(&session, query).await, expected);
+    let other = support::engine(directory.path()).await;
+    assert_eq!(rows(&support::session(&other), query).await, expected);
+    let changes = "SELECT _change_type, key, part, v FROM table_changes('t', 4, 5) ORDER BY key, v";
+    assert_eq!(
+        rows(&session, changes).await,
+        [
+            "update_preimage|1|a|10",
+            "update_postimage|1|a|11",
+            "delete|2|a|20"
+        ]
+    );
+}
