@@ -46,13 +46,9 @@ pub fn renamed_column(metadata: &Metadata, path: &[String], new_name: &str) -> R
             }
         }
     }
-    let mut new_path = spelled.clone();
-    if let Some(last) = new_path.last_mut() {
-        new_name.clone_into(last);
-    }
     for property in COLUMN_LISTS {
         if let Some(list) = renamed.configuration.get_mut(property) {
-            *list = renamed_list(list, &spelled, &new_path);
+            *list = renamed_list(list, &spelled, new_name);
         }
     }
     renamed.schema_string = schema.to_string();
@@ -275,11 +271,12 @@ fn mentions(expression: &str, path: &[String]) -> bool {
                 .any(|part| part == top.to_lowercase()))
 }
 
-fn renamed_list(list: &str, path: &[String], new_path: &[String]) -> String {
-    let columns = split_list(list).into_iter().map(|column| {
-        if same_or_below(&column, path) {
-            let rest = column[path.len()..].iter();
-            return quoted(&new_path.iter().chain(rest).cloned().collect::<Vec<_>>());
+fn renamed_list(list: &str, path: &[String], new_name: &str) -> String {
+    let columns = split_list(list).into_iter().map(|mut column| {
+        if same_or_below(&column, path)
+            && let Some(name) = column.get_mut(path.len() - 1)
+        {
+            new_name.clone_into(name);
         }
         quoted(&column)
     });
