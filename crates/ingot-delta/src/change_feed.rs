@@ -67,6 +67,26 @@ pub struct ChangedFile {
 }
 
 impl ChangeFeed {
+    /// Makes a feed without changes, whose rows are read with the schema of `snapshot`.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            data: Vec::new(),
+            recorded: Vec::new(),
+        }
+    }
+
+    /// Adds the rows of `files`, some of those of `at`, as if its commit had inserted them: what a stream begins with.
+    pub fn insert(&mut self, at: &Snapshot, files: impl IntoIterator<Item = Arc<Add>>) {
+        let commit = Commit {
+            version: at.version(),
+            timestamp_ms: at.timestamp_ms(),
+        };
+        let files = files.into_iter();
+        self.data
+            .extend(files.map(|add| commit.whole(add.as_ref().clone(), INSERT)));
+    }
+
     /// Returns the feed's schema: the table's columns, and those that tell of the change.
     pub fn schema(table: &Schema) -> SchemaRef {
         let mut fields = table.fields().to_vec();
@@ -95,6 +115,26 @@ impl Snapshot {
 pub(crate) fn enabled(metadata: &Metadata) -> bool {
     let value = metadata.configuration.get(ENABLED);
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Refuses the changes of `versions` unless commits to a table with `metadata`, in force after `version`, record them.
+///
+/// # Errors
+/// `FailedPrecondition` when they do not.
+pub fn check_recorded(metadata: &Metadata, version: i64, versions: &RangeInclusive<i64>) -> Result<()> {
+    if enabled(metadata) {
+        return Ok(());
+    }
+    let (start, end) = (versions.start(), versions.end());
+    Err(Error::ChangeFeed {
+        condition: "DELTA_MISSING_CHANGE_DATA",
+        sqlstate: "KD002",
+        message: format!(
+            "error getting change data for range [{start}, {end}]: change data was not recorded for version \
+             [{version}]\nhint: DESCRIBE HISTORY shows when it was first enabled; to start recording, use \
+             ALTER TABLE … SET TBLPROPERTIES ({ENABLED} = true)"
+        ),
+    })
 }
 
 /// Refuses a table with the feed that has columns of the feed's names.
@@ -206,17 +246,20 @@ impl DeltaTable {
         versions: RangeInclusive<i64>,
     ) -> Result<ChangeFeed> {
         let first = self.snapshot_at(TimeTravel::Version(*versions.start())).await?;
-        let range = FeedRange {
-            versions: &versions,
-            schema: newest.schema(),
-            partition_columns: newest.partition_columns(),
-        };
-        range.check(first.version(), first.metadata())?;
-        let mut feed = ChangeFeed {
-            snapshot: Arc::clone(&newest),
-            data: Vec::new(),
-            recorded: Vec::new(),
-        };
+        FeedRange::new(&versions, &newest).check(first.version(), first.metadata())?;
+        let mut feed = ChangeFeed::new(newest);
+        self.add_changes(&mut feed, versions).await?;
+        Ok(feed)
+    }
+
+    /// Adds what the commits of `versions` changed to `feed`. What was in force before the first of them is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// As [`Self::change_feed`].
+    pub async fn add_changes(&self, feed: &mut ChangeFeed, versions: RangeInclusive<i64>) -> Result<()> {
+        let newest = Arc::clone(&feed.snapshot);
+        let range = FeedRange::new(&versions, &newest);
         let (store, _) = self.store();
         let mut commits = stream::iter(versions.clone())
             .map(|version| read_commit_file(store.as_ref(), self.log(), version))
@@ -258,7 +301,7 @@ impl DeltaTable {
                 }
             }
         }
-        Ok(feed)
+        Ok(())
     }
 
     /// Returns the rows that one file's change put in or took out.
@@ -329,21 +372,19 @@ struct FeedRange<'a> {
     partition_columns: &'a [String],
 }
 
-impl FeedRange<'_> {
+impl<'a> FeedRange<'a> {
+    fn new(versions: &'a RangeInclusive<i64>, newest: &'a Snapshot) -> Self {
+        Self {
+            versions,
+            schema: newest.schema(),
+            partition_columns: newest.partition_columns(),
+        }
+    }
+
     /// Checks the metadata in force after `version`.
     fn check(&self, version: i64, metadata: &Metadata) -> Result<()> {
         let (start, end) = (self.versions.start(), self.versions.end());
-        if !enabled(metadata) {
-            return Err(Error::ChangeFeed {
-                condition: "DELTA_MISSING_CHANGE_DATA",
-                sqlstate: "KD002",
-                message: format!(
-                    "error getting change data for range [{start}, {end}]: change data was not recorded for version \
-                     [{version}]\nhint: DESCRIBE HISTORY shows when it was first enabled; to start recording, use \
-                     ALTER TABLE … SET TBLPROPERTIES ({ENABLED} = true)"
-                ),
-            });
-        }
+        check_recorded(metadata, version, self.versions)?;
         let schema = schema::parse_schema_string(&metadata.schema_string).map_err(internal)?;
         let schema = column_mapping::logical(&schema);
         let lost = schema.fields().iter().find(|field| {
@@ -433,6 +474,27 @@ enum FileChange<'a> {
     },
 }
 
+/// Says if a commit is of a merge that only wrote rows again: Spark's does so where its clauses take none of a file's.
+fn only_copied(actions: &[Action]) -> bool {
+    let Some(info) = action::commit_info(actions) else {
+        return false;
+    };
+    let none = |name: &str| {
+        let metrics = info.operation_metrics.as_ref();
+        metrics
+            .and_then(|metrics| metrics.get(name))
+            .is_some_and(|value| value.as_str() == Some("0"))
+    };
+    info.operation.as_deref() == Some("MERGE")
+        && [
+            "numTargetRowsInserted",
+            "numTargetRowsUpdated",
+            "numTargetRowsDeleted",
+        ]
+        .into_iter()
+        .all(none)
+}
+
 fn decide(actions: &[Action]) -> Changes<'_> {
     let recorded: Vec<&AddCdcFile> = actions
         .iter()
@@ -443,6 +505,9 @@ fn decide(actions: &[Action]) -> Changes<'_> {
         .collect();
     if !recorded.is_empty() {
         return Changes::Recorded(recorded);
+    }
+    if only_copied(actions) {
+        return Changes::Derived(Vec::new());
     }
     let mut removed: HashMap<&str, &Remove> = HashMap::new();
     for action in actions {
@@ -491,6 +556,8 @@ impl From<Add> for AddCdcFile {
 
 #[cfg(test)]
 mod tests {
+    use test_case::test_case;
+
     use super::*;
 
     fn vector(name: &str) -> DeletionVectorDescriptor {
@@ -557,5 +624,26 @@ mod tests {
             Action::Remove(add("gone", true, None).to_remove(1, true)),
         ];
         assert_eq!(decide(&actions), Changes::Recorded(vec![&recorded]));
+    }
+
+    #[test_case("0", "0", false; "no row was changed")]
+    #[test_case("1", "0", true; "a row was inserted")]
+    #[test_case("0", "2", true; "rows were deleted")]
+    fn a_merge_may_only_copy_rows(inserted: &str, deleted: &str, changed: bool) {
+        let info = serde_json::json!({
+            "operation": "MERGE",
+            "operationMetrics": {
+                "numTargetRowsInserted": inserted,
+                "numTargetRowsUpdated": "0",
+                "numTargetRowsDeleted": deleted,
+                "numTargetRowsCopied": "5",
+            },
+        });
+        let actions = [
+            Action::CommitInfo(serde_json::from_value(info).expect("commit info")),
+            Action::Add(add("copied", true, None)),
+            Action::Remove(add("old", true, None).to_remove(1, true)),
+        ];
+        assert_eq!(decide(&actions) != Changes::Derived(Vec::new()), changed);
     }
 }

@@ -113,7 +113,12 @@ pub(crate) async fn changes_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let versions = table.change_range(&newest, from, to).await?;
     let feed = table.change_feed(newest, versions).await?;
-    Ok(Arc::new(ChangesProvider::new(table, feed)))
+    Ok(feed_provider(table, feed))
+}
+
+/// Makes the relation of `feed`, changes of `table`.
+pub fn feed_provider(table: Arc<DeltaTable>, feed: ChangeFeed) -> Arc<dyn TableProvider> {
+    Arc::new(ChangesProvider::new(table, feed))
 }
 
 /// The changes of a range of commits, to be scanned.

@@ -6,7 +6,7 @@
 //!                                                       └─ DDL, SHOW, DESCRIBE ──► metastore, Delta log
 //! ```
 
-mod change_feed;
+pub mod change_feed;
 pub mod codec;
 pub mod dialect;
 mod dml;

@@ -1,13 +1,14 @@
 //! Where rows come from.
 
+mod counted;
 pub mod delta;
 pub mod files;
 pub mod kafka;
 mod options;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -82,28 +83,31 @@ pub struct SourceBatch {
 ///
 /// Counted by part (partition), so that a plan which reads the relation twice counts each row once.
 #[derive(Debug, Clone)]
-pub struct RowCount(Arc<[AtomicU64]>);
+pub struct RowCount(Arc<Mutex<BTreeMap<usize, u64>>>);
 
 impl RowCount {
-    /// Makes a count of `parts` parts that are yet to be read.
-    pub fn new(parts: usize) -> Self {
-        Self((0..parts).map(|_| AtomicU64::new(0)).collect())
+    /// Makes a count of rows that are yet to be read.
+    pub fn unread() -> Self {
+        Self(Arc::default())
     }
 
     /// Makes a count that is known.
     pub fn known(rows: u64) -> Self {
-        Self(Arc::new([AtomicU64::new(rows)]))
+        let count = Self::unread();
+        count.note(0, rows);
+        count
     }
 
     /// Notes that one reading of `part` has come to `rows` rows.
     pub fn note(&self, part: usize, rows: u64) {
-        if let Some(count) = self.0.get(part) {
-            count.fetch_max(rows, Ordering::Relaxed);
-        }
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = parts.entry(part).or_default();
+        *count = rows.max(*count);
     }
 
     /// Returns the rows so far.
     pub fn total(&self) -> u64 {
-        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.values().sum()
     }
 }

@@ -1,4 +1,4 @@
-//! The Delta source: the rows that commits add to a table.
+//! The Delta source: the rows that commits add to a table, or all that they change (`readChangeFeed`, see [`changes`]).
 //!
 //! ```text
 //! position (version, index): files of `version` up to `index` are read
@@ -12,16 +12,18 @@
 //!
 //! Source: Delta, `DeltaSource`, `DeltaSourceOffset`; "Table streaming reads and writes".
 
+mod changes;
 mod offset;
 mod options;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use ingot_delta::{Action, Add, DeltaTable, Snapshot, TimeTravel};
+use ingot_delta::{Action, Add, ChangeFeed, DeltaTable, Snapshot, TimeTravel};
 use ingot_engine::provider::added_files_provider;
 
 use super::{Offset, ReadLimit, RowCount, Source, SourceBatch};
@@ -42,17 +44,39 @@ pub struct DeltaSource {
     options: DeltaSourceOptions,
     /// From the first position to the second there is nothing to read.
     nothing_between: Mutex<Option<(Position, Position)>>,
+    /// The table has been found to record changes where the stream goes on.
+    feed_checked: AtomicBool,
 }
 
-/// A file and the position after it.
-struct PlacedFile {
-    add: Arc<Add>,
+/// What a batch reads whole or leaves, and the position after it.
+struct Piece {
+    content: Content,
     after: Position,
+}
+
+enum Content {
+    File(Arc<Add>),
+    /// All that a commit changed.
+    Changes {
+        files: u64,
+        bytes: u64,
+    },
+}
+
+impl Piece {
+    /// Returns its files and their bytes.
+    fn size(&self) -> (u64, u64) {
+        match &self.content {
+            Content::File(add) => (1, u64::try_from(add.size).unwrap_or_default()),
+            Content::Changes { files, bytes } => (*files, *bytes),
+        }
+    }
 }
 
 impl DeltaSource {
     /// Makes a source of `table`. `options` are Spark's: `startingVersion`, `startingTimestamp`,
-    /// `maxFilesPerTrigger`, `maxBytesPerTrigger`, `ignoreDeletes`, `skipChangeCommits`, `failOnDataLoss`.
+    /// `maxFilesPerTrigger`, `maxBytesPerTrigger`, `ignoreDeletes`, `skipChangeCommits`, `failOnDataLoss`,
+    /// `readChangeFeed`.
     ///
     /// # Errors
     /// `InvalidArgument` for an unknown option or a wrong value.
@@ -64,6 +88,7 @@ impl DeltaSource {
             snapshot,
             options,
             nothing_between: Mutex::new(None),
+            feed_checked: AtomicBool::new(false),
         })
     }
 
@@ -82,6 +107,13 @@ impl DeltaSource {
                 self.table_id()
             )));
         }
+        if self.options.read_change_feed && position.is_within_commit() {
+            return Err(self.changed(format!(
+                "it stopped amidst commit {}, where it did not read the change data feed yet; changes of a commit are \
+                 read together: start over with a new checkpoint and startingVersion",
+                position.reservoir_version
+            )));
+        }
         Ok(position)
     }
 
@@ -92,16 +124,15 @@ impl DeltaSource {
         }
     }
 
-    /// Returns the files after `start`: what is left of one snapshot or one commit, and where to go on. `None`
+    /// Returns what comes after `start`: what is left of one snapshot or one commit, and where to go on. `None`
     /// when there is nothing after `start` yet.
-    async fn files_after(
-        &self,
-        start: &Position,
-        newest: i64,
-    ) -> Result<Option<(Vec<PlacedFile>, Position)>> {
+    async fn pieces_after(&self, start: &Position, newest: i64) -> Result<Option<(Vec<Piece>, Position)>> {
         if start.is_starting_version {
-            let next = start.next_version();
-            return Ok(Some((self.files_of_snapshot(start).await?, next)));
+            let snapshot = self.starting_snapshot(start).await?;
+            return Ok(Some((
+                pieces_of_snapshot(&snapshot, start).await?,
+                start.next_version(),
+            )));
         }
         if start.reservoir_version > newest {
             return Ok(None);
@@ -110,18 +141,21 @@ impl DeltaSource {
             let earliest = self.first_commit_after(start.reservoir_version, newest).await?;
             return Ok(Some((Vec::new(), start.at_version(earliest))));
         };
-        let adds = self.added_files(start.reservoir_version, actions)?;
-        Ok(Some((placed(adds, start), start.next_version())))
+        let pieces = match self.options.read_change_feed {
+            true => self.changes(start, &actions).await?,
+            false => placed(self.added_files(start.reservoir_version, actions)?, start),
+        };
+        Ok(Some((pieces, start.next_version())))
     }
 
-    /// Returns the files of the snapshot that the stream begins with, after `start`.
-    async fn files_of_snapshot(&self, start: &Position) -> Result<Vec<PlacedFile>> {
+    /// Returns the snapshot that the stream begins with.
+    async fn starting_snapshot(&self, start: &Position) -> Result<Arc<Snapshot>> {
         let version = TimeTravel::Version(start.reservoir_version);
         let snapshot = self.table.snapshot_at(version).await?;
-        let files = snapshot.files().await?;
-        let mut adds: Vec<Arc<Add>> = (0..files.len()).map(|file| files.add(file)).collect();
-        adds.sort_by(|a, b| (a.modification_time, &a.path).cmp(&(b.modification_time, &b.path)));
-        Ok(placed(adds, start))
+        if self.options.read_change_feed {
+            self.check_in_force(&snapshot)?;
+        }
+        Ok(snapshot)
     }
 
     /// Returns the files that a commit added, or none for a commit to pass over.
@@ -221,6 +255,14 @@ impl DeltaSource {
     async fn initial_position(&self) -> Result<Position> {
         let newest = self.table.snapshot().await?;
         let id = self.table_id();
+        if self.options.read_change_feed
+            && matches!(
+                self.options.starting,
+                StartingPoint::Snapshot | StartingPoint::Latest
+            )
+        {
+            self.check_in_force(&newest)?;
+        }
         match self.options.starting {
             StartingPoint::Snapshot => Ok(Position::new(id, newest.version(), true)),
             StartingPoint::Latest => Ok(Position::new(id, newest.version() + 1, false)),
@@ -251,7 +293,10 @@ impl Source for DeltaSource {
     }
 
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.snapshot.schema())
+        match self.options.read_change_feed {
+            true => ChangeFeed::schema(self.snapshot.schema()),
+            false => Arc::clone(self.snapshot.schema()),
+        }
     }
 
     async fn initial_offset(&self) -> Result<Offset> {
@@ -269,24 +314,25 @@ impl Source for DeltaSource {
         let (mut files, mut bytes) = (0_u64, 0_u64);
         let mut end = self.skip_nothing(&start_position);
         while until.as_ref().is_none_or(|until| end.is_before(until)) {
-            let Some((found, next)) = self.files_after(&end, newest).await? else {
+            let Some((found, next)) = self.pieces_after(&end, newest).await? else {
                 break;
             };
             let count = found.len();
-            for (number, file) in found.into_iter().enumerate() {
-                let past_end = until.as_ref().is_some_and(|until| until.is_before(&file.after));
+            for (number, piece) in found.into_iter().enumerate() {
+                let past_end = until.as_ref().is_some_and(|until| until.is_before(&piece.after));
                 if past_end {
                     return end.to_offset();
                 }
-                files += 1;
-                bytes = bytes.saturating_add(u64::try_from(file.add.size).unwrap_or_default());
-                // The position after the last file is the next version's beginning.
+                let size = piece.size();
+                files = files.saturating_add(size.0);
+                bytes = bytes.saturating_add(size.1);
+                // The position after the last piece is the next version's beginning.
                 end = if number + 1 == count {
                     next.clone()
                 } else {
-                    file.after
+                    piece.after
                 };
-                // The bound on bytes is soft: a file that is larger is read all the same.
+                // The bounds are soft: a piece that is larger is read all the same.
                 if files >= files_max || bytes >= bytes_max {
                     return end.to_offset();
                 }
@@ -307,13 +353,15 @@ impl Source for DeltaSource {
     async fn batch(&self, start: &Offset, end: &Offset) -> Result<SourceBatch> {
         let end = self.position(end)?;
         let mut position = self.skip_nothing(&self.position(start)?);
+        if self.options.read_change_feed {
+            return self.batch_of_changes(position, &end).await;
+        }
         let mut adds = Vec::new();
         while position.is_before(&end) {
-            let Some((found, next)) = self.files_after(&position, i64::MAX).await? else {
+            let Some((found, next)) = self.pieces_after(&position, i64::MAX).await? else {
                 break;
             };
-            let wanted = found.into_iter().filter(|file| !end.is_before(&file.after));
-            adds.extend(wanted.map(|file| file.add));
+            adds.extend(files_until(found, &end));
             position = next;
         }
         let rows = adds.iter().map(|add| records(add)).sum();
@@ -344,16 +392,29 @@ impl Source for DeltaSource {
     }
 }
 
+/// Returns the files of the snapshot that a stream begins with, after `start`.
+async fn pieces_of_snapshot(snapshot: &Snapshot, start: &Position) -> Result<Vec<Piece>> {
+    let files = snapshot.files().await?;
+    let mut adds: Vec<Arc<Add>> = (0..files.len()).map(|file| files.add(file)).collect();
+    adds.sort_by(|a, b| (a.modification_time, &a.path).cmp(&(b.modification_time, &b.path)));
+    Ok(placed(adds, start))
+}
+
 /// Numbers the files of one version and leaves out those up to `start`.
-fn placed(adds: Vec<Arc<Add>>, start: &Position) -> Vec<PlacedFile> {
-    let placed = adds
-        .into_iter()
-        .zip(BASE_INDEX + 1..)
-        .map(|(add, index)| PlacedFile {
-            add,
-            after: start.at_index(index),
-        });
-    placed.filter(|file| file.after.index > start.index).collect()
+fn placed(adds: Vec<Arc<Add>>, start: &Position) -> Vec<Piece> {
+    let placed = adds.into_iter().zip(BASE_INDEX + 1..).map(|(add, index)| Piece {
+        content: Content::File(add),
+        after: start.at_index(index),
+    });
+    placed.filter(|piece| piece.after.index > start.index).collect()
+}
+
+/// Returns the files of `pieces` up to `end`.
+fn files_until(pieces: Vec<Piece>, end: &Position) -> impl Iterator<Item = Arc<Add>> {
+    pieces.into_iter().filter_map(|piece| match piece.content {
+        Content::File(add) if !end.is_before(&piece.after) => Some(add),
+        Content::File(_) | Content::Changes { .. } => None,
+    })
 }
 
 /// Returns a file's rows by its statistics, less those its deletion vector deletes; 0 when they do not say.

@@ -10,7 +10,6 @@
 //!
 //! Source: Spark, `FileStreamSource`; Databricks, `read_files` and Auto Loader options.
 
-mod counted;
 mod log;
 mod options;
 
@@ -27,9 +26,9 @@ use ingot_engine::files::{FilesOptions, ListedFile, list_files, listed_files_pro
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::counted::CountedTable;
 use super::{Offset, ReadLimit, RowCount, Source, SourceBatch};
 use crate::{Error, Result};
-use counted::CountedTable;
 use log::FileLog;
 use options::FileSourceOptions;
 
@@ -158,8 +157,7 @@ impl Source for FileSource {
     async fn batch(&self, start: &Offset, end: &Offset) -> Result<SourceBatch> {
         let (from, until) = (from_offset(start)?, from_offset(end)?);
         let urls = self.with_log(move |log| log.files(from, until)).await?;
-        let parts = self.session.datafusion().state().config().target_partitions();
-        let rows = RowCount::new(parts);
+        let rows = RowCount::unread();
         let relation: Arc<dyn TableProvider> = if urls.is_empty() {
             Arc::new(EmptyTable::new(self.schema()))
         } else {

@@ -151,7 +151,7 @@ impl Source for KafkaSource {
             PartitionOffsets::from_offset(end)?,
         );
         let ranges = self.ranges(&start, &end).await?;
-        let rows = RowCount::new(ranges.len());
+        let rows = RowCount::unread();
         let table = KafkaTable::new(
             Arc::clone(&self.schema),
             Arc::clone(&self.consumers),

@@ -6,6 +6,7 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod delta_changes;
 mod delta_source;
 mod file_source;
 mod full_store;

@@ -22,7 +22,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::full_store::FullStore;
-use crate::support::{Broker, engine, options, session, tables};
+use crate::support::{Broker, engine, options, session, tables, wait_for_release};
 
 const QUERY: &str = "SELECT partition, offset, CAST(CAST(value AS STRING) AS BIGINT) AS number FROM records";
 
@@ -134,19 +134,6 @@ async fn each_record_is_sunk_once_however_often_the_query_is_dropped() {
     let (numbers, places) = numbers(&engine, folder.path()).await;
     assert_eq!(numbers, (0..sent).collect::<Vec<_>>());
     assert_eq!(places, numbers.len());
-}
-
-/// Waits until nobody holds the checkpoint: work on the disk that was under way ends by itself.
-async fn wait_for_release(checkpoint: &Path) {
-    let Ok(lock) = std::fs::File::options()
-        .write(true)
-        .open(checkpoint.join(".lock"))
-    else {
-        return;
-    };
-    tokio::task::spawn_blocking(move || lock.lock().expect("lock"))
-        .await
-        .expect("released");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,19 @@ pub fn session(engine: &Engine) -> Session {
     engine.session(&context).expect("session")
 }
 
+/// Waits until nobody holds the checkpoint: work on the disk that was under way ends by itself.
+pub async fn wait_for_release(checkpoint: &Path) {
+    let Ok(lock) = std::fs::File::options()
+        .write(true)
+        .open(checkpoint.join(".lock"))
+    else {
+        return;
+    };
+    tokio::task::spawn_blocking(move || lock.lock().expect("lock"))
+        .await
+        .expect("released");
+}
+
 /// A broker of Kafka's protocol with a topic `t`.
 pub struct Broker {
     pub servers: String,

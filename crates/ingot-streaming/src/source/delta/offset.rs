@@ -82,6 +82,11 @@ impl Position {
         self.at_version(self.reservoir_version + 1)
     }
 
+    /// Says if some of a commit has been read, and not all of it.
+    pub fn is_within_commit(&self) -> bool {
+        !self.is_starting_version && self.index > BASE_INDEX
+    }
+
     /// Says if less has been read here than at `other`.
     pub fn is_before(&self, other: &Self) -> bool {
         (self.reservoir_version, self.index) < (other.reservoir_version, other.index)

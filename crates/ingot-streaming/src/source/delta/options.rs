@@ -32,6 +32,8 @@ pub struct DeltaSourceOptions {
     pub ignore_deletes: bool,
     pub skip_change_commits: bool,
     pub fail_on_data_loss: bool,
+    /// Rows are those that commits changed, each with how and when.
+    pub read_change_feed: bool,
 }
 
 impl DeltaSourceOptions {
@@ -65,6 +67,7 @@ impl DeltaSourceOptions {
             ignore_deletes: options.parse("ignoreDeletes")?.unwrap_or(false),
             skip_change_commits: options.parse("skipChangeCommits")?.unwrap_or(false),
             fail_on_data_loss: options.parse("failOnDataLoss")?.unwrap_or(true),
+            read_change_feed: options.parse("readChangeFeed")?.unwrap_or(false),
         };
         options.finish()?;
         Ok(parsed)
