@@ -75,7 +75,11 @@ pub struct StreamSource {
 /// Where a stream comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamOrigin {
-    Table(Reference),
+    /// A table, `WITH (…)` options of the Delta source.
+    Table {
+        reference: Reference,
+        options: BTreeMap<String, String>,
+    },
     /// `read_kafka(…)`: options in Spark's names.
     Kafka(BTreeMap<String, String>),
     /// `read_files(path, …)`: options in Databricks' names.
@@ -161,7 +165,7 @@ impl Dataset {
     pub fn inputs(&self) -> impl Iterator<Item = &Reference> {
         let streams = self.query.iter().flat_map(|query| &query.sources);
         let tables = streams.filter_map(|source| match &source.origin {
-            StreamOrigin::Table(reference) => Some(reference),
+            StreamOrigin::Table { reference, .. } => Some(reference),
             StreamOrigin::Kafka(_) | StreamOrigin::Files { .. } => None,
         });
         tables.chain(self.query.iter().flat_map(|query| &query.relations))

@@ -292,9 +292,9 @@ impl<'a> Update<'a> {
                 let log = source_folder(checkpoint, number);
                 Arc::new(FileSource::new(self.session()?, path, options, log).await?)
             }
-            StreamOrigin::Table(reference) => {
+            StreamOrigin::Table { reference, options } => {
                 let (_, table) = session.open_table(&reference.name).await?;
-                Arc::new(DeltaSource::new(table, &std::collections::BTreeMap::new()).await?)
+                Arc::new(DeltaSource::new(table, options).await?)
             }
         })
     }

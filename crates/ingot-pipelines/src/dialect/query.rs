@@ -109,12 +109,35 @@ fn stream(cursor: &mut Cursor<'_>) -> Result<(StreamOrigin, Option<String>)> {
             });
         }
         let alias = reference.name.table.to_string();
-        (StreamOrigin::Table(reference), Some(format!("`{alias}`")))
+        let options = table_options(cursor)?;
+        (
+            StreamOrigin::Table { reference, options },
+            Some(format!("`{alias}`")),
+        )
     };
     if parenthesis {
         cursor.expect_token(&Token::RParen)?;
     }
     Ok(read)
+}
+
+/// Reads `WITH (name [=] value, …)` after a table's name. Source: Databricks SQL, "Names", options specification.
+fn table_options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
+    let mut options = BTreeMap::new();
+    if !cursor.accept("WITH") {
+        return Ok(options);
+    }
+    cursor.expect_token(&Token::LParen)?;
+    loop {
+        let name = option_name(cursor)?;
+        cursor.accept_token(&Token::Eq);
+        options.insert(name, option_value(cursor)?);
+        if !cursor.accept_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    Ok(options)
 }
 
 fn alias_follows(cursor: &Cursor<'_>) -> bool {
@@ -145,13 +168,7 @@ fn kafka_options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
 fn options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
     let mut options = BTreeMap::new();
     loop {
-        let mut name = match cursor.peek().map(|lexeme| &lexeme.token) {
-            Some(Token::SingleQuotedString(_)) => cursor.quoted_text()?,
-            _ => cursor.word("an option")?,
-        };
-        while cursor.accept_token(&Token::Period) {
-            name = format!("{name}.{}", cursor.word("an option")?);
-        }
+        let name = option_name(cursor)?;
         cursor.expect_token(&Token::RArrow)?;
         options.insert(name, option_value(cursor)?);
         if !cursor.accept_token(&Token::Comma) {
@@ -160,6 +177,17 @@ fn options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
     }
     cursor.expect_token(&Token::RParen)?;
     Ok(options)
+}
+
+fn option_name(cursor: &mut Cursor<'_>) -> Result<String> {
+    let mut name = match cursor.peek().map(|lexeme| &lexeme.token) {
+        Some(Token::SingleQuotedString(_)) => cursor.quoted_text()?,
+        _ => cursor.word("an option")?,
+    };
+    while cursor.accept_token(&Token::Period) {
+        name = format!("{name}.{}", cursor.word("an option")?);
+    }
+    Ok(name)
 }
 
 fn option_value(cursor: &mut Cursor<'_>) -> Result<String> {

@@ -250,7 +250,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["main.bronze.planes"]);
         assert!(
-            matches!(&query.sources[0].origin, StreamOrigin::Table(table) if table.name.to_string() == "main.bronze.raw")
+            matches!(&query.sources[0].origin, StreamOrigin::Table { reference, .. } if reference.name.to_string() == "main.bronze.raw")
         );
     }
 
@@ -263,6 +263,23 @@ mod tests {
             query.text,
             "SELECT raw.v FROM __stream_0 AS `raw` WHERE raw.v > 1"
         );
+    }
+
+    #[test_case("STREAM b.raw WITH (readChangeFeed = true, 'startingVersion' 0) AS r"; "after the name")]
+    #[test_case("STREAM(b.raw WITH ('readChangeFeed' = 'true', startingVersion = 0)) AS r"; "in parentheses")]
+    fn a_table_is_streamed_with_options(stream: &str) {
+        let query = query_of(&format!(
+            "CREATE OR REFRESH STREAMING TABLE f AS SELECT r.v FROM {stream} WHERE r.v > 1"
+        ));
+        let StreamOrigin::Table { options, .. } = &query.sources[0].origin else {
+            panic!("no table");
+        };
+        let options: Vec<_> = options
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(options, ["readChangeFeed=true", "startingVersion=0"]);
+        assert_eq!(query.text, "SELECT r.v FROM __stream_0 AS r WHERE r.v > 1");
     }
 
     #[test]

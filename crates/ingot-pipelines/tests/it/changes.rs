@@ -193,3 +193,36 @@ async fn a_late_change_does_not_bring_back_what_was_deleted_since() {
         assert_eq!(rows, expected, "after {change}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changes_is_streamed_by_its_changes() {
+    let lake = Lake::new().await;
+    lake.run(
+        "CREATE TABLE main.raw.t (id BIGINT, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
+    )
+    .await;
+    lake.run("INSERT INTO main.raw.t VALUES (1, 'a'), (2, 'b')").await;
+    lake.define(
+        "CREATE OR REFRESH STREAMING TABLE changes AS\n\
+         SELECT _commit_version AS version, _change_type AS kind, id, v FROM STREAM raw.t WITH (readChangeFeed = true)",
+    );
+    let mut expected = vec!["1|insert|1|a", "1|insert|2|b"];
+    for (change, more) in [
+        (None, &[][..]),
+        (Some("DELETE FROM main.raw.t WHERE id = 1"), &["2|delete|1|a"]),
+        (
+            Some("UPDATE main.raw.t SET v = 'x' WHERE id = 2"),
+            &["3|update_postimage|2|x", "3|update_preimage|2|b"],
+        ),
+    ] {
+        if let Some(change) = change {
+            lake.run(change).await;
+        }
+        lake.update().await.expect("update");
+        expected.extend(more);
+        let rows = lake
+            .rows("SELECT version, kind, id, v FROM main.lake.changes")
+            .await;
+        assert_eq!(rows, expected, "after {change:?}");
+    }
+}
