@@ -272,3 +272,41 @@ async fn lite_needs_the_log_since_the_last_vacuum() {
     assert_eq!(files(&engine, "t").await.len(), 1);
     assert_eq!(rows(&session, "SELECT a FROM t").await, ["5"]);
 }
+
+/// Returns all that the table's changes say from version `from` on.
+async fn changes(session: &Session, from: i64) -> Vec<String> {
+    let query = format!("SELECT * FROM table_changes('t', {from}) ORDER BY _commit_version, a, _change_type");
+    rows(session, &query).await
+}
+
+#[test_case("FULL"; "full")]
+#[test_case("LITE"; "lite")]
+#[tokio::test]
+async fn retained_changes_stay_readable(mode: &str) {
+    let (_directory, engine, session, end) =
+        worked_on("TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')").await;
+    let recorded = async || {
+        let files = files(&engine, "t").await;
+        let recorded = files
+            .iter()
+            .filter(|path| path.components().any(|part| part.as_os_str() == "_change_data"));
+        recorded.count()
+    };
+    let all = recorded().await;
+    assert!(all > 1, "{all} files of changes");
+    let before = changes(&session, 0).await;
+    // Version n was made on day n.
+    for today in end..end + 6 {
+        on_day(&session, today, &format!("VACUUM t {mode}")).await;
+        let from = i64::from(today) - 6;
+        let retained: Vec<String> = before
+            .iter()
+            .filter(|row| row.split('|').nth(4).and_then(|version| version.parse().ok()) >= Some(from))
+            .cloned()
+            .collect();
+        assert!(!retained.is_empty(), "day {today}");
+        assert_eq!(changes(&session, from).await, retained, "day {today}");
+    }
+    on_day(&session, end + 30, &format!("VACUUM t {mode}")).await;
+    assert_eq!(recorded().await, 0, "files of changes go when they are old");
+}
