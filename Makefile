@@ -7,7 +7,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
 INGOT := $(TARGET_DIR)/debug/ingot
 
-.PHONY: help demo test test-rust test-slt test-clients build check format bench clean-demo
+.PHONY: help demo test test-rust test-slt test-clients interop build check format bench clean-demo
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,14 @@ test-clients: build
 	@scripts/doctor clients
 	@scripts/venv "$(VENV)" tests/interop/requirements.txt
 	INGOT="$(INGOT)" "$(VENV)/bin/python" -m pytest -q tests/interop
+
+interop: build ## Compare with Apache Spark and delta-spark (needs Java 17; downloads their packages)
+	@scripts/doctor java
+	@scripts/venv "$(TARGET_DIR)/venv-spark" tests/interop/requirements-spark.txt
+	@scripts/jars "$(TARGET_DIR)/delta-jars"
+	INGOT="$(INGOT)" INTEROP_ENGINES=spark DELTA_JARS="$(TARGET_DIR)/delta-jars" \
+		"$(TARGET_DIR)/venv-spark/bin/python" -m pytest -q tests/interop/test_readers.py \
+		tests/interop/test_features.py tests/interop/test_foreign.py $(ARGS)
 
 build:
 	@scripts/doctor build

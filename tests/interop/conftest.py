@@ -6,10 +6,9 @@ import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import duckdb
-import duckdb_extensions
 import pytest
-from deltalake import DeltaTable, QueryBuilder
+
+import engines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -22,19 +21,19 @@ class Ingot:
         self.data_dir = data_dir
         self.env = env or {}
 
-    def run(self, statement: str) -> subprocess.CompletedProcess:
-        """Runs one statement in a process of its own, however it ends."""
+    def run(self, statements: str) -> subprocess.CompletedProcess:
+        """Runs statements in a process of their own, however it ends; the rows of all of them are printed."""
         return subprocess.run(
-            [self.binary, "sql", "--data-dir", str(self.data_dir), "--output", "json", "-e", statement],
+            [self.binary, "sql", "--data-dir", str(self.data_dir), "--output", "json", "-e", statements],
             capture_output=True,
             text=True,
             env=os.environ | self.env,
         )
 
-    def sql(self, statement: str) -> list[dict]:
-        """Runs one statement and returns its rows."""
-        done = self.run(statement)
-        assert done.returncode == 0, f"{statement}\n{done.stderr}"
+    def sql(self, statements: str) -> list[dict]:
+        """Runs statements and returns the rows of all of them."""
+        done = self.run(statements)
+        assert done.returncode == 0, f"{statements[:400]}\n{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def value(self, statement: str):
@@ -62,25 +61,26 @@ def ingot(binary, tmp_path) -> Ingot:
 
 
 @pytest.fixture(scope="session")
-def duck():
-    """DuckDB with its Delta extension, installed from a package rather than the network."""
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    duckdb_extensions.import_extension("delta", con=connection)
-    connection.execute("LOAD delta")
-    return connection
+def readers():
+    """Foreign engines as functions from (folder, SQL over `t`) to rows; each starts when it is first asked."""
+    return Readers()
 
 
-@pytest.fixture
-def readers(duck):
-    """Foreign engines as functions from (folder, SQL over `t`) to rows."""
+class Readers(dict):
+    """Engines by name."""
 
-    def duckdb_rows(folder: str, query: str) -> list[tuple]:
-        return duck.execute(query.replace(" t", f" delta_scan('{folder}')", 1)).fetchall()
+    def __missing__(self, engine: str):
+        answer = getattr(engines, engine)()
 
-    def deltalake_rows(folder: str, query: str) -> list[tuple]:
-        # Its way through PyArrow refuses deletion vectors; the one through DataFusion honours them.
-        rows = QueryBuilder().register("t", DeltaTable(folder)).execute("SELECT * FROM t")
-        t = rows.read_all()  # noqa: F841 (DuckDB finds it by name)
-        return duckdb.sql(query).fetchall()
+        def rows(folder: str, query: str) -> list[tuple]:
+            return [tuple(engines.normal(value) for value in row) for row in answer(folder, query)]
 
-    return {"duckdb": duckdb_rows, "deltalake": deltalake_rows}
+        rows.answer = answer
+        self[engine] = rows
+        return rows
+
+
+def pytest_generate_tests(metafunc):
+    """Runs a test that takes `engine` once for each engine that INTEROP_ENGINES names."""
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", engines.CHOSEN)

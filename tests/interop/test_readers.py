@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ENGINES = ["duckdb", "deltalake"]
 
-
-@pytest.mark.parametrize("engine", ENGINES)
 def test_every_type_round_trips(ingot, readers, engine):
     ingot.sql(
         "CREATE TABLE main.default.types (a BIGINT, b INT, c SMALLINT, d TINYINT, e DOUBLE, f FLOAT, g BOOLEAN,"
@@ -29,13 +26,10 @@ def test_every_type_round_trips(ingot, readers, engine):
         decimal.Decimal("123456789.125"), [1, 2, 3], {"x": 7, "y": "z"},
     )
     assert rows[1][:2] == (2, None)
-    (instant,) = readers[engine](
-        ingot.path("main.default.types"), "SELECT epoch_us(j) FROM t WHERE a = 1"
-    )
-    assert instant == (1709210096789012,)
+    (instant,) = readers[engine](ingot.path("main.default.types"), "SELECT j FROM t WHERE a = 1")
+    assert instant == (datetime.datetime(2024, 2, 29, 12, 34, 56, 789012),)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_hostile_partition_values_are_found_again(ingot, readers, engine):
     values = ["plain", "with space", "a/b", "50%", "k=v", "ünï", "quo''te", "a:b?c#d", " lead"]
     ingot.sql("CREATE TABLE main.default.parts (id INT, p STRING) USING DELTA PARTITIONED BY (p)")
@@ -47,7 +41,6 @@ def test_hostile_partition_values_are_found_again(ingot, readers, engine):
     assert [(row["id"], row["p"]) for row in ingot.sql("SELECT * FROM main.default.parts ORDER BY id")] == expected
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_checkpointed_and_merged_table_reads_the_same(ingot, readers, engine):
     ingot.sql("CREATE TABLE main.default.accounts (id BIGINT, balance BIGINT) USING DELTA")
     for batch in range(12):
@@ -62,7 +55,6 @@ def test_checkpointed_and_merged_table_reads_the_same(ingot, readers, engine):
     assert readers[engine](folder, query) == [tuple(ours.values())] == [(13, 132, 846)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_time_travel_agrees(ingot, readers, engine):
     ingot.sql("CREATE TABLE main.default.steps (id INT)")
     ingot.sql("INSERT INTO main.default.steps VALUES (1), (2)")
@@ -72,20 +64,7 @@ def test_time_travel_agrees(ingot, readers, engine):
     assert readers[engine](folder, "SELECT sum(id) FROM t") == [(30,)]
 
 
-def test_tables_of_deltalake_are_read_and_extended(ingot, tmp_path, readers):
-    import pyarrow as pa
-    from deltalake import write_deltalake
-
-    folder = str(tmp_path / "foreign")
-    write_deltalake(folder, pa.table({"id": pa.array([1, 2], pa.int64()), "p": ["x", "y"]}), partition_by=["p"])
-    ingot.sql(f"CREATE TABLE main.default.foreign_table USING DELTA LOCATION 'file://{folder}'")
-    ingot.sql("INSERT INTO main.default.foreign_table VALUES (3, 'x')")
-    for engine in ENGINES:
-        assert readers[engine](folder, "SELECT id, p FROM t ORDER BY id") == [(1, "x"), (2, "y"), (3, "x")]
-
-
 @pytest.mark.parametrize("partitioned", [False, True])
-@pytest.mark.parametrize("engine", ENGINES)
 def test_deleted_and_updated_rows_are_gone_for_others_too(ingot, readers, engine, partitioned):
     by = "PARTITIONED BY (p)" if partitioned else ""
     ingot.sql(f"CREATE TABLE main.default.changed (id INT, p STRING, v INT) {by}")
