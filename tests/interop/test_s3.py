@@ -113,8 +113,10 @@ def test_files_of_a_bucket_are_read(ingot, proxy, place):
 
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_other_engines_share_the_bucket(ingot, proxy, place, checkpointed):
+    # deltalake's way through PyArrow refuses the feature; its other way holds the interpreter, in which the proxy runs.
+    properties = "TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')"
     uri = f"s3://{BUCKET}/{place}"
-    create(ingot, place)
+    ingot.sql(f"CREATE TABLE main.default.t (id BIGINT, p STRING) USING DELTA LOCATION '{uri}' {properties}")
     expected = []
     for batch in range(12 if checkpointed else 2):
         ingot.sql(f"INSERT INTO main.default.t VALUES ({batch}, 'ours')")
