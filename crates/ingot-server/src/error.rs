@@ -139,7 +139,8 @@ impl IntoResponse for ApiError {
             error_code,
             error,
         } = self;
-        if status.is_server_error() {
+        // What is not supported is the client's to know; nobody here must look.
+        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             tracing::error!(error_code, message = error.message, "request failed");
         } else {
             tracing::debug!(error_code, message = error.message, "request refused");

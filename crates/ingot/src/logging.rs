@@ -8,8 +8,9 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Installs the process's log. A second call changes nothing.
 pub fn install(config: &LogConfig) {
-    // The kernel tells of every snapshot that it makes at level INFO. Directives that name it still win.
-    let filter = EnvFilter::new(format!("delta_kernel=warn,{}", config.level));
+    // The kernel tells of every snapshot that it makes, and calls a place without a table an error; whoever asked it
+    // logs what matters. Directives that name it still win.
+    let filter = EnvFilter::new(format!("delta_kernel=off,{}", config.level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Nobody reads that a line could not be written, and the attempt to say so would end the process.
