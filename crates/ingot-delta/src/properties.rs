@@ -20,7 +20,7 @@ const INTERVAL: &str = "an interval of fixed length such as `interval 30 days`";
 /// CHECK constraints stand among the properties, each under its name.
 pub(crate) const CONSTRAINT_PREFIX: &str = "delta.constraints.";
 
-const PROPERTIES: [Property; 22] = [
+const PROPERTIES: [Property; 21] = [
     ("delta.appendOnly", is_boolean, BOOLEAN),
     ("delta.autoOptimize", is_boolean, BOOLEAN),
     (
@@ -85,7 +85,6 @@ const PROPERTIES: [Property; 22] = [
         |text| parse_bytes(text).is_some(),
         "bytes above 0, or a number with `k`, `m` or `g` such as `128mb`",
     ),
-    ("delta.tuneFileSizesForRewrites", is_boolean, BOOLEAN),
 ];
 
 /// Checks the properties of a new table, or those that change: `present` are the table's own, whose values may
@@ -185,7 +184,6 @@ mod tests {
     #[test_case("delta.logRetentionDuration", "interval 30 days", "interval 1 month")]
     #[test_case("delta.setTransactionRetentionDuration", "12 hours", "")]
     #[test_case("delta.targetFileSize", "128MB", "18446744073709551615g")]
-    #[test_case("delta.tuneFileSizesForRewrites", "true", "maybe")]
     fn values_are_checked(key: &str, accepted: &str, refused: &str) {
         assert_eq!(refusal(key, accepted), None);
         let message = refusal(key, refused).expect("refused");
@@ -197,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_property_has_its_case_above() {
-        assert_eq!(PROPERTIES.len(), 22, "a new property needs a case");
+        assert_eq!(PROPERTIES.len(), 21, "a new property needs a case");
     }
 
     #[test]
