@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -13,6 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem};
 use futures::StreamExt;
+use ingot_common::Kind;
 use ingot_delta::{DeltaTable, FileIndex, ReadSet, Snapshot};
 use tokio::task::JoinSet;
 
@@ -58,6 +60,7 @@ pub(crate) async fn find(
         });
     };
     let planned = place.matches(name, predicate, reads, None).await?;
+    refuse_chance(planned.logical_plan(), predicate)?;
     let reads_itself = snapshot_read(planned.logical_plan(), place.table.location())?.is_some();
     let task = Arc::new(planned.task_ctx());
     let (state, plan) = planned.into_parts();
@@ -100,6 +103,24 @@ pub(crate) async fn find(
     let mut changed = ChangedRows::whole(certain);
     changed.merge(found);
     Ok(Found { changed, read_set })
+}
+
+/// Refuses a predicate of which each evaluation may say something else. Source: Delta,
+/// `DELTA_NON_DETERMINISTIC_FUNCTION_NOT_SUPPORTED`.
+fn refuse_chance(plan: &LogicalPlan, predicate: &SqlExpr) -> Result<()> {
+    let chance = plan
+        .exists(|node| Ok(matches!(node, LogicalPlan::Filter(filter) if filter.predicate.is_volatile())))?;
+    match chance {
+        true => Err(Error::Condition {
+            kind: Kind::Unsupported,
+            condition: "DELTA_NON_DETERMINISTIC_FUNCTION_NOT_SUPPORTED",
+            sqlstate: "0AKDC",
+            message: format!(
+                "non-deterministic functions are not supported in the condition of DELETE and UPDATE: `{predicate}`"
+            ),
+        }),
+        false => Ok(()),
+    }
 }
 
 impl Place<'_> {
