@@ -27,7 +27,7 @@ impl ClusteringDomain {
     /// a type without bounds.
     pub fn new(metadata: &Metadata, columns: &[Vec<String>]) -> Result<Self> {
         if columns.len() > COLUMNS_MAX {
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_CLUSTER_BY_INVALID_NUM_COLUMNS",
                 "54000",
                 format!(
@@ -40,7 +40,7 @@ impl ClusteringDomain {
         let mut spelled: Vec<Vec<String>> = Vec::with_capacity(columns.len());
         for path in columns {
             let fields = walk(&schema, path, Names::Logical).ok_or_else(|| {
-                refused(
+                Error::refused(
                     "DELTA_COLUMN_NOT_FOUND",
                     "42703",
                     format!("unable to find the column `{}`", path.join(".")),
@@ -51,7 +51,7 @@ impl ClusteringDomain {
                 .map(|field| text(field, "name").to_owned())
                 .collect();
             if spelled.contains(&names) {
-                return Err(refused(
+                return Err(Error::refused(
                     "COLUMN_ALREADY_EXISTS",
                     "42711",
                     format!("the clustering column `{}` is named twice", path.join(".")),
@@ -59,7 +59,7 @@ impl ClusteringDomain {
             }
             let data_type = fields.last().map_or(&Value::Null, |field| &field["type"]);
             if !has_bounds(data_type) {
-                return Err(refused(
+                return Err(Error::refused(
                     "DELTA_CLUSTERING_COLUMNS_DATATYPE_NOT_SUPPORTED",
                     "0A000",
                     format!(
@@ -74,13 +74,13 @@ impl ClusteringDomain {
         Ok(Self { columns: spelled })
     }
 
-    /// Reads the domain's configuration in the table of `metadata`.
+    /// Reads the domain's configuration in the table of `metadata` at `location`.
     ///
     /// # Errors
     /// `DataLoss` for one that cannot be read, or names what the table does not have.
-    pub fn parse(configuration: &str, metadata: &Metadata) -> Result<Self> {
+    pub(crate) fn parse(configuration: &str, location: &str, metadata: &Metadata) -> Result<Self> {
         let corrupt = || Error::CorruptLog {
-            location: String::new(),
+            location: location.to_owned(),
             message: format!("domain `{CLUSTERING_DOMAIN}` cannot be read: {configuration}"),
         };
         let configuration: Value = serde_json::from_str(configuration).map_err(|_| corrupt())?;
@@ -171,18 +171,9 @@ fn has_bounds(data_type: &Value) -> bool {
 }
 
 fn parse(metadata: &Metadata) -> Result<Value> {
-    serde_json::from_str(&metadata.schema_string).map_err(|error| Error::CorruptLog {
-        location: String::new(),
+    serde_json::from_str(&metadata.schema_string).map_err(|error| Error::Internal {
         message: format!("schema is not JSON: {error}"),
     })
-}
-
-fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Error {
-    Error::Refused {
-        condition,
-        sqlstate,
-        message,
-    }
 }
 
 #[cfg(test)]
@@ -233,10 +224,14 @@ mod tests {
         let json: Value = serde_json::from_str(&written).expect("json");
         assert_eq!(json["clusteringColumns"], json!([["col-1"], ["s", "at"]]));
         assert_eq!(
-            ClusteringDomain::parse(&written, &metadata).expect("read"),
+            ClusteringDomain::parse(&written, "file:///t/", &metadata).expect("read"),
             domain
         );
-        assert!(ClusteringDomain::parse("{}", &metadata).is_err());
+        let error = ClusteringDomain::parse("{}", "file:///t/", &metadata).expect_err("no columns");
+        assert!(
+            matches!(&error, Error::CorruptLog { location, .. } if location == "file:///t/"),
+            "{error:?}"
+        );
     }
 
     #[test_case(&["x"], &[], "DELTA_COLUMN_NOT_FOUND")]

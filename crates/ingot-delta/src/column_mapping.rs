@@ -24,7 +24,7 @@ pub(crate) use self::change::{check_unreferenced, split_list};
 pub use self::change::{dropped_columns, renamed_column};
 use crate::schema::parse_schema_string;
 use crate::type_widening::TYPE_CHANGES;
-use crate::{Error, Metadata, Result};
+use crate::{Metadata, Result};
 
 /// The property that says how names in the schema and in files relate: `none`, `name` or `id`.
 pub(crate) const MODE: &str = "delta.columnMapping.mode";
@@ -272,13 +272,4 @@ fn is_variant(fields: &Fields) -> bool {
         && fields.find("metadata").is_some()
         && fields.find("value").is_some()
         && fields.iter().all(|field| !field.metadata().contains_key(ID))
-}
-
-/// A change that Delta refuses, with its condition.
-fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Error {
-    Error::Refused {
-        condition,
-        sqlstate,
-        message,
-    }
 }

@@ -46,7 +46,7 @@ impl DeltaTables {
         check_free(&place).await?;
         let (_, metadata) = first_state(location, &stored, table)?;
         let domains = domains(table, &metadata)?;
-        let clustering = domains.get(CLUSTERING_DOMAIN).map(String::as_str);
+        let clustering = clustering_columns(&domains, location, &metadata)?;
         WriteTarget::new(place, &metadata, clustering, &self.options().engine_info)
     }
 
@@ -227,6 +227,18 @@ pub(crate) fn domains(table: &CreateTable, metadata: &Metadata) -> Result<BTreeM
         domains.insert(CLUSTERING_DOMAIN.to_owned(), domain.configuration(metadata)?);
     }
     Ok(domains)
+}
+
+/// Returns the columns that a table with this domain metadata is clustered by.
+pub(crate) fn clustering_columns(
+    domains: &BTreeMap<String, String>,
+    location: &Url,
+    metadata: &Metadata,
+) -> Result<Vec<Vec<String>>> {
+    match domains.get(CLUSTERING_DOMAIN) {
+        Some(domain) => Ok(ClusteringDomain::parse(domain, location.as_str(), metadata)?.columns),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn first_commit(

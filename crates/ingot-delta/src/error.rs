@@ -179,6 +179,17 @@ pub enum Error {
     Internal { message: String },
 }
 
+impl Error {
+    /// Makes the error of a change that Delta refuses, with its condition.
+    pub(crate) fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Self {
+        Self::Refused {
+            condition,
+            sqlstate,
+            message,
+        }
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
+use crate::clustering_domain::ClusteringDomain;
 use crate::schema::{ColumnNames, schema_string, storable_schema};
-use crate::writer::CLUSTERING;
 use crate::{
     DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema,
     type_widening,
@@ -119,12 +119,15 @@ impl DeltaTable {
             metadata,
             [],
         )?;
+        let clustering = snapshot.clustering_columns()?.unwrap_or_default();
+        // A new schema must keep the columns that the log goes on naming.
+        let clustering = ClusteringDomain::new(&metadata, &clustering)?.columns;
         Ok(Evolution {
             protocol: Some(protocol).filter(|protocol| protocol != snapshot.protocol()),
             target: WriteTarget::new(
                 self.place().clone(),
                 &metadata,
-                snapshot.domain_metadata(CLUSTERING),
+                clustering,
                 &self.options().engine_info,
             )?,
             metadata,

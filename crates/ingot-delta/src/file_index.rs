@@ -147,12 +147,6 @@ impl FileIndex {
             .flat_map(|segment| segment.live_rows().map(|row| segment.add(row)))
     }
 
-    /// Returns the logical name of a column by its physical path, nested names joined with `.`.
-    pub(crate) fn logical_name(&self, path: &[String]) -> String {
-        let name = self.inner.columns.logical_name(path);
-        name.map_or_else(|| path.join("."), str::to_owned)
-    }
-
     /// Says if asking for statistics now would parse many of them.
     pub(crate) fn statistics_are_cold(&self) -> bool {
         const FILES_PARSED_AT_ONCE_MAX: usize = 64;

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
 use crate::table::read_commit_file;
-use crate::{CommitInfo, DeltaTable, Error, Result, Snapshot};
+use crate::{CommitInfo, DeltaTable, Error, Result};
 
 /// Commit files read at once.
 const READS_MAX: usize = 16;
@@ -48,14 +48,6 @@ struct CommitInfoLine {
     commit_info: Option<CommitInfo>,
 }
 
-/// The configuration of the domain `delta.clustering`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Clustering {
-    /// Physical names, outermost first.
-    clustering_columns: Vec<Vec<String>>,
-}
-
 impl DeltaTable {
     /// Returns the newest `limit` commits, newest first.
     ///
@@ -78,6 +70,7 @@ impl DeltaTable {
         let size_in_bytes: u64 = sizes.iter().flatten().sum();
         let protocol = snapshot.protocol();
         let metadata = snapshot.metadata();
+        let clustering = snapshot.clustering_columns()?.unwrap_or_default();
         let readers = protocol.reader_features.iter().flatten();
         let features: BTreeSet<&String> = readers.chain(protocol.writer_features.iter().flatten()).collect();
         Ok(TableDetail {
@@ -88,7 +81,7 @@ impl DeltaTable {
             created_at_ms: metadata.created_time,
             last_modified_ms: snapshot.timestamp_ms(),
             partition_columns: metadata.partition_columns.clone(),
-            clustering_columns: clustering_columns(&snapshot),
+            clustering_columns: clustering.iter().map(|path| path.join(".")).collect(),
             num_files: i64::try_from(snapshot.file_index().len()).unwrap_or(i64::MAX),
             size_in_bytes: i64::try_from(size_in_bytes).unwrap_or(i64::MAX),
             properties: metadata.configuration.clone(),
@@ -127,17 +120,4 @@ fn commit_info(bytes: &[u8]) -> serde_json::Result<Option<CommitInfo>> {
         }
     }
     Ok(None)
-}
-
-/// Returns the logical names of the clustering columns, nested ones joined with `.`.
-fn clustering_columns(snapshot: &Snapshot) -> Vec<String> {
-    let domain = snapshot.domains().get("delta.clustering");
-    let clustering = domain.and_then(|domain| serde_json::from_str::<Clustering>(&domain.configuration).ok());
-    let Some(clustering) = clustering else {
-        return Vec::new();
-    };
-    let paths = clustering.clustering_columns.into_iter();
-    paths
-        .map(|path| snapshot.file_index().logical_name(&path))
-        .collect()
 }

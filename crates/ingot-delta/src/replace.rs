@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clustering_domain::CLUSTERING_DOMAIN;
-use crate::create::{check, domain_names, domains};
+use crate::create::{check, clustering_columns, domain_names, domains};
 use crate::features::{self, IN_COMMIT_TIMESTAMPS};
 use crate::{
     CreateTable, DeltaTable, Metadata, Protocol, Result, Snapshot, WriteTarget, column_mapping, schema,
@@ -50,7 +49,7 @@ impl DeltaTable {
             target: WriteTarget::new(
                 self.place().clone(),
                 &metadata,
-                domains.get(CLUSTERING_DOMAIN).map(String::as_str),
+                clustering_columns(&domains, self.location(), &metadata)?,
                 &self.options().engine_info,
             )?,
             metadata,

@@ -47,7 +47,7 @@ pub fn add_columns(metadata: &Metadata, columns: &[NewColumn]) -> Result<Metadat
     for column in columns {
         let path = path_text(&column.parent, column.field.name());
         if !column.field.is_nullable() {
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_NOT_NULL_NESTED_FIELD",
                 "0A000",
                 format!("column `{path}` cannot be NOT NULL: the rows that are there have no value for it"),
@@ -55,7 +55,7 @@ pub fn add_columns(metadata: &Metadata, columns: &[NewColumn]) -> Result<Metadat
         }
         let fields = fields_of(&mut schema, &column.parent, &path)?;
         if fields.iter().any(|field| named(field, column.field.name())) {
-            return Err(refused(
+            return Err(Error::refused(
                 "FIELD_ALREADY_EXISTS",
                 "42710",
                 format!("cannot add column `{path}`: there is such a column"),
@@ -152,7 +152,7 @@ fn fields_of<'a>(schema: &'a mut Value, parent: &[String], column: &str) -> Resu
     }
     let fields = inside.get_mut("fields").and_then(Value::as_array_mut);
     fields.ok_or_else(|| {
-        refused(
+        Error::refused(
             "DELTA_ADD_COLUMN_PARENT_NOT_STRUCT",
             "42KD3",
             format!(
@@ -209,19 +209,11 @@ fn path_text(parent: &[String], name: &str) -> String {
 }
 
 fn not_found(column: &str) -> Error {
-    refused(
+    Error::refused(
         "DELTA_COLUMN_NOT_FOUND_IN_SCHEMA",
         "42703",
         format!("cannot find column `{column}` in the table's schema"),
     )
-}
-
-fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Error {
-    Error::Refused {
-        condition,
-        sqlstate,
-        message,
-    }
 }
 
 #[cfg(test)]

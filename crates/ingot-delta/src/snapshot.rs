@@ -18,6 +18,7 @@ use object_store::ObjectMeta;
 use url::Url;
 
 use crate::action::DomainMetadata;
+use crate::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use crate::file_index::FileKey;
 use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
@@ -310,6 +311,18 @@ impl Snapshot {
     pub fn domain_metadata(&self, domain: &str) -> Option<&str> {
         let found = self.domains.get(domain);
         found.map(|domain| domain.configuration.as_str())
+    }
+
+    /// Returns the paths of the columns that the table is clustered by, named as the schema does; `None` where the log
+    /// does not say.
+    ///
+    /// # Errors
+    /// `DataLoss` when what the log says cannot be read.
+    pub fn clustering_columns(&self) -> Result<Option<Vec<Vec<String>>>> {
+        let domain = self.domain_metadata(CLUSTERING_DOMAIN);
+        let parsed =
+            domain.map(|domain| ClusteringDomain::parse(domain, self.location.as_str(), &self.metadata));
+        Ok(parsed.transpose()?.map(|domain| domain.columns))
     }
 
     /// Returns the domain metadata in force, by domain.

@@ -24,8 +24,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use ingot_common::clock;
 
 use self::data_file::{DataFile, FileFormat, FileOptions};
-use self::statistics::{ChosenColumns, IndexedColumns};
-pub(crate) use self::target::CLUSTERING;
+use self::statistics::{ChosenColumns, FileStatistics, IndexedColumns};
 pub use self::target::WriteTarget;
 use crate::{Add, DeltaTable, Error, Result, Snapshot, column_mapping, partition, properties};
 
@@ -132,7 +131,7 @@ impl FileWriter {
             &Schema::new(data_fields),
             IndexedColumns {
                 chosen: chosen_columns(target.properties()),
-                clustering: target.clustering_columns(),
+                clustering: target.clustering_columns().to_vec(),
             },
             &FileOptions {
                 row_group_rows_max: options.row_group_rows_max,
@@ -377,6 +376,25 @@ fn random_folder() -> String {
         char::from(CHARACTERS[usize::try_from(place).unwrap_or_default()])
     };
     format!("{}{}/", one(), one())
+}
+
+/// Says if files that are written for a table have statistics of a column. `path` is named as the schema does, in any
+/// case.
+///
+/// # Errors
+/// `DataLoss` when the log's clustering columns cannot be read.
+pub fn has_statistics(snapshot: &Snapshot, path: &[String]) -> Result<bool> {
+    let fields = snapshot.schema().fields().iter();
+    let partition_columns = snapshot.partition_columns();
+    let stored: Vec<_> = fields
+        .filter(|field| !partition_columns.contains(field.name()))
+        .cloned()
+        .collect();
+    let indexed = IndexedColumns {
+        chosen: chosen_columns(snapshot.properties()),
+        clustering: snapshot.clustering_columns()?.unwrap_or_default(),
+    };
+    Ok(FileStatistics::new(&Schema::new(stored.clone()), &indexed).covers(&stored.into(), path))
 }
 
 fn chosen_columns(properties: &BTreeMap<String, String>) -> ChosenColumns {

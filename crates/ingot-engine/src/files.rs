@@ -223,14 +223,8 @@ async fn provider(
     named: &str,
     options: &FilesOptions,
 ) -> Result<Arc<dyn TableProvider>> {
-    let not_found = || Error::Condition {
-        kind: Kind::NotFound,
-        condition: "PATH_NOT_FOUND",
-        sqlstate: "42K03",
-        message: format!("path `{named}` does not exist or holds no rows"),
-    };
     let Some(first) = files.first() else {
-        return Err(not_found());
+        return Err(not_found(named));
     };
     register_store(session, first)?;
     if let FilesFormat::Csv(csv) = &options.format
@@ -337,12 +331,13 @@ fn register_store(session: &Session, path: &Url) -> Result<()> {
     Ok(())
 }
 
-fn not_found(named: &str) -> Error {
+/// Makes the error of a place without files to read.
+pub(crate) fn not_found(named: &str) -> Error {
     Error::Condition {
         kind: Kind::NotFound,
         condition: "PATH_NOT_FOUND",
         sqlstate: "42K03",
-        message: format!("path `{named}` does not exist or holds no rows"),
+        message: format!("path `{named}` does not exist or has no files"),
     }
 }
 
@@ -458,7 +453,8 @@ fn percent_decoded(url: &Url) -> String {
     }
 }
 
-fn invalid(message: String) -> Error {
+/// Makes the error of an option or a path that cannot be.
+pub(crate) fn invalid(message: String) -> Error {
     Error::Condition {
         kind: Kind::InvalidArgument,
         condition: "INVALID_PARAMETER_VALUE",

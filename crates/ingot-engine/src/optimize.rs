@@ -44,7 +44,7 @@ use serde_json::json;
 use self::cluster::Order;
 use self::cubes::Clustered;
 use self::layout::Layout;
-pub(crate) use self::limits::{DELETED_SHARE, Limits, PREFIX, SIZES, ZORDER_CHECK};
+pub(crate) use self::limits::{DELETED_SHARE, Limits, SIZES, ZORDER_CHECK};
 use self::metrics::CubeCounts;
 pub(crate) use self::metrics::Summary;
 use self::plan::{Bin, Candidate};
@@ -71,8 +71,17 @@ pub(crate) struct Request {
     pub predicate: Option<String>,
     /// Chooses files by what the log says of them.
     pub only: Option<Arc<dyn ReadPredicate>>,
-    /// Not asked for by a statement, but done after a commit that left small files.
-    pub auto: bool,
+    /// Not asked for by a statement, but done after a commit that left small files: the sizes to pack to.
+    pub auto: Option<PackedSizes>,
+}
+
+/// Sizes that a request brings along, in place of the session's and the table's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackedSizes {
+    /// Bytes of a packed file, about.
+    pub file_bytes_target: u64,
+    /// Smaller files are packed together.
+    pub file_bytes_min: u64,
 }
 
 /// What is wanted of the files.
@@ -103,7 +112,7 @@ pub(crate) async fn optimize(
     let mut written = HashSet::new();
     for round in 0..=ROUNDS_MAX {
         let snapshot = table.snapshot().await?;
-        let limits = Limits::of(session, &snapshot);
+        let limits = Limits::of(session, &snapshot, request.auto);
         let pass = Pass {
             session,
             table,
@@ -335,7 +344,7 @@ impl Pass<'_> {
             .with("predicate", predicates)
             .with("zOrderBy", names(&zorder_by))
             .with("clusterBy", names(&cluster_by))
-            .with("auto", self.request.auto.to_string());
+            .with("auto", self.request.auto.is_some().to_string());
         match &self.layout {
             Layout::Cluster { full, .. } => operation.with("isFull", full.to_string()),
             _ => operation,

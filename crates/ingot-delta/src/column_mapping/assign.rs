@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::{Map, Value};
 
-use super::{ID, MAX_COLUMN_ID, MODE, PHYSICAL_NAME, mode, refused};
+use super::{ID, MAX_COLUMN_ID, MODE, PHYSICAL_NAME, mode};
 use crate::type_widening::TYPE_CHANGES;
 use crate::{Error, Metadata, Result};
 
@@ -32,7 +32,7 @@ pub(crate) fn assign(metadata: &mut Metadata, previous: Option<&Metadata>) -> Re
                 .map_or("none", String::as_str)
                 .to_owned()
         };
-        return Err(refused(
+        return Err(Error::refused(
             "DELTA_UNSUPPORTED_COLUMN_MAPPING_MODE_CHANGE",
             "0AKDC",
             format!(

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::assign::{name, parse};
-use super::{mode, refused};
+use super::mode;
 use crate::column::{GENERATION_EXPRESSION, INVARIANTS};
 use crate::{Error, Metadata, Result};
 
@@ -25,7 +25,7 @@ pub fn renamed_column(metadata: &Metadata, path: &[String], new_name: &str) -> R
         .enumerate()
         .any(|(other, field)| other != place && name(field).eq_ignore_ascii_case(new_name));
     if taken {
-        return Err(refused(
+        return Err(Error::refused(
             "DELTA_DUPLICATE_COLUMNS_FOUND",
             "42711",
             format!(
@@ -74,14 +74,14 @@ pub fn dropped_columns(
         let spelled = spelled_path(path, name(&fields[place]));
         let dotted = spelled.join(".");
         if path.len() == 1 && metadata.partition_columns.contains(&spelled[0]) {
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_UNSUPPORTED_DROP_PARTITION_COLUMN",
                 "0AKDC",
                 format!("dropping partition columns (`{dotted}`) is not allowed"),
             ));
         }
         if clustering.iter().any(|column| same_or_below(column, &spelled)) {
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_UNSUPPORTED_DROP_CLUSTERING_COLUMN",
                 "0AKDC",
                 format!("dropping clustering columns (`{dotted}`) is not allowed"),
@@ -94,7 +94,7 @@ pub fn dropped_columns(
             } else {
                 "its struct"
             };
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_DROP_COLUMN_ON_SINGLE_FIELD_SCHEMA",
                 "0AKDC",
                 format!("cannot drop column `{dotted}`, the only one of {of}"),
@@ -120,7 +120,7 @@ fn check_mode(metadata: &Metadata, operation: &str) -> Result<()> {
     let mapped = mode(&metadata.configuration).map_err(|message| Error::InvalidArgument { message })?;
     match mapped {
         Some(_) => Ok(()),
-        None => Err(refused(
+        None => Err(Error::refused(
             match operation {
                 "DROP COLUMN" => "DELTA_UNSUPPORTED_DROP_COLUMN",
                 _ => "DELTA_UNSUPPORTED_RENAME_COLUMN",
@@ -137,7 +137,7 @@ fn check_mode(metadata: &Metadata, operation: &str) -> Result<()> {
 /// Finds the struct that holds a column, and the column's place in it.
 fn find<'a>(schema: &'a mut Value, path: &[String]) -> Result<(&'a mut Vec<Value>, usize)> {
     let missing = || {
-        refused(
+        Error::refused(
             "DELTA_COLUMN_NOT_FOUND_IN_SCHEMA",
             "42703",
             format!("cannot find column `{}` in the table's schema", path.join(".")),
@@ -196,7 +196,7 @@ pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &
         mentions(expression, path).then(|| format!("CHECK constraint `{name}` ({expression})"))
     });
     if let Some(constraint) = constraints.next() {
-        return Err(refused(
+        return Err(Error::refused(
             "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
             "42K09",
             format!(
@@ -208,7 +208,7 @@ pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &
     let mut found = Vec::new();
     invariants(&schema, &mut found);
     if let Some(invariant) = found.iter().find(|invariant| mentions(invariant, path)) {
-        return Err(refused(
+        return Err(Error::refused(
             "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
             "42K09",
             format!("cannot {change} column `{dotted}`: the invariant {invariant} of a column refers to it"),
@@ -221,7 +221,7 @@ pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &
             .and_then(|metadata| metadata.get(GENERATION_EXPRESSION)?.as_str());
         let Some(expression) = expression else { continue };
         if mentions(expression, path) {
-            return Err(refused(
+            return Err(Error::refused(
                 "DELTA_GENERATED_COLUMNS_DEPENDENT_COLUMN_CHANGE",
                 "42K09",
                 format!(

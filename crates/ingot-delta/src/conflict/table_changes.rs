@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::column::IDENTITY_HIGH_WATER_MARK;
 use crate::features::{enabled, supported};
 use crate::row_tracking;
 use crate::{Metadata, Protocol};
@@ -28,9 +29,6 @@ const FOLLOWED_FEATURES: [&str; 12] = [
     "v2Checkpoint",
     "vacuumProtocolCheck",
 ];
-
-/// What is written into the schema for each identity column that has given values.
-const IDENTITY_HIGH_WATERMARK: &str = "delta.identity.highWaterMark";
 
 /// What is written into the schema for each column when column mapping is switched on.
 const COLUMN_MAPPING_PREFIX: &str = "delta.columnMapping.";
@@ -67,7 +65,7 @@ pub(crate) fn counts_identities_only(before: &Metadata, after: &Metadata) -> boo
         schema_string: after.schema_string.clone(),
         ..before.clone()
     } == *after;
-    let is_watermark = |key: &str| key == IDENTITY_HIGH_WATERMARK;
+    let is_watermark = |key: &str| key == IDENTITY_HIGH_WATER_MARK;
     same_but_schema
         && before.schema_string != after.schema_string
         && same_schema_without(before, after, &is_watermark)
@@ -118,7 +116,7 @@ fn maps_columns_anew(before: &BTreeMap<String, String>, after: &BTreeMap<String,
 fn schema_is_followed(before: &Metadata, after: &Metadata) -> bool {
     let mapped = maps_columns_anew(&before.configuration, &after.configuration);
     let may_differ =
-        |key: &str| key == IDENTITY_HIGH_WATERMARK || (mapped && key.starts_with(COLUMN_MAPPING_PREFIX));
+        |key: &str| key == IDENTITY_HIGH_WATER_MARK || (mapped && key.starts_with(COLUMN_MAPPING_PREFIX));
     before.schema_string == after.schema_string || same_schema_without(before, after, &may_differ)
 }
 

@@ -69,14 +69,6 @@ impl Columns {
         self.data.get(column)
     }
 
-    /// Returns the logical name of a data column.
-    pub fn logical_name(&self, path: &[String]) -> Option<&str> {
-        let mut columns = self.data.iter();
-        columns
-            .find(|(_, column)| column.path == path)
-            .map(|(name, _)| name.as_str())
-    }
-
     pub fn statistics_schema(&self) -> &SchemaRef {
         &self.statistics
     }

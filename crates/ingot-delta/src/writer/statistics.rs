@@ -89,6 +89,11 @@ impl FileStatistics {
         }
     }
 
+    /// Says if statistics of the leaf at `path` are gathered; `fields` are the schema's.
+    pub fn covers(&self, fields: &Fields, path: &[String]) -> bool {
+        covered(&self.columns, fields, path)
+    }
+
     /// Adds the rows of a batch.
     pub fn update(&mut self, batch: &RecordBatch) {
         self.num_records += batch.num_rows() as u64;
@@ -153,6 +158,24 @@ fn column_kind(
     Some(ColumnKind::Leaf {
         null_count: 0,
         bounds: Bounds::Empty,
+    })
+}
+
+fn covered(columns: &[ColumnStatistics], fields: &Fields, path: &[String]) -> bool {
+    let Some((name, rest)) = path.split_first() else {
+        return false;
+    };
+    let Some(place) = fields
+        .iter()
+        .position(|field| field.name().eq_ignore_ascii_case(name))
+    else {
+        return false;
+    };
+    let found = columns.iter().find(|column| column.index == place);
+    found.is_some_and(|column| match (&column.kind, fields[place].data_type()) {
+        (ColumnKind::Struct(children), DataType::Struct(fields)) => covered(children, fields, rest),
+        (ColumnKind::Struct(_), _) => false,
+        (ColumnKind::Leaf { .. }, _) => rest.is_empty(),
     })
 }
 
@@ -412,6 +435,27 @@ mod tests {
             bounded(ChosenColumns::Named(vec![vec!["b".to_owned()]])),
             ["b", "c"]
         );
+    }
+
+    #[test]
+    fn leaves_with_statistics_are_told_from_others_by_path() {
+        let leaf = |name: &str| Field::new(name, DataType::Int32, true);
+        let inner = Fields::from(vec![leaf("x"), leaf("y")]);
+        let fields = Fields::from(vec![Field::new("s", DataType::Struct(inner), true), leaf("s.x")]);
+        let chosen = ChosenColumns::Named(vec![vec!["s".to_owned(), "x".to_owned()]]);
+        let indexed = IndexedColumns {
+            chosen,
+            clustering: Vec::new(),
+        };
+        let statistics = FileStatistics::new(&Schema::new(fields.clone()), &indexed);
+        let covers = |path: &[&str]| {
+            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+            statistics.covers(&fields, &path)
+        };
+        assert!(covers(&["S", "X"]));
+        for path in [&["s", "y"][..], &["s.x"], &["s"], &["s", "x", "z"], &["t"], &[]] {
+            assert!(!covers(path), "{path:?}");
+        }
     }
 
     fn stats_of(columns: Vec<(&str, ArrayRef)>) -> Value {

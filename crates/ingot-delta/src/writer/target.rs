@@ -12,10 +12,6 @@ use crate::features::{self, WriteOperation};
 use crate::table::Place;
 use crate::{Add, ColumnMapping, DeltaTable, Error, Metadata, Result, Snapshot, column_mapping, schema};
 
-/// The domain with the physical names of the columns that a table is clustered by. Source: Delta protocol, "Clustered
-/// Table".
-pub(crate) const CLUSTERING: &str = "delta.clustering";
-
 /// Where files are written, and what they must hold: a table as of one snapshot, or one that is to be made
 /// ([`crate::DeltaTables::write_target`]). Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,7 +26,7 @@ struct Inner {
     /// `schema` with what the log says of columns in files.
     mapped: SchemaRef,
     mapping: Option<ColumnMapping>,
-    clustering: Option<String>,
+    clustering_columns: Vec<Vec<String>>,
     partition_columns: Vec<String>,
     properties: BTreeMap<String, String>,
     engine_info: String,
@@ -78,20 +74,19 @@ impl WriteTarget {
         Self::new(
             table.place().clone(),
             snapshot.metadata(),
-            snapshot.domain_metadata(CLUSTERING),
+            snapshot.clustering_columns()?.unwrap_or_default(),
             &table.options().engine_info,
         )
     }
 
-    /// Writes for the table that `metadata` describes, its columns mapped already; `clustering` is the configuration of
-    /// the domain [`CLUSTERING`].
+    /// Writes for the table that `metadata` describes, its columns mapped already.
     ///
     /// # Errors
     /// `Internal` for a schema that is none.
     pub(crate) fn new(
         place: Place,
         metadata: &Metadata,
-        clustering: Option<&str>,
+        clustering_columns: Vec<Vec<String>>,
         engine_info: &str,
     ) -> Result<Self> {
         let internal = |message: String| Error::Internal { message };
@@ -106,7 +101,7 @@ impl WriteTarget {
             },
             schema: logical,
             mapping,
-            clustering: clustering.map(str::to_owned),
+            clustering_columns,
             partition_columns: metadata.partition_columns.clone(),
             properties: metadata.configuration.clone(),
             engine_info: engine_info.to_owned(),
@@ -130,7 +125,7 @@ impl WriteTarget {
             schema: with_type(&self.inner.schema),
             mapped: with_type(&self.inner.mapped),
             mapping: self.inner.mapping.clone(),
-            clustering: None,
+            clustering_columns: Vec::new(),
             partition_columns: self.inner.partition_columns.clone(),
             properties: self.inner.properties.clone(),
             engine_info: self.inner.engine_info.clone(),
@@ -166,22 +161,8 @@ impl WriteTarget {
     }
 
     /// Returns the logical paths of the columns that the table is clustered by.
-    pub(super) fn clustering_columns(&self) -> Vec<Vec<String>> {
-        let configuration = self.inner.clustering.as_deref();
-        let configuration: serde_json::Value = configuration
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        let columns = configuration
-            .get("clusteringColumns")
-            .and_then(|columns| columns.as_array());
-        let columns = columns.into_iter().flatten().filter_map(|column| {
-            let names = column
-                .as_array()?
-                .iter()
-                .map(|name| name.as_str().map(str::to_owned));
-            column_mapping::logical_path(self.inner.mapped.fields(), &names.collect::<Option<Vec<_>>>()?)
-        });
-        columns.collect()
+    pub(super) fn clustering_columns(&self) -> &[Vec<String>] {
+        &self.inner.clustering_columns
     }
 
     /// Says if columns have other names in files.

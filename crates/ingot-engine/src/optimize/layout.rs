@@ -3,19 +3,16 @@
 //! A clustered table is always clustered by its own columns; a z-order, a choice of partitions and compaction are for
 //! the others. Source: Spark, `OptimizeTableCommand`.
 
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{DataType, Fields};
 use ingot_common::Kind;
 use ingot_delta::Snapshot;
-use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
+use ingot_delta::writer::has_statistics;
 
 use super::cluster::Order;
 use super::curve::Shape;
-use super::limits::{Limits, PREFIX, ZORDER_CHECK};
+use super::limits::{Limits, ZORDER_CHECK};
 use super::{Request, Task, ranges};
 use crate::{Error, Result, Session};
-
-/// Columns with statistics unless the table says otherwise. Source: Delta, `delta.dataSkippingNumIndexedCols`.
-const INDEXED_COLUMNS: usize = 32;
 
 /// How rows are laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +42,7 @@ impl Layout {
         if request.task == Task::Purge {
             return Ok(Self::Purge);
         }
-        if request.auto {
+        if request.auto.is_some() {
             // What a commit left is packed; clustering it is left to OPTIMIZE.
             return Ok(Self::Compact);
         }
@@ -94,12 +91,7 @@ fn clustering_columns(snapshot: &Snapshot) -> Result<Option<Vec<Vec<String>>>> {
     if !features.into_iter().any(|feature| feature == "clustering") {
         return Ok(None);
     }
-    match snapshot.domain_metadata(CLUSTERING_DOMAIN) {
-        None => Ok(Some(Vec::new())),
-        Some(domain) => Ok(Some(
-            ClusteringDomain::parse(domain, snapshot.metadata())?.columns,
-        )),
-    }
+    Ok(Some(snapshot.clustering_columns()?.unwrap_or_default()))
 }
 
 fn check_clustered(request: &Request, columns: &[Vec<String>]) -> Result<()> {
@@ -146,16 +138,16 @@ fn zorder_column(session: &Session, snapshot: &Snapshot, path: &[String]) -> Res
             format!("`{name}` is a partition column; z-ordering is by data columns only"),
         ));
     }
-    let checked = session.setting(&format!("{PREFIX}{ZORDER_CHECK}"));
+    let checked = session.setting(ZORDER_CHECK);
     let checked = checked.is_none_or(|value| !value.eq_ignore_ascii_case("false"));
-    if !ranges::orderable(&data_type) || (checked && !has_statistics(snapshot, &spelled)) {
+    if !ranges::orderable(&data_type) || (checked && !has_statistics(snapshot, &spelled)?) {
         return Err(refused(
             Kind::InvalidArgument,
             "DELTA_ZORDERING_ON_COLUMN_WITHOUT_STATS",
             "KD00D",
             format!(
                 "z-ordering on `{name}` would be ineffective: files have no statistics of it. Set table property \
-                 `delta.dataSkippingStatsColumns`, or `{PREFIX}{ZORDER_CHECK}` to false"
+                 `delta.dataSkippingStatsColumns`, or `{ZORDER_CHECK}` to false"
             ),
         ));
     }
@@ -177,46 +169,6 @@ fn find(fields: &Fields, path: &[String]) -> Option<(Vec<String>, DataType)> {
         }
         _ => None,
     }
-}
-
-/// Says if files have statistics of a column.
-fn has_statistics(snapshot: &Snapshot, path: &[String]) -> bool {
-    let properties = snapshot.properties();
-    if let Some(listed) = properties.get("delta.dataSkippingStatsColumns") {
-        let name = path.join(".");
-        let mut listed = listed.split(',').map(|column| column.trim().replace('`', ""));
-        return listed.any(|column| {
-            let rest = name.strip_prefix(column.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        });
-    }
-    let first = properties.get("delta.dataSkippingNumIndexedCols");
-    let first = first.and_then(|text| text.parse::<i64>().ok());
-    let first = first.map_or(INDEXED_COLUMNS, |count| {
-        usize::try_from(count).unwrap_or(usize::MAX)
-    });
-    leaves(snapshot.schema(), snapshot.partition_columns())
-        .iter()
-        .take(first)
-        .any(|leaf| leaf == path)
-}
-
-fn leaves(schema: &Schema, partition_columns: &[String]) -> Vec<Vec<String>> {
-    fn walk(field: &Field, above: &[String], found: &mut Vec<Vec<String>>) {
-        let mut path = above.to_vec();
-        path.push(field.name().clone());
-        match field.data_type() {
-            DataType::Struct(children) => children.iter().for_each(|child| walk(child, &path, found)),
-            _ => found.push(path),
-        }
-    }
-    let mut found = Vec::new();
-    for field in schema.fields() {
-        if !partition_columns.contains(field.name()) {
-            walk(field, &[], &mut found);
-        }
-    }
-    found
 }
 
 fn refused(kind: Kind, condition: &'static str, sqlstate: &'static str, message: String) -> Error {

@@ -3,6 +3,7 @@
 
 use ingot_delta::{Snapshot, file_bytes_target};
 
+use super::PackedSizes;
 use crate::Session;
 
 /// Input bytes of one commit, about: what a crash or a lost race can cost.
@@ -15,17 +16,16 @@ const DELETED_SHARE_MAX: f64 = 0.05;
 /// `optimize.clustering.mergeStrategy.minCubeSize`.
 const CUBE_FILES_MIN: u64 = 100;
 
-/// The names of the settings, after `spark.databricks.delta.optimize.`.
+/// The settings of sizes in bytes.
 pub(crate) const SIZES: [&str; 5] = [
-    "maxFileSize",
-    "minFileSize",
-    "batchSize",
-    "clustering.mergeStrategy.minCubeSize.threshold",
-    "clustering.mergeStrategy.minCubeSize.targetCubeSize",
+    "spark.databricks.delta.optimize.maxFileSize",
+    "spark.databricks.delta.optimize.minFileSize",
+    "spark.databricks.delta.optimize.batchSize",
+    "spark.databricks.delta.optimize.clustering.mergeStrategy.minCubeSize.threshold",
+    "spark.databricks.delta.optimize.clustering.mergeStrategy.minCubeSize.targetCubeSize",
 ];
-pub(crate) const DELETED_SHARE: &str = "maxDeletedRowsRatio";
-pub(crate) const ZORDER_CHECK: &str = "zorder.checkStatsCollection.enabled";
-pub(crate) const PREFIX: &str = "spark.databricks.delta.optimize.";
+pub(crate) const DELETED_SHARE: &str = "spark.databricks.delta.optimize.maxDeletedRowsRatio";
+pub(crate) const ZORDER_CHECK: &str = "spark.databricks.delta.optimize.zorder.checkStatsCollection.enabled";
 
 /// What OPTIMIZE aims at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,17 +45,23 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Reads the limits for a table in a session.
-    pub fn of(session: &Session, snapshot: &Snapshot) -> Self {
-        let size = |name: &str| session.setting(&format!("{PREFIX}{name}"))?.parse::<u64>().ok();
+    /// Reads the limits for a table in a session; `packed` are sizes that the request brings along.
+    pub fn of(session: &Session, snapshot: &Snapshot, packed: Option<PackedSizes>) -> Self {
+        let size = |name: &str| session.setting(name)?.parse::<u64>().ok();
         let [file_max, file_min, batch, cube_min, cube_target] = SIZES;
-        let file_bytes_target = size(file_max).unwrap_or_else(|| file_bytes_target(snapshot.properties()));
+        let file_bytes_target = packed
+            .map(|sizes| sizes.file_bytes_target)
+            .or_else(|| size(file_max))
+            .unwrap_or_else(|| file_bytes_target(snapshot.properties()));
+        let file_bytes_min = packed
+            .map(|sizes| sizes.file_bytes_min)
+            .or_else(|| size(file_min));
         let cube_bytes_min = size(cube_min).unwrap_or(file_bytes_target.saturating_mul(CUBE_FILES_MIN));
         let cube_bytes_target = size(cube_target).unwrap_or(cube_bytes_min.saturating_mul(3) / 2);
-        let share = session.setting(&format!("{PREFIX}{DELETED_SHARE}"));
+        let share = session.setting(DELETED_SHARE);
         Self {
             file_bytes_target,
-            file_bytes_min: size(file_min).unwrap_or(file_bytes_target),
+            file_bytes_min: file_bytes_min.unwrap_or(file_bytes_target),
             deleted_share_max: share
                 .and_then(|share| share.parse().ok())
                 .unwrap_or(DELETED_SHARE_MAX),

@@ -30,7 +30,7 @@ use url::Url;
 use super::cursor::Cursor;
 use super::target::Target;
 use super::{Work, counts};
-use crate::files::{self, FilesFormat, FilesOptions};
+use crate::files::{self, FilesFormat, FilesOptions, invalid, not_found};
 use crate::resolve::{self, Reads};
 use crate::write::{
     ColumnMatch, Fence, SchemaEvolution, WriteMode, WriteOptions, WriteRequest, Written, conflict_error,
@@ -443,23 +443,5 @@ fn overtaken(version: i64) -> Error {
         condition: "DELTA_CONCURRENT_TRANSACTION",
         sqlstate: "2D521",
         message: format!("another COPY INTO loaded files meanwhile (entry {version})"),
-    }
-}
-
-fn not_found(path: &str) -> Error {
-    Error::Condition {
-        kind: Kind::NotFound,
-        condition: "PATH_NOT_FOUND",
-        sqlstate: "42K03",
-        message: format!("path `{path}` does not exist or has no files"),
-    }
-}
-
-fn invalid(message: String) -> Error {
-    Error::Condition {
-        kind: Kind::InvalidArgument,
-        condition: "INVALID_PARAMETER_VALUE",
-        sqlstate: "22023",
-        message,
     }
 }

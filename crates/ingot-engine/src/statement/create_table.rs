@@ -10,7 +10,6 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::TableKind;
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
-use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use ingot_delta::column::IDENTITY_HIGH_WATER_MARK;
 use ingot_delta::schema::{ColumnNames, storable_schema};
 
@@ -152,10 +151,9 @@ async fn take_definition(session: &Session, definition: &mut Definition, like: &
     });
     definition.columns = fields.collect();
     definition.partition_columns = snapshot.partition_columns().to_vec();
-    if let Some(domain) = snapshot.domain_metadata(CLUSTERING_DOMAIN) {
-        let clustering = ClusteringDomain::parse(domain, snapshot.metadata())?;
-        definition.clustering_columns = Some(clustering.columns).filter(|columns| !columns.is_empty());
-    }
+    definition.clustering_columns = snapshot
+        .clustering_columns()?
+        .filter(|columns| !columns.is_empty());
     // What says where the log or its files are numbered belongs to that table alone.
     let own = |key: &str| {
         let beginnings = [

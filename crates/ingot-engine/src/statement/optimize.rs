@@ -27,7 +27,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         task,
         predicate,
         only: None,
-        auto: false,
+        auto: None,
     };
     Ok(Work::writes(run(session, name, request)))
 }
@@ -51,7 +51,7 @@ pub(super) fn parse_reorg<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> 
         task: Task::Purge,
         predicate,
         only: None,
-        auto: false,
+        auto: None,
     };
     Ok(Work::writes(run(session, name, request)))
 }

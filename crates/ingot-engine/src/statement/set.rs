@@ -48,8 +48,9 @@ const HARMLESS: [&str; 11] = [
 ];
 
 const BOOLEAN: &str = "`true` or `false`";
+const SHARE: &str = "a share from 0 to 1";
 
-/// A setting of a fixed name, how its value is read, and what it is expected to be.
+/// A setting that statements act on, how its value is read, and what it is expected to be.
 type Known = (&'static str, fn(&str) -> bool, &'static str);
 
 /// Settings that change what writes do.
@@ -99,48 +100,26 @@ fn is_boolean(value: &str) -> bool {
     value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
 }
 
-/// A setting that statements act on, how its value is read, and what it is expected to be.
-type Honoured = (String, fn(&str) -> bool, &'static str);
+fn is_share(value: &str) -> bool {
+    let share = value.parse::<f64>();
+    share.is_ok_and(|share| (0.0..=1.0).contains(&share))
+}
 
-/// Settings that statements of ours act on.
-fn honoured() -> Vec<Honoured> {
-    let size = |name: &&str| -> Honoured {
-        let taken = |text: &str| text.parse::<u64>().is_ok();
-        (format!("{}{name}", optimize::PREFIX), taken, "a number of bytes")
-    };
-    let share = |text: &str| {
-        text.parse::<f64>()
-            .is_ok_and(|share| (0.0..=1.0).contains(&share))
-    };
-    let mut honoured: Vec<Honoured> = optimize::SIZES.iter().map(size).collect();
-    let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
-    honoured.push((
-        write::DELETION_VECTORS_SETTING.to_owned(),
-        boolean,
-        "`true` or `false`",
-    ));
-    honoured.push((
-        dml::DELETED_SHARE_SETTING.to_owned(),
-        share,
-        "a share from 0 to 1",
-    ));
-    honoured.push((
-        format!("{}{}", optimize::PREFIX, optimize::DELETED_SHARE),
-        share,
-        "a share from 0 to 1",
-    ));
-    let boolean = |text: &str| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
-    honoured.push((
-        format!("{}{}", optimize::PREFIX, optimize::ZORDER_CHECK),
-        boolean,
-        "`true` or `false`",
-    ));
-    honoured.push((vacuum::RETENTION_CHECK.to_owned(), boolean, "`true` or `false`"));
-    honoured.extend(
-        write::AUTO_COMPACT_SETTINGS.map(|(name, takes, expected)| (name.to_owned(), takes, expected)),
-    );
-    honoured.extend(WRITES.map(|(name, takes, expected)| (name.to_owned(), takes, expected)));
-    honoured
+/// Settings of tables, of row-level changes and of maintenance.
+const TABLES: [Known; 5] = [
+    (write::DELETION_VECTORS_SETTING, is_boolean, BOOLEAN),
+    (dml::DELETED_SHARE_SETTING, is_share, SHARE),
+    (optimize::DELETED_SHARE, is_share, SHARE),
+    (optimize::ZORDER_CHECK, is_boolean, BOOLEAN),
+    (vacuum::RETENTION_CHECK, is_boolean, BOOLEAN),
+];
+
+/// Returns all settings that statements act on.
+fn honoured() -> impl Iterator<Item = Known> {
+    let size = |name| -> Known { (name, |text| text.parse::<u64>().is_ok(), "a number of bytes") };
+    let sizes = optimize::SIZES.into_iter().map(size);
+    let tables = TABLES.into_iter().chain(write::AUTO_COMPACT_SETTINGS);
+    WRITES.into_iter().chain(tables).chain(sizes)
 }
 
 /// `SET`, `SET key`, `SET key = value`.
@@ -211,8 +190,7 @@ fn check(key: &str, value: &str) -> Result<()> {
             ),
         ));
     }
-    let mut honoured = honoured().into_iter();
-    if let Some((known, takes, expected)) = honoured.find(|(known, ..)| known.eq_ignore_ascii_case(key)) {
+    if let Some((known, takes, expected)) = honoured().find(|(known, ..)| known.eq_ignore_ascii_case(key)) {
         return match takes(value) {
             true => Ok(()),
             false => Err(refused(

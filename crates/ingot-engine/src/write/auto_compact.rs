@@ -18,7 +18,7 @@ use ingot_delta::{Add, DeltaTable, FileIndex, ReadPredicate, Snapshot};
 use url::Url;
 
 use super::partitions::{NullPartition, PartitionSet};
-use crate::optimize::{PREFIX, Request, Task, optimize};
+use crate::optimize::{PackedSizes, Request, Task, optimize};
 use crate::{Engine, Result, Session};
 
 /// Small files of a partition from which on they are packed. Source: Spark, `autoCompact.minNumFiles`.
@@ -112,19 +112,14 @@ async fn compact(
         return Ok(());
     };
     let session = engine.session(context)?;
-    for (name, bytes) in [
-        ("maxFileSize", limits.file_bytes_max),
-        ("minFileSize", limits.small()),
-    ] {
-        session
-            .settings()
-            .insert(format!("{PREFIX}{name}"), bytes.to_string());
-    }
     let request = Request {
         task: Task::Optimize,
         predicate: None,
         only: Some(only),
-        auto: true,
+        auto: Some(PackedSizes {
+            file_bytes_target: limits.file_bytes_max,
+            file_bytes_min: limits.small(),
+        }),
     };
     optimize(&session, table, &request).await?;
     Ok(())

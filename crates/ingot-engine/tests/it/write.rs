@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use ingot_common::{Classify, Kind};
+use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{DeltaTable, Operation};
 use ingot_engine::Session;
 use ingot_engine::provider::delta_provider;
@@ -250,6 +250,27 @@ async fn a_writer_overwrites_the_schema_and_its_partitions_in_one_commit() {
         .await
         .expect_err("no such column");
     assert!(error.to_string().contains("`nope`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_schema_keeps_the_columns_that_cluster() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (session, _) = open(&directory, &[]).await;
+    session
+        .execute("CREATE TABLE clustered (small INT, day INT) CLUSTER BY (day)")
+        .await
+        .expect("created");
+    let name = TableName::parse("main.default.clustered").expect("name");
+    let (_, table) = session.open_table(&name).await.expect("table");
+    let options = [("overwriteSchema", "true")];
+    let error = save(&session, &table, WriteMode::Overwrite, &options, wide(&[1]))
+        .await
+        .expect_err("the log would go on naming `day`");
+    assert_eq!(error.condition(), Some("DELTA_COLUMN_NOT_FOUND"), "{error}");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let clustering = snapshot.clustering_columns().expect("readable");
+    assert_eq!(clustering, Some(vec![vec!["day".to_owned()]]));
+    assert_eq!(snapshot.version(), 0);
 }
 
 #[tokio::test]

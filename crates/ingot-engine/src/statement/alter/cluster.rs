@@ -30,24 +30,15 @@ pub(super) fn cluster_by<'a>(
                 "ALTER TABLE CLUSTER BY cannot be applied to a partitioned table".to_owned(),
             ));
         }
-        let old = altered.snapshot.domain_metadata(CLUSTERING_DOMAIN);
-        let old = old
-            .map(|text| ClusteringDomain::parse(text, &metadata))
-            .transpose()?;
+        let old = altered.snapshot.clustering_columns()?.unwrap_or_default();
         let new = ClusteringDomain::new(&metadata, &columns)?;
-        let text = |domain: Option<&ClusteringDomain>| {
-            let columns = domain.map(|domain| {
-                domain
-                    .columns
-                    .iter()
-                    .map(|path| path.join("."))
-                    .collect::<Vec<_>>()
-            });
-            columns.unwrap_or_default().join(",")
+        let text = |columns: &[Vec<String>]| {
+            let names: Vec<String> = columns.iter().map(|path| path.join(".")).collect();
+            names.join(",")
         };
         let operation = Operation::new("CLUSTER BY")
-            .with("oldClusteringColumns", text(old.as_ref()))
-            .with("newClusteringColumns", text(Some(&new)));
+            .with("oldClusteringColumns", text(&old))
+            .with("newClusteringColumns", text(&new.columns));
         metadata
             .configuration
             .insert("delta.feature.clustering".to_owned(), "supported".to_owned());

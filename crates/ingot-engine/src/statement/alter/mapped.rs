@@ -3,10 +3,9 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::TableName;
-use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
+use ingot_delta::Operation;
 use ingot_delta::column_mapping::{dropped_columns, renamed_column};
 use ingot_delta::schema_change::column_json;
-use ingot_delta::{Operation, Snapshot};
 use serde_json::json;
 
 use super::super::cursor::Cursor;
@@ -61,17 +60,10 @@ pub(super) fn drop_columns<'a>(
                 return done();
             }
         }
-        let clustering = clustering(&altered.snapshot)?;
+        let clustering = altered.snapshot.clustering_columns()?.unwrap_or_default();
         let metadata = dropped_columns(altered.snapshot.metadata(), &paths, &clustering)?;
         let dropped: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
         let operation = Operation::new("DROP COLUMNS").with("columns", json!(dropped).to_string());
         altered.commit(session, Change::new(metadata, operation)).await
     }))
-}
-
-fn clustering(snapshot: &Snapshot) -> Result<Vec<Vec<String>>> {
-    match snapshot.domain_metadata(CLUSTERING_DOMAIN) {
-        Some(domain) => Ok(ClusteringDomain::parse(domain, snapshot.metadata())?.columns),
-        None => Ok(Vec::new()),
-    }
 }
