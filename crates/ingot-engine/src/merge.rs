@@ -49,7 +49,7 @@ use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
 use crate::provider::{Rows, added_files_provider, rows_provider};
 use crate::resolve::Reads;
 use crate::write::rules::identity;
-use crate::write::{StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
+use crate::write::{CommitSettings, StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
 use clauses::Clauses;
 use decide::{Counts, Decisions, Progress, decided_rows};
@@ -204,8 +204,13 @@ pub(crate) async fn merge_planned<'p>(
     let mut retries = MERGE_RETRIES.attempts();
     loop {
         let (outcome, metrics) = merge_once(session, table, &input).await?;
-        let CommitOutcome::Conflicted(reason) = outcome else {
-            return Ok(metrics);
+        let reason = match outcome {
+            CommitOutcome::Conflicted(reason) => reason,
+            CommitOutcome::AlreadyApplied { .. } => return Ok(metrics),
+            CommitOutcome::Committed { .. } => {
+                CommitSettings::after_write(session)?;
+                return Ok(metrics);
+            }
         };
         if !another_attempt(session, &mut retries).await? {
             return Err(conflict_error(&reason));

@@ -11,7 +11,7 @@ use super::target::TargetName;
 use super::update::{Assignment, updated_rows};
 use super::{ChangeCounts, RETRIES, Recorded, RowChanges, check_rows_can_change};
 use crate::resolve::Reads;
-use crate::write::conflict_error;
+use crate::write::{CommitSettings, conflict_error};
 use crate::{Error, Result, Session};
 
 /// A condition, as the statement has it.
@@ -45,9 +45,10 @@ impl RowStatement<'_> {
     /// # Errors
     /// `FailedPrecondition` for an append-only table; `Conflict` when retries are used up. Nothing has changed then.
     pub async fn run(&self) -> Result<ChangeCounts> {
+        let settings = CommitSettings::of_session(self.session)?;
         let mut retries = RETRIES.attempts();
         loop {
-            let reason = match self.attempt().await? {
+            let reason = match self.attempt(&settings).await? {
                 Attempt::Done(counts) => return Ok(counts),
                 Attempt::Conflicted(reason) => reason,
             };
@@ -63,11 +64,14 @@ impl RowStatement<'_> {
         }
     }
 
-    async fn attempt(&self) -> Result<Attempt> {
+    async fn attempt(&self, settings: &CommitSettings) -> Result<Attempt> {
         let begun_ms = clock::now_ms();
         let reads = Reads::default();
         let snapshot = reads.snapshot(self.table).await?;
         check_rows_can_change(self.table, &snapshot)?;
+        if settings.applied_to(&snapshot).await? {
+            return Ok(Attempt::Done(ChangeCounts::default()));
+        }
         let place = Place {
             session: self.session,
             table: self.table,
@@ -81,12 +85,15 @@ impl RowStatement<'_> {
             () = stop.cancelled() => return Err(Error::Cancelled),
             found = find(place, &self.target, predicate, &reads) => found?,
         };
-        if found.changed.is_empty() {
+        // An application's transaction is recorded also where it finds nothing to do, so that it never does it later.
+        if found.changed.is_empty() && settings.app_transaction.is_none() {
             return Ok(Attempt::Done(ChangeCounts::default()));
         }
         let scanned_ms = clock::now_ms();
         let (mut read_set, mut new_rows) = (found.read_set, None);
-        if let Some(assignments) = &self.assignments {
+        if let Some(assignments) = &self.assignments
+            && !found.changed.is_empty()
+        {
             let updated = updated_rows(place, &self.target, assignments, &found.changed, &reads).await?;
             new_rows = Some(updated.rows);
             if updated.reads_itself {
@@ -111,7 +118,7 @@ impl RowStatement<'_> {
                 staged.counts.rows_gone, staged.counts.rows_added
             )));
         }
-        if staged.is_empty() {
+        if staged.is_empty() && settings.app_transaction.is_none() {
             return Ok(Attempt::Done(staged.counts));
         }
         let rows_metric = match &self.assignments {
@@ -134,16 +141,21 @@ impl RowStatement<'_> {
         transaction.set_read_set(read_set);
         transaction.set_user_name(self.session.context().principal.as_str());
         transaction.set_metrics(metrics);
+        settings.apply(&mut transaction);
         staged.put_into(&mut transaction);
         match transaction.commit().await? {
-            CommitOutcome::Committed { .. } => Ok(Attempt::Done(staged.counts)),
+            CommitOutcome::Committed { .. } => {
+                CommitSettings::after_write(self.session)?;
+                Ok(Attempt::Done(staged.counts))
+            }
             CommitOutcome::Conflicted(reason) => {
                 staged.discard(self.table).await;
                 Ok(Attempt::Conflicted(reason))
             }
-            CommitOutcome::AlreadyApplied { app_id, .. } => Err(Error::internal(format!(
-                "a statement without an application transaction was taken for one of `{app_id}`"
-            ))),
+            CommitOutcome::AlreadyApplied { .. } => {
+                staged.discard(self.table).await;
+                Ok(Attempt::Done(ChangeCounts::default()))
+            }
         }
     }
 }

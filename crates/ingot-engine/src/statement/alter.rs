@@ -25,7 +25,7 @@ use ingot_delta::{CommitOutcome, DeltaTable, Metadata, Operation, ReadSet, Snaps
 pub(super) use self::cluster::clustering_columns;
 use super::cursor::Cursor;
 use super::{Work, done};
-use crate::write::{column_infos, conflict_error};
+use crate::write::{CommitSettings, column_infos, conflict_error};
 use crate::{Error, Result, Session};
 
 /// Parses what stands after ALTER.
@@ -154,6 +154,9 @@ impl Altered {
             transaction.set_read_set(ReadSet::WholeTable);
         }
         transaction.set_user_name(session.context().principal.as_str());
+        if let Some(text) = CommitSettings::of_session(session)?.user_metadata {
+            transaction.set_user_metadata(text);
+        }
         match transaction.commit().await? {
             CommitOutcome::Committed { snapshot, .. } => self.publish(session, &snapshot).await,
             CommitOutcome::AlreadyApplied { .. } => done(),

@@ -10,6 +10,7 @@ use super::{Work, counts};
 use crate::dialect::quoted;
 use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, PlannedMerge, add_with, merge_planned};
 use crate::resolve::{self, Reads};
+use crate::write::CommitSettings;
 use crate::{Error, Result, Session};
 
 /// The setting under which every merge evolves the table's schema.
@@ -38,6 +39,7 @@ pub(super) fn parse<'a>(
         let name = session.resolve(&definition.target)?;
         let (_, table) = session.open_table(&name).await?;
         let schema_evolution = definition.schema_evolution || auto_merge(session);
+        let settings = CommitSettings::of_session(session)?;
         let plan = || -> BoxFuture<'_, Result<PlannedMerge>> {
             Box::pin(async {
                 let (source, namespace) = (definition.source.clone(), session.namespace());
@@ -49,8 +51,8 @@ pub(super) fn parse<'a>(
                     on: definition.on.clone(),
                     clauses: definition.clauses.clone(),
                     schema_evolution,
-                    app_transactions: Vec::new(),
-                    user_metadata: None,
+                    app_transactions: settings.app_transaction.clone().into_iter().collect(),
+                    user_metadata: settings.user_metadata.clone(),
                 };
                 Ok(PlannedMerge {
                     merge,

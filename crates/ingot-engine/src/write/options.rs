@@ -172,6 +172,15 @@ impl CommitSettings {
         })
     }
 
+    /// Says if the table has the application's version, or a newer one.
+    pub async fn applied_to(&self, snapshot: &Snapshot) -> Result<bool> {
+        let Some((app_id, ours)) = &self.app_transaction else {
+            return Ok(false);
+        };
+        let theirs = snapshot.app_transaction(app_id).await?;
+        Ok(theirs.is_some_and(|theirs| theirs >= *ours))
+    }
+
     /// Puts them into a commit.
     pub fn apply(&self, transaction: &mut Transaction) {
         if let Some((app_id, version)) = &self.app_transaction {

@@ -397,6 +397,35 @@ async fn a_version_of_an_application_is_written_once() {
 }
 
 #[tokio::test]
+async fn a_version_of_an_application_changes_rows_once() {
+    let (_directory, engine, session) = open().await;
+    table(&session, "id INT", "", "").await;
+    rows(&session, "INSERT INTO t VALUES (1), (2), (3)").await;
+    rows(&session, "SET spark.databricks.delta.write.txnAppId = job").await;
+    let delete = |id: i32| format!("DELETE FROM t WHERE id = {id}");
+    let update = "UPDATE t SET id = 9 WHERE id = 77".to_owned();
+    let merge =
+        |id: i32| format!("MERGE INTO t USING (SELECT {id} AS id) s ON t.id = s.id WHEN MATCHED THEN DELETE");
+    for (version, statement, expected) in [
+        (1, delete(1), "1"),
+        (1, delete(2), "0"),
+        // Finds nothing, and does not do it later either.
+        (2, update.clone(), "0"),
+        (2, update.clone(), "0"),
+        (3, merge(2), "1|0|1|0"),
+        (3, merge(3), "0|0|0|0"),
+    ] {
+        let set = format!("SET spark.databricks.delta.write.txnVersion = {version}");
+        rows(&session, &set).await;
+        assert_eq!(rows(&session, &statement).await, [expected], "{statement}");
+        if version == 2 {
+            rows(&new_session(&engine), "INSERT OVERWRITE t VALUES (2), (3), (77)").await;
+        }
+    }
+    assert_eq!(all(&new_session(&engine)).await, ["3", "77"]);
+}
+
+#[tokio::test]
 async fn a_remark_stands_in_the_history_until_it_is_reset() {
     let (_directory, _engine, session) = open().await;
     table(&session, "id INT", "", "").await;
@@ -407,6 +436,18 @@ async fn a_remark_stands_in_the_history_until_it_is_reset() {
     .await;
     rows(&session, "INSERT INTO t VALUES (1)").await;
     assert!(last_parameters(&session).await.contains("for the audit"));
+    for statement in [
+        "UPDATE t SET id = 2",
+        "MERGE INTO t USING (SELECT 3 AS id) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT *",
+        "DELETE FROM t WHERE id = 3",
+        "ALTER TABLE t SET TBLPROPERTIES ('mine' = 'x')",
+    ] {
+        rows(&session, statement).await;
+        assert!(
+            last_parameters(&session).await.contains("for the audit"),
+            "{statement}"
+        );
+    }
     rows(&session, "RESET spark.databricks.delta.commitInfo.userMetadata").await;
     rows(&session, "INSERT INTO t VALUES (1)").await;
     assert!(!last_parameters(&session).await.contains("for the audit"));
