@@ -1,7 +1,6 @@
 //! Cancelled statements: nothing has changed, or all of it has.
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -10,18 +9,11 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use futures::stream::BoxStream;
 use ingot_common::{Classify, Kind, Principal, RequestContext};
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::{new_session, open, refused, rows, run, try_rows};
+use crate::hooked_store::HookedStore;
 use crate::support;
 
 /// Rows without end; the request is cancelled when the second batch is asked for.
@@ -114,88 +106,32 @@ async fn a_statement_of_a_request_that_is_cancelled_already_does_nothing() {
     );
 }
 
-/// The local disk; a request is cancelled at the moment its commit is put.
-#[derive(Debug)]
-struct CancellingStore {
-    inner: LocalFileSystem,
-    next: Arc<Mutex<Option<CancellationToken>>>,
-}
-
-impl fmt::Display for CancellingStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cancelling{}", self.inner)
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for CancellingStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        if location.as_ref().contains("_delta_log/") {
-            let token = self.next.lock().expect("no holder panics").take();
-            if let Some(token) = token {
-                token.cancel();
-                // Whoever waits for the token gets its turn before the commit is there.
-                for _ in 0..100 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
 #[tokio::test]
 async fn a_commit_in_flight_is_told_as_what_it_becomes() {
     let directory = tempfile::tempdir().expect("directory");
-    let root = directory.path().join("tables");
-    std::fs::create_dir_all(&root).expect("folder");
-    let next = Arc::default();
-    let store = CancellingStore {
-        inner: LocalFileSystem::new_with_prefix(&root).expect("store"),
-        next: Arc::clone(&next),
-    };
-    let url = Url::from_directory_path(&root).expect("absolute path");
-    let tables = support::tables().with_store(url, Arc::new(store));
+    let (store, tables) = HookedStore::open(&directory.path().join("tables"));
     let engine = support::engine_over(directory.path(), tables).await;
     let session = support::session(&engine);
     run(&session, &["CREATE TABLE t (a INT)"]).await;
-    for statement in [
-        "INSERT INTO t VALUES (1)",
-        "INSERT OVERWRITE t VALUES (1)",
-        "MERGE INTO t USING (SELECT 2 AS a) s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
-        "CREATE TABLE made AS SELECT 1 AS a",
-        "CREATE OR REPLACE TABLE made AS SELECT 2 AS b",
+    for (version, statement) in [
+        (1, "INSERT INTO t VALUES (1)"),
+        (2, "INSERT OVERWRITE t VALUES (1)"),
+        (
+            3,
+            "MERGE INTO t USING (SELECT 2 AS a) s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+        ),
+        (0, "CREATE TABLE made AS SELECT 1 AS a"),
+        (1, "CREATE OR REPLACE TABLE made AS SELECT 2 AS b"),
     ] {
         let context = RequestContext::new(Principal::new("hasty"));
-        *next.lock().expect("no holder panics") = Some(context.cancellation.clone());
+        let cancellation = context.cancellation.clone();
+        store.before_commit(version, async move {
+            cancellation.cancel();
+            // Whoever waits for the token gets its turn before the commit is there.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        });
         let service: Arc<dyn ingot_common::port::StatementService> = engine.clone().into();
         let request = ingot_common::port::StatementRequest {
             statement: statement.to_owned(),
