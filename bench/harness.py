@@ -24,13 +24,28 @@ class Run:
 def measure(command: list[str]) -> Run:
     """Runs a command to its end and returns what it used; its failure ends the benchmark."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(HERE)}
+    )
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - start
     if status != 0:
         sys.exit(f"{' '.join(command)}\n{output}")
     return Run(wall_s, usage.ru_utime + usage.ru_stime)
+
+
+def sail():
+    """Starts Sail in this process and connects to it; the server ends with the process."""
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer()
+    server.start(background=True)
+    _, port = server.listening_address
+    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").getOrCreate()
+    session.keeps_alive = server
+    return session
 
 
 def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:

@@ -22,7 +22,7 @@ class Case:
     source: Path
     # What the table holds afterwards.
     expected: str
-    # The statement for `t` and a source `s`, without its first line.
+    # The statement of Ingot and Sail for `t` and a source `s`, without its first line.
     statement: str
     # The same with deltalake: a chain on `table.merge(source, …)`.
     deltalake: str
@@ -42,6 +42,14 @@ source = pl.read_parquet(sys.argv[2])
 merge = lambda source, **options: source.write_delta(sys.argv[1], mode="merge", delta_merge_options=options)
 class table: merge = staticmethod(merge)
 table{chain}.execute()
+"""
+SAIL_MERGE = """
+import sys
+from harness import sail
+session = sail()
+session.sql(f"CREATE TABLE t USING delta LOCATION '{sys.argv[1]}'")
+session.read.parquet(sys.argv[2]).createOrReplaceTempView("s")
+session.sql('''MERGE INTO t USING s {statement}''').collect()
 """
 DELTALAKE_CREATE = """
 import sys, pyarrow.parquet as pq
@@ -152,8 +160,9 @@ def command(engine: str, case: Case, place: Path) -> list[str]:
     if engine == "ingot":
         source = f"(SELECT * FROM read_files('file://{case.source}', format => 'parquet')) s"
         return sql(place / "data", f"MERGE INTO t USING {source} {case.statement}")
-    program = DELTALAKE_MERGE if engine == "deltalake" else POLARS_MERGE
-    return [PYTHON, "-c", program.replace("{chain}", case.deltalake), str(place / "t"), str(case.source)]
+    program = {"deltalake": DELTALAKE_MERGE, "polars": POLARS_MERGE, "sail": SAIL_MERGE}[engine]
+    program = program.replace("{chain}", case.deltalake).replace("{statement}", case.statement)
+    return [PYTHON, "-c", program, str(place / "t"), str(case.source)]
 
 
 def check(engine: str, case: Case, place: Path) -> None:
@@ -169,7 +178,7 @@ def check(engine: str, case: Case, place: Path) -> None:
 
 def merge(work: Path, rounds: int, scale: float) -> None:
     """Measures each case with each engine on a copy of its own of the table."""
-    engines = ["ingot", "deltalake", "polars"]
+    engines = ["ingot", "deltalake", "polars", "sail"]
     for number, case in enumerate(cases(work, scale)):
         runs: dict[str, list[Run]] = {engine: [] for engine in engines}
         places = {engine: work / f"{number}-{engine}" for engine in engines}
