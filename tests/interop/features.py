@@ -246,6 +246,16 @@ FEATURES = [
         [(1, "a", None), (2, "b", 7)],
     ),
     Feature(
+        "in_commit_timestamps_later",
+        [
+            TABLE + " TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'false')",
+            HUNDRED,
+            "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')",
+            "INSERT INTO {t} VALUES (100, 'v100')",
+        ],
+        numbered(101),
+    ),
+    Feature(
         "append_only",
         [TABLE + " TBLPROPERTIES ('delta.appendOnly' = 'true')", HUNDRED],
         numbered(100),

@@ -23,6 +23,7 @@ use object_store::ObjectStoreExt;
 
 use crate::action::DeletionVectorDescriptor;
 use crate::column_mapping;
+use crate::commit_time::commit_time_ms;
 use crate::deletion_vector::DeletionVector;
 use crate::table::{parse_actions, read_commit_file};
 use crate::{
@@ -286,9 +287,7 @@ impl DeltaTable {
             let modified_ms = file.meta.last_modified.timestamp_millis();
             let commit = Commit {
                 version: file.version,
-                timestamp_ms: info
-                    .and_then(|info| info.in_commit_timestamp)
-                    .unwrap_or(modified_ms),
+                timestamp_ms: commit_time_ms(newest.metadata(), file.version, info, modified_ms),
             };
             match decide(&actions) {
                 Changes::Recorded(files) => feed

@@ -50,8 +50,8 @@ impl DeltaTables {
         WriteTarget::new(place, &metadata, clustering, &self.options().engine_info)
     }
 
-    /// Creates a table: commit 0 with protocol (3,7), the features it uses, in-commit timestamps, and the rows it
-    /// begins with.
+    /// Creates a table: commit 0 with protocol (3,7), the features it uses, in-commit timestamps unless its properties
+    /// say otherwise, and the rows it begins with.
     ///
     /// # Errors
     /// `AlreadyExists` when a table stands there, also when another process created it meanwhile;
@@ -187,7 +187,9 @@ async fn settle(log: &Log, actions: &[Action]) -> Result<()> {
 /// Returns what the new table is: protocol with the features it uses, and metadata.
 fn first_state(location: &Url, stored: &Schema, table: &CreateTable) -> Result<(Protocol, Metadata)> {
     let mut configuration = table.properties.clone();
-    configuration.insert(IN_COMMIT_TIMESTAMPS.to_owned(), "true".to_owned());
+    configuration
+        .entry(IN_COMMIT_TIMESTAMPS.to_owned())
+        .or_insert_with(|| "true".to_owned());
     let metadata = Metadata {
         id: table.id.to_string(),
         name: table.name.clone(),
@@ -253,7 +255,7 @@ fn first_commit(
     let parameters = table.operation.parameters.into_iter();
     let metrics = table.metrics.0.iter();
     let info = CommitInfo {
-        in_commit_timestamp: Some(now),
+        in_commit_timestamp: features::in_commit_timestamps(&metadata).then_some(now),
         timestamp: Some(now),
         operation: Some(table.operation.name.to_owned()),
         operation_parameters: Some(parameters.map(|(key, value)| (key, value.into())).collect()),

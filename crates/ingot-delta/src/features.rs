@@ -368,12 +368,12 @@ fn holds_key(schema: &Value, prefix: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use test_case::test_case;
 
     use super::*;
 
-    pub(super) fn metadata(schema: &str, properties: &[(&str, &str)]) -> Metadata {
+    pub(crate) fn metadata(schema: &str, properties: &[(&str, &str)]) -> Metadata {
         Metadata {
             id: "id".to_owned(),
             name: None,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
+use crate::commit_time::commit_time_ms;
 use crate::table::read_commit_file;
-use crate::{CommitInfo, DeltaTable, Error, Result};
+use crate::{CommitInfo, DeltaTable, Error, Result, Snapshot};
 
 /// Commit files read at once.
 const READS_MAX: usize = 16;
@@ -53,11 +54,12 @@ impl DeltaTable {
     ///
     /// Commits whose files were cleaned up are not part of it, nor are those cleaned up while it is read.
     pub async fn history(&self, limit: Option<usize>) -> Result<Vec<HistoryEntry>> {
+        let snapshot = self.snapshot().await?;
         let files = self.log_files().await?;
         let commits = files.modification_times();
         let newest_first = commits.into_iter().rev().take(limit.unwrap_or(usize::MAX));
         let entries = stream::iter(newest_first)
-            .map(|(version, modified_ms)| self.history_entry(version, modified_ms))
+            .map(|(version, modified_ms)| self.history_entry(&snapshot, version, modified_ms))
             .buffered(READS_MAX);
         let entries: Vec<Option<HistoryEntry>> = entries.try_collect().await?;
         Ok(entries.into_iter().flatten().collect())
@@ -91,7 +93,12 @@ impl DeltaTable {
         })
     }
 
-    async fn history_entry(&self, version: i64, modified_ms: i64) -> Result<Option<HistoryEntry>> {
+    async fn history_entry(
+        &self,
+        snapshot: &Snapshot,
+        version: i64,
+        modified_ms: i64,
+    ) -> Result<Option<HistoryEntry>> {
         let (store, _) = self.store();
         let Some(commit) = read_commit_file(store.as_ref(), self.log(), version).await? else {
             return Ok(None);
@@ -103,7 +110,7 @@ impl DeltaTable {
         let info = info.unwrap_or_default();
         Ok(Some(HistoryEntry {
             version,
-            timestamp_ms: info.in_commit_timestamp.unwrap_or(modified_ms),
+            timestamp_ms: commit_time_ms(snapshot.metadata(), version, Some(&info), modified_ms),
             info,
         }))
     }

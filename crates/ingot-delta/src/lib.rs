@@ -24,6 +24,7 @@ pub mod clone;
 pub mod clustering_domain;
 pub mod column;
 pub mod column_mapping;
+mod commit_time;
 pub mod conflict;
 mod create;
 pub mod deletion_vector;

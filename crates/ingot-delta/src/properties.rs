@@ -66,11 +66,7 @@ const PROPERTIES: [Property; 21] = [
     ("delta.enableChangeDataFeed", is_boolean, BOOLEAN),
     ("delta.enableDeletionVectors", is_boolean, BOOLEAN),
     ("delta.enableExpiredLogCleanup", is_boolean, BOOLEAN),
-    (
-        "delta.enableInCommitTimestamps",
-        |text| text.eq_ignore_ascii_case("true"),
-        "`true`: every commit carries its time",
-    ),
+    ("delta.enableInCommitTimestamps", is_boolean, BOOLEAN),
     ("delta.enableRowTracking", is_boolean, BOOLEAN),
     ("delta.enableTypeWidening", is_boolean, BOOLEAN),
     (
@@ -177,7 +173,7 @@ mod tests {
     #[test_case("delta.enableChangeDataFeed", "true", "1")]
     #[test_case("delta.enableDeletionVectors", "false", "no")]
     #[test_case("delta.enableExpiredLogCleanup", "false", "off")]
-    #[test_case("delta.enableInCommitTimestamps", "true", "false")]
+    #[test_case("delta.enableInCommitTimestamps", "false", "1")]
     #[test_case("delta.enableRowTracking", "true", "")]
     #[test_case("delta.enableTypeWidening", "true", "widen")]
     #[test_case("delta.isolationLevel", "writeserializable", "ReadCommitted")]

@@ -443,6 +443,13 @@ impl DeltaTable {
         Ok(snapshot.committed_as(commit.as_ref()))
     }
 
+    /// Returns when the file of commit `version` was last modified, milliseconds since the epoch; `None` when there is
+    /// no such file.
+    pub(crate) async fn commit_modified_ms(&self, version: i64) -> Result<Option<i64>> {
+        let commit = head(self.place.store.as_ref(), &self.log.commit_path(version)).await?;
+        Ok(commit.map(|commit| commit.last_modified.timestamp_millis()))
+    }
+
     /// Reads a version anew, past any cache.
     pub(crate) async fn load_version(&self, version: i64) -> Result<Arc<Snapshot>> {
         if let Some(snapshot) = self.past().get(&version).and_then(Weak::upgrade) {

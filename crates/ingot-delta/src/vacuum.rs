@@ -29,6 +29,7 @@ use object_store::path::Path;
 
 use self::classify::{Folder, is_change_data};
 use crate::action::DeletionVectorDescriptor;
+use crate::commit_time::commit_time_ms;
 use crate::features::{self, WriteOperation};
 use crate::retention::Retention;
 use crate::table::read_commit_file;
@@ -219,8 +220,9 @@ impl Vacuum<'_> {
                 continue;
             };
             let actions = table::parse_actions(self.table.location(), version, &commit.bytes)?;
-            let own_time = action::commit_info(&actions).and_then(|info| info.in_commit_timestamp);
-            if own_time.unwrap_or(modified_ms) < self.cutoff_ms {
+            let info = action::commit_info(&actions);
+            let metadata = self.snapshot.metadata();
+            if commit_time_ms(metadata, version, info, modified_ms) < self.cutoff_ms {
                 break;
             }
             retained.extend(actions);

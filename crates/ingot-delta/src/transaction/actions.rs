@@ -6,8 +6,8 @@ use ingot_common::clock;
 use serde_json::json;
 
 use super::{Basis, ReadSet, Transaction};
-use crate::features::{self, IN_COMMIT_TIMESTAMPS, enabled};
-use crate::{Action, CommitInfo, Error, Metadata, Result, conflict, row_tracking};
+use crate::features;
+use crate::{Action, CommitInfo, Error, Metadata, Result, commit_time, conflict, row_tracking};
 
 impl Transaction {
     /// Returns the actions as they will stand in the file on top of `basis`: commit info first, as in-commit
@@ -27,10 +27,13 @@ impl Transaction {
                 message: format!("no time is left after inCommitTimestamp {}", basis.timestamp_ms),
             })?;
         let timestamp = now.max(earliest);
-        let staged = self
-            .metadata
-            .clone()
-            .map(|metadata| since(metadata, basis, version, timestamp));
+        let mut staged = self.metadata.clone();
+        if let Some(metadata) = staged
+            .as_mut()
+            .filter(|staged| commit_time::begins(&basis.metadata, staged))
+        {
+            commit_time::set_since(metadata, version, timestamp);
+        }
         let metadata = staged.as_ref().unwrap_or(&basis.metadata);
         let protocol = self.protocol.as_ref().unwrap_or(&basis.protocol);
         if basis.version > self.read.version() {
@@ -101,21 +104,4 @@ impl Transaction {
         }
         tags
     }
-}
-
-/// Returns `metadata` with what says since when commits carry their time, if it begins with this one.
-/// Source: Delta protocol, "In-Commit Timestamps".
-fn since(mut metadata: Metadata, basis: &Basis, version: i64, timestamp: i64) -> Metadata {
-    if enabled(&metadata, IN_COMMIT_TIMESTAMPS) && !enabled(&basis.metadata, IN_COMMIT_TIMESTAMPS) {
-        let configuration = &mut metadata.configuration;
-        configuration.insert(
-            "delta.inCommitTimestampEnablementVersion".to_owned(),
-            version.to_string(),
-        );
-        configuration.insert(
-            "delta.inCommitTimestampEnablementTimestamp".to_owned(),
-            timestamp.to_string(),
-        );
-    }
-    metadata
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Basis, CommitOutcome, Transaction};
 use crate::conflict::{self, Decision, Staged};
 use crate::log::{self, PutOutcome};
-use crate::{Action, ConflictReason, Error, Result, Snapshot, action};
+use crate::{Action, ConflictReason, Error, Result, Snapshot, action, commit_time};
 
 /// Pauses between attempts, growing with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
@@ -117,6 +117,7 @@ impl<'a> Attempt<'a> {
         if let Some(outcome) = decided {
             return Ok(Step::Ended(outcome));
         }
+        self.follow_modification_time().await?;
         let actions = self.transaction.actions(&self.transaction_id, &self.basis)?;
         self.in_doubt = true;
         let log = self.transaction.table.log();
@@ -154,6 +155,31 @@ impl<'a> Attempt<'a> {
             actions,
             meta,
         })
+    }
+
+    /// A commit that begins in-commit timestamps is later than the file of the one before it, by whatever clock that
+    /// was written. Source: Delta protocol, "Writer Requirements for In-Commit Timestamps".
+    async fn follow_modification_time(&mut self) -> Result<()> {
+        let staged = self.transaction.metadata.as_ref();
+        if !staged.is_some_and(|staged| commit_time::begins(&self.basis.metadata, staged)) {
+            return Ok(());
+        }
+        loop {
+            match self
+                .transaction
+                .table
+                .commit_modified_ms(self.basis.version)
+                .await
+            {
+                Err(_) if self.store_failures.pause().await => {}
+                Err(error) => return Err(error),
+                Ok(modified_ms) => {
+                    let before_ms = self.basis.timestamp_ms;
+                    self.basis.timestamp_ms = before_ms.max(modified_ms.unwrap_or(before_ms));
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn log_is_the_same(&mut self) -> Result<bool> {

@@ -15,6 +15,7 @@ mod faulty_store;
 mod foreign;
 mod histories;
 mod history;
+mod in_commit_timestamps;
 mod matrix;
 mod operations;
 mod races;
