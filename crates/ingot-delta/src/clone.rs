@@ -22,7 +22,7 @@ use crate::features::{self, IN_COMMIT_TIMESTAMPS, WriteOperation};
 use crate::file_index::FileKey;
 use crate::table::Place;
 use crate::{
-    Action, Add, CommitInfo, CommitOutcome, DeltaTable, DeltaTables, Error, Metadata, Operation,
+    Action, Add, Author, CommitInfo, CommitOutcome, DeltaTable, DeltaTables, Error, Metadata, Operation,
     OperationMetrics, ReadSet, Result, Snapshot, action, properties, row_tracking,
 };
 
@@ -43,8 +43,8 @@ pub struct CloneSource {
     pub properties: BTreeMap<String, String>,
     /// The name of the source, for the history.
     pub name: String,
-    /// Who clones (`userName`).
-    pub user_name: String,
+    /// Who clones.
+    pub author: Author,
 }
 
 impl DeltaTables {
@@ -76,7 +76,8 @@ impl DeltaTables {
             let info = CommitInfo {
                 in_commit_timestamp: features::in_commit_timestamps(&metadata).then_some(now),
                 timestamp: Some(now),
-                user_name: Some(source.user_name.clone()),
+                user_name: source.author.user_name.clone(),
+                user_metadata: source.author.user_metadata.clone(),
                 operation: Some(source.operation().name.to_owned()),
                 operation_parameters: Some(
                     source
@@ -166,7 +167,7 @@ impl DeltaTable {
             let new = files.iter().filter(|add| !read.file_index().holds(add));
             transaction.add_files(new.cloned());
             transaction.set_metrics(metrics.clone());
-            transaction.set_user_name(source.user_name.as_str());
+            transaction.set_author(source.author.clone());
             match transaction.commit().await? {
                 CommitOutcome::Committed { snapshot, .. } => return Ok((snapshot, metrics)),
                 CommitOutcome::AlreadyApplied { .. } | CommitOutcome::Conflicted(_) => {

@@ -262,7 +262,8 @@ fn first_commit(
         isolation_level: Some("Serializable".to_owned()),
         is_blind_append: Some(true),
         operation_metrics: Some(metrics.map(|(k, v)| (k.clone(), v.to_string().into())).collect()),
-        user_name: table.user_name,
+        user_name: table.author.user_name,
+        user_metadata: table.author.user_metadata,
         engine_info: Some(engine_info.to_owned()),
         txn_id: Some(transaction_id.to_owned()),
         ..CommitInfo::default()

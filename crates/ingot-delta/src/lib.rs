@@ -66,7 +66,7 @@ pub use evolution::{Evolution, TypeEvolution};
 pub use file_index::FileIndex;
 pub use history::{HistoryEntry, TableDetail};
 pub use loaded_files::{COPY_INTO_APP, LoadedFiles, StagedLoad};
-pub use operation::{Operation, OperationMetrics};
+pub use operation::{Author, Operation, OperationMetrics};
 pub use properties::parse_bytes;
 pub use replace::Replacement;
 pub use restore::Restored;

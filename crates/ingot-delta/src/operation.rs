@@ -27,6 +27,25 @@ impl Operation {
     }
 }
 
+/// Who makes commits, and what they remark.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// `userName`.
+    pub user_name: Option<String>,
+    /// `userMetadata`.
+    pub user_metadata: Option<String>,
+}
+
+impl Author {
+    /// Makes an author without a remark.
+    pub fn named(user_name: impl Into<String>) -> Self {
+        Self {
+            user_name: Some(user_name.into()),
+            user_metadata: None,
+        }
+    }
+}
+
 /// Spark's operation metrics by name (`numFiles`, `numOutputRows`, `numOutputBytes`, `numTargetRowsUpdated`, …).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OperationMetrics(pub BTreeMap<String, i64>);

@@ -25,8 +25,8 @@ use serde_json::Value;
 use crate::features::{self, WriteOperation};
 use crate::file_index::FileKey;
 use crate::{
-    Add, CommitOutcome, ConflictReason, DeltaTable, Error, Metadata, Operation, OperationMetrics, ReadSet,
-    Result, Snapshot, TimeTravel, row_tracking,
+    Add, Author, CommitOutcome, ConflictReason, DeltaTable, Error, Metadata, Operation, OperationMetrics,
+    ReadSet, Result, Snapshot, TimeTravel, row_tracking,
 };
 
 /// Files asked for at once.
@@ -63,7 +63,7 @@ impl DeltaTable {
         self: &Arc<Self>,
         point: TimeTravel,
         operation: &Operation,
-        user_name: &str,
+        author: &Author,
     ) -> Result<Restored> {
         let mut retries = RETRIES.attempts();
         let old = self.snapshot_at(point).await?;
@@ -75,7 +75,7 @@ impl DeltaTable {
                     version: old.version(),
                 });
             }
-            match self.restore_once(&old, &newest, operation, user_name).await? {
+            match self.restore_once(&old, &newest, operation, author).await? {
                 Ok(restored) => return Ok(restored),
                 Err(_) if retries.pause().await => {}
                 Err(reason) => {
@@ -93,14 +93,14 @@ impl DeltaTable {
         old: &Arc<Snapshot>,
         newest: &Arc<Snapshot>,
         operation: &Operation,
-        user_name: &str,
+        author: &Author,
     ) -> Result<Result<Restored, ConflictReason>> {
         let location = self.location().as_str();
         features::check_writable(location, old.protocol(), old.metadata(), WriteOperation::Append)?;
         let Difference { restored, removed } = difference(old, newest);
         self.check_present(&restored, old.version()).await?;
         let metrics = metrics(old, &restored, &removed);
-        let mut transaction = self.table_transaction(newest, operation, user_name);
+        let mut transaction = self.table_transaction(newest, operation, author);
         let now = clock::now_ms();
         transaction.remove_files(removed.iter().map(|add| add.to_remove(now, true)));
         transaction.add_files(restored.iter().map(|add| Add {
@@ -141,11 +141,11 @@ impl DeltaTable {
         self: &Arc<Self>,
         newest: &Arc<Snapshot>,
         operation: &Operation,
-        user_name: &str,
+        author: &Author,
     ) -> crate::Transaction {
         let mut transaction = self.transaction(Arc::clone(newest), operation.clone());
         transaction.set_read_set(ReadSet::WholeTable);
-        transaction.set_user_name(user_name);
+        transaction.set_author(author.clone());
         transaction
     }
 

@@ -46,7 +46,9 @@ use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
 use crate::transaction::Landed;
-use crate::{Action, Add, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction};
+use crate::{
+    Action, Add, Author, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction,
+};
 
 /// Commits that a refresh reads one by one; when more have been made since, the log is read anew, which
 /// starts from its checkpoint.
@@ -134,8 +136,8 @@ pub struct CreateTable {
     pub domains: BTreeMap<String, String>,
     /// The paths of the columns that the table is clustered by, in any case; `None` when it is not.
     pub clustering_columns: Option<Vec<Vec<String>>>,
-    /// Who creates it (`userName`).
-    pub user_name: Option<String>,
+    /// Who creates it.
+    pub author: Author,
 }
 
 impl CreateTable {
@@ -153,7 +155,7 @@ impl CreateTable {
             metrics: OperationMetrics::default(),
             domains: BTreeMap::new(),
             clustering_columns: None,
-            user_name: None,
+            author: Author::default(),
         }
     }
 }

@@ -36,8 +36,8 @@ use crate::conflict::{IsolationLevel, Staged};
 use crate::features::{self, WriteOperation};
 use crate::file_index::FileKey;
 use crate::{
-    Add, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation, OperationMetrics, Protocol,
-    Remove, Result, Snapshot, Txn, change_feed, deletion_vector, properties, row_tracking, schema,
+    Add, Author, ConflictReason, DeltaTable, Error, FileIndex, Metadata, Operation, OperationMetrics,
+    Protocol, Remove, Result, Snapshot, Txn, change_feed, deletion_vector, properties, row_tracking, schema,
 };
 
 /// Answers which added files an operation's predicate could have matched.
@@ -89,8 +89,7 @@ pub struct Transaction {
     change_files: Vec<AddCdcFile>,
     row_ids_kept: bool,
     metrics: OperationMetrics,
-    user_name: Option<String>,
-    user_metadata: Option<String>,
+    author: Author,
 }
 
 impl Transaction {
@@ -109,8 +108,7 @@ impl Transaction {
             change_files: Vec::new(),
             row_ids_kept: false,
             metrics: OperationMetrics::default(),
-            user_name: None,
-            user_metadata: None,
+            author: Author::default(),
         }
     }
 
@@ -214,14 +212,19 @@ impl Transaction {
         self.metrics = metrics;
     }
 
+    /// Records who commits, and the user's remark.
+    pub fn set_author(&mut self, author: Author) {
+        self.author = author;
+    }
+
     /// Records who commits (`userName`).
     pub fn set_user_name(&mut self, user_name: impl Into<String>) {
-        self.user_name = Some(user_name.into());
+        self.author.user_name = Some(user_name.into());
     }
 
     /// Records the user's remark (`userMetadata`).
     pub fn set_user_metadata(&mut self, text: impl Into<String>) {
-        self.user_metadata = Some(text.into());
+        self.author.user_metadata = Some(text.into());
     }
 
     /// Commits.

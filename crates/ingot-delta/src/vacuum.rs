@@ -34,7 +34,8 @@ use crate::features::{self, WriteOperation};
 use crate::retention::Retention;
 use crate::table::read_commit_file;
 use crate::{
-    Action, CommitOutcome, DeltaTable, Error, Operation, OperationMetrics, Result, Snapshot, action, table,
+    Action, Author, CommitOutcome, DeltaTable, Error, Operation, OperationMetrics, Result, Snapshot, action,
+    table,
 };
 
 /// Paths that a dry run returns at most. Source: Databricks, VACUUM.
@@ -57,8 +58,8 @@ pub struct VacuumOptions {
     pub mode: VacuumMode,
     /// Delete nothing.
     pub dry_run: bool,
-    /// Who vacuums (`userName`).
-    pub user_name: String,
+    /// Who vacuums.
+    pub author: Author,
 }
 
 /// How files to delete are found.
@@ -324,7 +325,7 @@ impl Vacuum<'_> {
             let read = self.table.snapshot().await?;
             let mut transaction = self.table.transaction(read, operation.clone());
             transaction.set_metrics(metrics.clone());
-            transaction.set_user_name(self.options.user_name.as_str());
+            transaction.set_author(self.options.author.clone());
             match transaction.commit().await? {
                 CommitOutcome::Committed { snapshot, .. } => return Ok(snapshot),
                 CommitOutcome::AlreadyApplied { .. } | CommitOutcome::Conflicted(_) => {

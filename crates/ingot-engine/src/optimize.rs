@@ -311,7 +311,7 @@ impl Pass<'_> {
             transaction.add_files(bin.added.iter().cloned());
         }
         transaction.set_metrics(metrics::operation_metrics(bins));
-        transaction.set_user_name(self.session.context().principal.as_str());
+        transaction.set_author(self.session.author());
         match transaction.commit().await {
             Ok(CommitOutcome::Committed { .. } | CommitOutcome::AlreadyApplied { .. }) => Ok(None),
             Ok(CommitOutcome::Conflicted(reason)) => Ok(Some(reason)),

@@ -21,11 +21,14 @@ use futures::StreamExt;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, TableName};
-use ingot_delta::DeltaTable;
+use ingot_delta::{Author, DeltaTable};
 use url::Url;
 
 use crate::resolve::Reads;
 use crate::{Engine, Error, Result, functions, resolve, statement, types};
+
+/// The setting whose text goes into every commit of the session.
+const USER_METADATA: &str = "spark.databricks.delta.commitInfo.userMetadata";
 
 /// What is the same in all sessions: settings and functions, made once.
 pub(crate) struct SessionParts {
@@ -124,6 +127,15 @@ impl Session {
         let settings = self.settings();
         let found = settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.clone())
+    }
+
+    /// Returns what the session's commits say of who makes them: its principal, and the remark of
+    /// `spark.databricks.delta.commitInfo.userMetadata`.
+    pub(crate) fn author(&self) -> Author {
+        Author {
+            user_name: Some(self.context().principal.as_str().to_owned()),
+            user_metadata: self.setting(USER_METADATA),
+        }
     }
 
     /// Completes a name of one to three parts with the session's namespace.

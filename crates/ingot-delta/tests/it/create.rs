@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ingot_common::{Classify, Kind};
-use ingot_delta::{CreateTable, DeltaTables, Error, FileWriter, Operation, WriteTarget, WriterOptions};
+use ingot_delta::{
+    Author, CreateTable, DeltaTables, Error, FileWriter, Operation, WriteTarget, WriterOptions,
+};
 use object_store::ObjectStoreExt;
 
 use crate::support::{Folder, append, ids, rows, schema, tables};
@@ -11,7 +13,7 @@ use crate::support::{Folder, append, ids, rows, schema, tables};
 fn by_query() -> CreateTable {
     CreateTable {
         partition_columns: vec!["p".to_owned()],
-        user_name: Some("ada".to_owned()),
+        author: Author::named("ada"),
         ..CreateTable::new(schema(), Operation::new("CREATE TABLE AS SELECT"))
     }
 }

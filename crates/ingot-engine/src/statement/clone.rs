@@ -74,7 +74,7 @@ pub(super) async fn run(
         snapshot,
         properties,
         name,
-        user_name: session.context().principal.as_str().to_owned(),
+        author: session.author(),
     };
     let metrics = clone_table(session, &target, &source).await?.unwrap_or_default();
     row(&metrics)

@@ -30,7 +30,10 @@ async fn run(session: &Session, name: ObjectName, point: Point) -> Result<Statem
     };
     let point = point.resolve(session).await?;
     let principal = session.context().principal.as_str();
-    let restored = table.restore(point, &operation, principal).await.map_err(named)?;
+    let restored = table
+        .restore(point, &operation, &session.author())
+        .await
+        .map_err(named)?;
     if let Some(info) = info {
         let snapshot = &restored.snapshot;
         let columns = column_infos(snapshot.schema(), snapshot.partition_columns());

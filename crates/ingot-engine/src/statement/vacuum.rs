@@ -45,7 +45,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             .is_none_or(|value| !value.eq_ignore_ascii_case("false")),
         mode: mode.unwrap_or(VacuumMode::Full),
         dry_run,
-        user_name: session.context().principal.as_str().to_owned(),
+        author: session.author(),
     };
     Ok(Work::writes(run(session, name, options)))
 }

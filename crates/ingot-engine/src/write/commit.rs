@@ -92,7 +92,7 @@ fn begin(
     let mut transaction = table.transaction(Arc::clone(read), operation);
     transaction.add_files(staged.files.iter().cloned());
     transaction.set_metrics(staged.metrics.clone());
-    transaction.set_user_name(session.context().principal.as_str());
+    transaction.set_author(session.author());
     if !staged.high_water_marks.is_empty() {
         transaction.set_metadata(with_high_water_marks(read.metadata(), &staged.high_water_marks)?);
     }

@@ -310,7 +310,7 @@ pub(super) fn description(
         description: spec.comment.clone(),
         properties,
         clustering_columns: spec.clustering_columns.clone(),
-        user_name: Some(session.context().principal.as_str().to_owned()),
+        author: session.author(),
         ..CreateTable::new(Arc::clone(&spec.schema), operation)
     })
 }

@@ -168,7 +168,7 @@ impl CommitSettings {
         let version = session.setting(TXN_VERSION);
         Ok(Self {
             app_transaction: app_transaction(app_id, version)?,
-            user_metadata: session.setting("spark.databricks.delta.commitInfo.userMetadata"),
+            user_metadata: session.author().user_metadata,
         })
     }
 

@@ -162,7 +162,7 @@ async fn commit(
         transaction.remove_files((0..replaced.len()).map(|file| replaced.add(file).to_remove(now, true)));
         transaction.add_files(staged.files.iter().cloned());
         transaction.set_metrics(staged.metrics.clone());
-        transaction.set_user_name(session.context().principal.as_str());
+        transaction.set_author(session.author());
         let reason = match transaction.commit().await? {
             CommitOutcome::Committed { snapshot, .. } => return Ok(snapshot),
             CommitOutcome::AlreadyApplied { .. } => return Ok(read),
