@@ -256,6 +256,40 @@ FEATURES = [
         numbered(101),
     ),
     Feature(
+        "dropped_deletion_vectors",
+        [
+            TABLE,
+            HUNDRED,
+            "DELETE FROM {t} WHERE id % 10 = 3",
+            "ALTER TABLE {t} DROP FEATURE deletionVectors",
+            "UPDATE {t} SET v = 'u' WHERE id = 1",
+        ],
+        numbered(100, {1: "u"} | {i: None for i in range(3, 100, 10)}),
+    ),
+    Feature(
+        "dropped_column_mapping",
+        [
+            "CREATE TABLE {t} (id BIGINT, v STRING, gone INT) TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+            "INSERT INTO {t} VALUES (1, 'a', 9)",
+            "ALTER TABLE {t} RENAME COLUMN v TO w",
+            "ALTER TABLE {t} DROP COLUMN gone",
+            "ALTER TABLE {t} DROP FEATURE columnMapping",
+            "INSERT INTO {t} VALUES (2, 'b')",
+        ],
+        [(1, "a"), (2, "b")],
+    ),
+    Feature(
+        "dropped_type_widening",
+        [
+            "CREATE TABLE {t} (id INT, n SMALLINT) TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
+            "INSERT INTO {t} VALUES (1, 2)",
+            "ALTER TABLE {t} ALTER COLUMN n TYPE INT",
+            "ALTER TABLE {t} DROP FEATURE typeWidening",
+            "INSERT INTO {t} VALUES (2, 70000)",
+        ],
+        [(1, 2), (2, 70000)],
+    ),
+    Feature(
         "append_only",
         [TABLE + " TBLPROPERTIES ('delta.appendOnly' = 'true')", HUNDRED],
         numbered(100),

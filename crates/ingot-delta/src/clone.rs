@@ -202,12 +202,12 @@ impl CloneSource {
     /// The source's metadata for a table with this id; `present` are the properties of a table that is replaced.
     fn metadata(&self, id: &str, present: &BTreeMap<String, String>) -> Result<Metadata> {
         properties::check(&self.properties, self.snapshot.properties())?;
-        let of_time = |key: &String| key.starts_with("delta.inCommitTimestamp");
+        let of_log = |key: &String| features::of_log(key);
         let mut configuration = self.snapshot.properties().clone();
-        configuration.retain(|key, _| !of_time(key));
+        configuration.retain(|key, _| !of_log(key));
         let kept = present
             .iter()
-            .filter(|(key, _)| of_time(key) || *key == IN_COMMIT_TIMESTAMPS);
+            .filter(|(key, _)| of_log(key) || *key == IN_COMMIT_TIMESTAMPS);
         configuration.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
         configuration.extend(self.properties.clone());
         Ok(Metadata {

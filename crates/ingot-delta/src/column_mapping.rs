@@ -24,7 +24,7 @@ pub(crate) use self::change::{check_unreferenced, split_list};
 pub use self::change::{dropped_columns, renamed_column};
 use crate::schema::parse_schema_string;
 use crate::type_widening::TYPE_CHANGES;
-use crate::{Metadata, Result};
+use crate::{Error, Metadata, Result, schema};
 
 /// The property that says how names in the schema and in files relate: `none`, `name` or `id`.
 pub(crate) const MODE: &str = "delta.columnMapping.mode";
@@ -40,7 +40,9 @@ const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
 
 /// Beginnings of keys of a field's metadata that map it.
-const MAPPING_KEYS: [&str; 3] = ["delta.columnMapping.", "parquet.field.", PARQUET_FIELD_ID];
+const MAPPING_KEYS: [&str; 3] = [MAPPING_PREFIX, "parquet.field.", PARQUET_FIELD_ID];
+
+const MAPPING_PREFIX: &str = "delta.columnMapping.";
 
 /// By what a column is found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +164,29 @@ pub(crate) fn logical_path(fields: &Fields, path: &[String]) -> Option<Vec<Strin
         logical.extend(logical_path(children, rest)?);
     }
     Some(logical)
+}
+
+/// Returns `metadata` of a table that maps no columns: what its fields say of files is gone, and the properties.
+///
+/// # Errors
+/// `InvalidArgument` with Delta's condition for names that cannot stand in files.
+pub(crate) fn unmapped_metadata(metadata: &Metadata) -> Result<Metadata> {
+    let mut unmapped = schema::without_field_metadata(metadata, &maps)?;
+    unmapped.configuration.remove(MODE);
+    unmapped.configuration.remove(MAX_COLUMN_ID);
+    schema::check_schema(&unmapped).map_err(|error| {
+        Error::refused(
+            "DELTA_INVALID_COLUMN_NAMES_WHEN_REMOVING_COLUMN_MAPPING",
+            "42K05",
+            format!("{error}; column mapping cannot be removed before such columns are renamed"),
+        )
+    })?;
+    Ok(unmapped)
+}
+
+/// Says if the table maps columns, or its schema still says how.
+pub(crate) fn used(metadata: &Metadata) -> bool {
+    !matches!(mode(&metadata.configuration), Ok(None)) || metadata.schema_string.contains(MAPPING_PREFIX)
 }
 
 /// Reads the mode from a table's properties. The error says what it is instead.

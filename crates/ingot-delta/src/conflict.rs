@@ -6,6 +6,7 @@
 //! ```
 //! Rules, in the order in which they are tried (Spark's `ConflictChecker`, Delta protocol "Writer Requirements"):
 //!
+//! 0. Any winner conflicts with a commit that drops a feature: it may hold a trace of it.
 //! 1. A winner that changed the protocol or the metadata conflicts, but for changes that ask nothing of what was
 //!    staged before them (`table_changes`) where we change neither.
 //! 2. A winner with one of our application ids has done our work (same or newer version) or is another instance of
@@ -50,6 +51,8 @@ pub enum ConflictReason {
     ConcurrentDeleteDelete { version: i64, path: String },
     #[error("version {version} was written by the same application `{app_id}`")]
     ConcurrentTransaction { version: i64, app_id: String },
+    #[error("version {version} was committed while a feature was dropped, and may use it")]
+    FeatureDrop { version: i64 },
     #[error("version {version} changed the domain `{domain}` that this operation changes")]
     ConcurrentDomainMetadata { version: i64, domain: String },
 }
@@ -86,6 +89,8 @@ pub(crate) struct Staged<'a> {
     pub metadata_change: bool,
     /// The table's protocol is staged anew.
     pub protocol_change: bool,
+    /// The staged protocol lacks a feature that the table has.
+    pub feature_drop: bool,
     pub isolation: IsolationLevel,
     /// For the columns of a winner's added files.
     pub schema: &'a SchemaRef,
@@ -106,6 +111,9 @@ pub(crate) enum Decision {
 /// Decides about the commit that another writer put on top of `basis`, after `ours` was staged.
 pub(crate) fn decide(ours: &Staged<'_>, basis: &Basis, winner: &[Action]) -> Decision {
     let version = basis.version + 1;
+    if ours.feature_drop {
+        return Decision::Conflict(ConflictReason::FeatureDrop { version });
+    }
     if let Some(reason) = table_changed(ours, basis, winner) {
         return Decision::Conflict(reason);
     }
@@ -385,6 +393,7 @@ mod tests {
             data_change,
             metadata_change: loser == "overwrite with another schema",
             protocol_change: false,
+            feature_drop: false,
             isolation,
             schema: &schema,
             partition_columns: &[],
@@ -400,6 +409,7 @@ mod tests {
                 ConflictReason::ConcurrentDeleteDelete { .. } => "delete-delete",
                 ConflictReason::ConcurrentTransaction { .. } => "transaction",
                 ConflictReason::ConcurrentDomainMetadata { .. } => "domain",
+                ConflictReason::FeatureDrop { .. } => "feature drop",
                 ConflictReason::LogReplaced { .. } => unreachable!("no decision about a winner"),
             },
         }
@@ -429,6 +439,29 @@ mod tests {
             let got = decision(loser, winning, IsolationLevel::WriteSerializable);
             assert_eq!(got, expected, "{winning} won, {loser} lost");
         }
+    }
+
+    #[test]
+    fn nothing_comes_between_the_last_look_and_the_drop_of_a_feature() {
+        let schema: SchemaRef = Arc::new(Schema::empty());
+        let ours = Staged {
+            read_set: &ReadSet::Nothing,
+            touched: HashSet::new(),
+            app_transactions: &[],
+            domains: HashSet::new(),
+            data_change: false,
+            metadata_change: false,
+            protocol_change: true,
+            feature_drop: true,
+            isolation: IsolationLevel::WriteSerializable,
+            schema: &schema,
+            partition_columns: &[],
+        };
+        let decision = decide(&ours, &basis(), &winner("blind append to a"));
+        assert!(
+            matches!(decision, Decision::Conflict(ConflictReason::FeatureDrop { .. })),
+            "{decision:?}"
+        );
     }
 
     #[test]

@@ -12,12 +12,17 @@
 //! Source: Delta protocol, "Table Features", "Valid Feature Names in Table Features", "Row Tracking".
 
 mod protocol;
+mod removal;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 pub(crate) use self::protocol::{merged, new_protocol, protocol_property, upgraded};
+pub(crate) use self::removal::{
+    CHECKPOINT_PROTECTION, PROTECTED_BEFORE, ROW_TRACKING_PROPERTIES, Removable, drops, removable,
+    with_checkpoint_protection, without,
+};
 use crate::properties::CONSTRAINT_PREFIX;
 use crate::{Error, Metadata, Protocol, Result, change_feed, column, row_tracking, schema};
 
@@ -129,7 +134,7 @@ const FEATURES: [Feature; 30] = [
         .used(Use::Property(row_tracking::ENABLED))
         .requires(&["domainMetadata"]),
     writers(IN_COMMIT_TIMESTAMP).used(Use::Property(IN_COMMIT_TIMESTAMPS)),
-    writers("checkpointProtection"),
+    writers(CHECKPOINT_PROTECTION),
     everyone("variantType").written(Refused, Refused),
     everyone("variantType-preview").written(Refused, Refused),
     everyone("variantShredding")
@@ -321,6 +326,11 @@ pub(crate) fn check_writable(
 pub(crate) fn enabled(metadata: &Metadata, property: &str) -> bool {
     let value = metadata.configuration.get(property);
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Says if a property tells of the log itself, so that it stays whatever the table becomes, and belongs to this log alone.
+pub(crate) fn of_log(property: &str) -> bool {
+    property.starts_with("delta.inCommitTimestamp") || property == PROTECTED_BEFORE
 }
 
 /// Says if commits carry their own time.

@@ -12,7 +12,10 @@
 //! Before each of these it is asked if the log is still the one that was listed: a table made anew in its place
 //! has files of the same names. Sidecars of V2 checkpoints go last, when no checkpoint that is left names them and they are
 //! a day old: a checkpoint that is being written names its own only when they are all there.
-//! Source: Delta protocol, "Metadata Cleanup".
+//!
+//! A table that dropped a feature which bound readers says before which version checkpoints are protected: nothing goes
+//! before all of that can go at once, and its checkpoints go after its commits.
+//! Source: Delta protocol, "Metadata Cleanup"; Delta, `protocol_rfcs/checkpoint-protection.md`.
 
 use std::collections::HashSet;
 
@@ -24,16 +27,13 @@ use url::Url;
 
 use crate::retention::Retention;
 use crate::table::LogFiles;
-use crate::{DeltaTable, DeltaTables, Error, Result, Snapshot};
+use crate::{DeltaTable, DeltaTables, Error, Result, Snapshot, drop_feature};
 
 /// Deletions in flight at once.
 const DELETES_MAX: usize = 8;
 
 /// A sidecar that no checkpoint names may belong to one that is being written, until it is so old.
 const SIDECAR_AGE_MIN_MS: i64 = 24 * 3600 * 1000;
-
-/// A writer feature that forbids deleting history without a look at its property.
-const CHECKPOINT_PROTECTION: &str = "checkpointProtection";
 
 impl DeltaTables {
     /// Cleans up the log of the table at `location`, as [`DeltaTable::cleanup_expired_logs`] does. Costs a listing
@@ -62,29 +62,51 @@ impl DeltaTable {
     /// 30 days unless set). Returns how many files went; 0 where `delta.enableExpiredLogCleanup` is off.
     ///
     /// # Errors
-    /// `Unsupported` for tables with the feature `checkpointProtection`; `Conflict` when the table was made anew
-    /// meanwhile. What was deleted until then stays deleted, and a repetition goes on.
+    /// `Conflict` when the table was made anew meanwhile. What was deleted until then stays deleted, and a repetition
+    /// goes on.
     pub async fn cleanup_expired_logs(&self) -> Result<usize> {
         let snapshot = self.snapshot().await?;
-        if !self.may_clean(&snapshot)? {
+        let property = snapshot.properties().get("delta.enableExpiredLogCleanup");
+        if property.is_some_and(|value| value.eq_ignore_ascii_case("false")) {
             return Ok(0);
         }
+        let retention = Retention::of(snapshot.properties());
+        self.cleanup_logs_older_than(&snapshot, retention.log_ms).await
+    }
+
+    /// Deletes commits and checkpoints that no version of the last `retention_ms` milliseconds needs. Returns how many
+    /// files went.
+    ///
+    /// # Errors
+    /// As [`DeltaTable::cleanup_expired_logs`].
+    pub(crate) async fn cleanup_logs_older_than(
+        &self,
+        snapshot: &Snapshot,
+        retention_ms: i64,
+    ) -> Result<usize> {
         let files = self.log_files().await?;
-        let cutoff_ms = clock::now_ms().saturating_sub(Retention::of(snapshot.properties()).log_ms);
+        let cutoff_ms = clock::now_ms().saturating_sub(retention_ms);
         let Expired { bases, others, kept } = expired_files(&files, cutoff_ms);
-        let mut deleted = 0;
-        for path in bases {
-            self.check_same_log(&snapshot).await?;
-            deleted += self.delete_log_file(path).await?;
+        let protected_before = drop_feature::protected_before(snapshot);
+        if kept < protected_before {
+            return Ok(0);
         }
-        for batch in others.chunks(DELETES_MAX) {
-            self.check_same_log(&snapshot).await?;
-            let deletions = batch.iter().cloned().map(|path| self.delete_log_file(path));
+        let bases: Vec<Vec<Path>> = bases.into_iter().map(|path| vec![path]).collect();
+        let others = others.chunks(DELETES_MAX).map(<[Path]>::to_vec);
+        // Checkpoints that are protected go last.
+        let batches: Vec<Vec<Path>> = match protected_before > 0 {
+            true => others.chain(bases).collect(),
+            false => bases.into_iter().chain(others).collect(),
+        };
+        let mut deleted = 0;
+        for batch in batches {
+            self.check_same_log(snapshot).await?;
+            let deletions = batch.into_iter().map(|path| self.delete_log_file(path));
             deleted += try_join_all(deletions).await?.into_iter().sum::<usize>();
         }
         let sidecars = self.unnamed_sidecars(&files, kept).await?;
         for batch in sidecars.chunks(DELETES_MAX) {
-            self.check_same_log(&snapshot).await?;
+            self.check_same_log(snapshot).await?;
             let deletions = batch.iter().cloned().map(|path| self.delete_log_file(path));
             deleted += try_join_all(deletions).await?.into_iter().sum::<usize>();
         }
@@ -118,19 +140,6 @@ impl DeltaTable {
                 source,
             }),
         }
-    }
-
-    fn may_clean(&self, snapshot: &Snapshot) -> Result<bool> {
-        let features = snapshot.protocol().writer_features.as_deref().unwrap_or_default();
-        if features.iter().any(|feature| feature == CHECKPOINT_PROTECTION) {
-            return Err(Error::UnsupportedFeature {
-                location: self.location().to_string(),
-                feature: CHECKPOINT_PROTECTION.to_owned(),
-                operation: "log cleanup",
-            });
-        }
-        let property = snapshot.properties().get("delta.enableExpiredLogCleanup");
-        Ok(property.is_none_or(|value| !value.eq_ignore_ascii_case("false")))
     }
 }
 

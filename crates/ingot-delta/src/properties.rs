@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use strsim::jaro_winkler;
 
 use crate::retention::parse_interval_ms;
-use crate::{Error, Result, features};
+use crate::{Error, Result, features, row_tracking};
 
 /// A property, how its value is read, and what it is expected to be.
 type Property = (&'static str, fn(&str) -> bool, &'static str);
@@ -20,7 +20,7 @@ const INTERVAL: &str = "an interval of fixed length such as `interval 30 days`";
 /// CHECK constraints stand among the properties, each under its name.
 pub(crate) const CONSTRAINT_PREFIX: &str = "delta.constraints.";
 
-const PROPERTIES: [Property; 21] = [
+const PROPERTIES: [Property; 24] = [
     ("delta.appendOnly", is_boolean, BOOLEAN),
     ("delta.autoOptimize", is_boolean, BOOLEAN),
     (
@@ -63,6 +63,11 @@ const PROPERTIES: [Property; 21] = [
         "names of columns, separated by commas",
     ),
     ("delta.deletedFileRetentionDuration", is_interval, INTERVAL),
+    (
+        "delta.dropFeatureTruncateHistory.retentionDuration",
+        is_interval,
+        INTERVAL,
+    ),
     ("delta.enableChangeDataFeed", is_boolean, BOOLEAN),
     ("delta.enableDeletionVectors", is_boolean, BOOLEAN),
     ("delta.enableExpiredLogCleanup", is_boolean, BOOLEAN),
@@ -75,6 +80,12 @@ const PROPERTIES: [Property; 21] = [
         "`Serializable` or `WriteSerializable`",
     ),
     ("delta.logRetentionDuration", is_interval, INTERVAL),
+    (
+        features::PROTECTED_BEFORE,
+        |text| text.parse::<i64>().is_ok_and(|version| version >= 0),
+        "a version",
+    ),
+    ("delta.rowTrackingSuspended", is_boolean, BOOLEAN),
     ("delta.setTransactionRetentionDuration", is_interval, INTERVAL),
     (
         "delta.targetFileSize",
@@ -82,6 +93,13 @@ const PROPERTIES: [Property; 21] = [
         "bytes above 0, or a number with `k`, `m` or `g` such as `128mb`",
     ),
 ];
+
+/// Says if there is such a property.
+pub(crate) fn known(key: &str) -> bool {
+    PROPERTIES
+        .iter()
+        .any(|(name, _, _)| name.eq_ignore_ascii_case(key))
+}
 
 /// Checks the properties of a new table, or those that change: `present` are the table's own, whose values may
 /// be another writer's and stay.
@@ -108,7 +126,7 @@ pub(crate) fn check(properties: &BTreeMap<String, String>, present: &BTreeMap<St
             ));
         }
     }
-    Ok(())
+    row_tracking::check_properties(properties)
 }
 
 /// Reads a size: bytes, or a number with `k`, `m` or `g` (and an optional `b`). `None` for anything else and for 0.
@@ -170,6 +188,11 @@ mod tests {
     #[test_case("delta.dataSkippingNumIndexedCols", "-1", "-2")]
     #[test_case("delta.dataSkippingStatsColumns", "a, `b c`", "a,,b")]
     #[test_case("delta.deletedFileRetentionDuration", "interval 0 seconds", "7")]
+    #[test_case(
+        "delta.dropFeatureTruncateHistory.retentionDuration",
+        "interval 24 hours",
+        "1 month"
+    )]
     #[test_case("delta.enableChangeDataFeed", "true", "1")]
     #[test_case("delta.enableDeletionVectors", "false", "no")]
     #[test_case("delta.enableExpiredLogCleanup", "false", "off")]
@@ -178,6 +201,8 @@ mod tests {
     #[test_case("delta.enableTypeWidening", "true", "widen")]
     #[test_case("delta.isolationLevel", "writeserializable", "ReadCommitted")]
     #[test_case("delta.logRetentionDuration", "interval 30 days", "interval 1 month")]
+    #[test_case("delta.requireCheckpointProtectionBeforeVersion", "7", "-1")]
+    #[test_case("delta.rowTrackingSuspended", "true", "maybe")]
     #[test_case("delta.setTransactionRetentionDuration", "12 hours", "")]
     #[test_case("delta.targetFileSize", "128MB", "18446744073709551615g")]
     fn values_are_checked(key: &str, accepted: &str, refused: &str) {
@@ -191,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_property_has_its_case_above() {
-        assert_eq!(PROPERTIES.len(), 21, "a new property needs a case");
+        assert_eq!(PROPERTIES.len(), 24, "a new property needs a case");
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn properties(snapshot: &Snapshot, table: &CreateTable) -> BTreeMap<String, Stri
     properties.remove(IN_COMMIT_TIMESTAMPS);
     let kept = snapshot.properties().iter().filter(|(key, _)| {
         key.as_str() == IN_COMMIT_TIMESTAMPS
-            || key.starts_with("delta.inCommitTimestamp")
+            || features::of_log(key)
             || (key.as_str() == column_mapping::MODE && !table.properties.contains_key(key.as_str()))
             || key.as_str() == column_mapping::MAX_COLUMN_ID
     });

@@ -237,10 +237,9 @@ fn metrics(old: &Snapshot, restored: &[Arc<Add>], removed: &[Arc<Add>]) -> Opera
 pub(crate) fn restored_metadata(old: &Metadata, newest: &Metadata) -> Metadata {
     const COLUMN_ID_MAX: &str = "delta.columnMapping.maxColumnId";
     let mut metadata = old.clone();
-    let of_time =
-        |key: &String| key == features::IN_COMMIT_TIMESTAMPS || key.starts_with("delta.inCommitTimestamp");
-    metadata.configuration.retain(|key, _| !of_time(key));
-    let kept = newest.configuration.iter().filter(|(key, _)| of_time(key));
+    let of_log = |key: &String| key == features::IN_COMMIT_TIMESTAMPS || features::of_log(key);
+    metadata.configuration.retain(|key, _| !of_log(key));
+    let kept = newest.configuration.iter().filter(|(key, _)| of_log(key));
     metadata
         .configuration
         .extend(kept.map(|(key, value)| (key.clone(), value.clone())));

@@ -14,6 +14,9 @@ pub(crate) struct Retention {
     pub deleted_files_ms: i64,
     /// `delta.logRetentionDuration`: commits and checkpoints. 30 days unless set.
     pub log_ms: i64,
+    /// `delta.dropFeatureTruncateHistory.retentionDuration`: commits that used a feature which is dropped. 24 hours unless
+    /// set: no transaction runs longer.
+    pub truncated_history_ms: i64,
     /// `delta.setTransactionRetentionDuration`: application transactions. For ever unless set.
     pub transactions_ms: Option<i64>,
 }
@@ -26,6 +29,8 @@ impl Retention {
         Self {
             deleted_files_ms: period("delta.deletedFileRetentionDuration").unwrap_or(7 * DAY_MS),
             log_ms: period("delta.logRetentionDuration").unwrap_or(30 * DAY_MS),
+            truncated_history_ms: period("delta.dropFeatureTruncateHistory.retentionDuration")
+                .unwrap_or(DAY_MS),
             transactions_ms: period("delta.setTransactionRetentionDuration"),
         }
     }

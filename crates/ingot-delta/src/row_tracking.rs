@@ -30,6 +30,9 @@ pub(crate) const DOMAIN: &str = "delta.rowTracking";
 /// The property under which every row can be relied upon to have its id.
 pub(crate) const ENABLED: &str = "delta.enableRowTracking";
 
+/// The property under which commits give no ids.
+pub(crate) const SUSPENDED: &str = "delta.rowTrackingSuspended";
+
 /// Names of the columns, hidden from readers, in which rewritten files keep the ids and versions of their rows.
 pub(crate) const MATERIALIZED_COLUMNS: [(&str, &str); 2] = [
     ("delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"),
@@ -56,12 +59,34 @@ struct RowCount {
 /// Says if commits must give ids to the files that they add.
 pub(crate) fn assigns_ids(protocol: &Protocol, metadata: &Metadata) -> bool {
     let listed = protocol.writer_features.iter().flatten();
-    listed.into_iter().any(|feature| feature == FEATURE) && !enabled(metadata, "delta.rowTrackingSuspended")
+    listed.into_iter().any(|feature| feature == FEATURE) && !enabled(metadata, SUSPENDED)
 }
 
 /// Says if rows keep their ids through every change.
 pub(crate) fn keeps_ids(metadata: &Metadata) -> bool {
     enabled(metadata, ENABLED)
+}
+
+/// Refuses properties that promise ids and suspend them. Source: Delta protocol, "Row Tracking".
+///
+/// # Errors
+/// `InvalidArgument` with Delta's condition.
+pub(crate) fn check_properties(properties: &BTreeMap<String, String>) -> Result<()> {
+    let on = |key: &str| {
+        properties
+            .get(key)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
+    match on(ENABLED) && on(SUSPENDED) {
+        false => Ok(()),
+        true => Err(Error::refused(
+            "DELTA_ROW_TRACKING_ILLEGAL_PROPERTY_COMBINATION",
+            "55000",
+            format!(
+                "table properties `{ENABLED}` and `{SUSPENDED}` cannot both be true; set one of them to false"
+            ),
+        )),
+    }
 }
 
 /// Reads the highest id given so far; `None` for none.

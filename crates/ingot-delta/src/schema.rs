@@ -12,6 +12,7 @@ use arrow::datatypes::{
 };
 use delta_kernel::engine::arrow_conversion::{TryFromArrow, TryIntoArrow};
 use delta_kernel::schema::StructType;
+use serde_json::Value;
 
 use crate::{Error, Metadata, Result, column, column_mapping};
 
@@ -121,6 +122,41 @@ pub(crate) fn has_not_null(metadata: &Metadata) -> bool {
         return false;
     }
     parse_schema_string(&metadata.schema_string).is_ok_and(|schema| any(schema.fields()))
+}
+
+/// Returns `metadata` with a schema whose fields, at any depth, lack the keys of their metadata that `dropped` names.
+pub(crate) fn without_field_metadata(
+    metadata: &Metadata,
+    dropped: &dyn Fn(&str) -> bool,
+) -> Result<Metadata> {
+    let parsed = serde_json::from_str(&metadata.schema_string);
+    let mut schema: Value = parsed.map_err(|error| Error::Internal {
+        message: format!("schema is no JSON: {error}"),
+    })?;
+    strip_field_metadata(&mut schema, dropped);
+    Ok(Metadata {
+        schema_string: schema.to_string(),
+        ..metadata.clone()
+    })
+}
+
+/// Takes keys out of the metadata of the fields of a schema in JSON, at any depth.
+pub(crate) fn strip_field_metadata(schema: &mut Value, dropped: &dyn Fn(&str) -> bool) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
+                metadata.retain(|key, _| !dropped(key));
+            }
+            members
+                .iter_mut()
+                .filter(|(key, _)| *key != "metadata")
+                .for_each(|(_, value)| strip_field_metadata(value, dropped));
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| strip_field_metadata(item, dropped)),
+        _ => {}
+    }
 }
 
 fn holds_timestamp_ntz(data_type: &DataType) -> bool {
@@ -298,8 +334,8 @@ mod tests {
             "metadata":{"delta.generationExpression":"x + 1"}}]}"#;
         let schema = parse_schema_string(text).expect("a schema");
         let written = schema_string(&schema).expect("converts");
-        let written: serde_json::Value = serde_json::from_str(&written).expect("json");
-        let expected: serde_json::Value = serde_json::from_str(text).expect("json");
+        let written: Value = serde_json::from_str(&written).expect("json");
+        let expected: Value = serde_json::from_str(text).expect("json");
         assert_eq!(written, expected);
     }
 
@@ -308,7 +344,7 @@ mod tests {
         let field = Field::new("id", DataType::Int64, false)
             .with_metadata([("comment".to_owned(), "the key".to_owned())].into());
         let text = schema_string(&Schema::new(vec![field])).expect("converts");
-        let json: serde_json::Value = serde_json::from_str(&text).expect("json");
+        let json: Value = serde_json::from_str(&text).expect("json");
         assert_eq!(json["fields"][0]["type"], "long");
         assert_eq!(json["fields"][0]["nullable"], false);
         assert_eq!(json["fields"][0]["metadata"]["comment"], "the key");

@@ -382,7 +382,11 @@ impl Transaction {
             features::check_domain_metadata(protocol, domain)?;
         }
         deletion_vector::check_allowed(protocol, &self.adds)?;
-        if self.domains.contains_key(row_tracking::DOMAIN) {
+        if self
+            .domains
+            .get(row_tracking::DOMAIN)
+            .is_some_and(|domain| !domain.removed)
+        {
             return Err(Error::InvalidArgument {
                 message: format!(
                     "domain `{}` is written by each commit itself",
@@ -427,6 +431,10 @@ impl Transaction {
             data_change,
             metadata_change: self.metadata.is_some(),
             protocol_change: self.protocol.is_some(),
+            feature_drop: self
+                .protocol
+                .as_ref()
+                .is_some_and(|protocol| features::drops(self.read.protocol(), protocol)),
             isolation: self.isolation(),
             schema: self.read.mapped_schema(),
             partition_columns: self.read.partition_columns(),

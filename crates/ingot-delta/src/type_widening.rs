@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::column::IDENTITY_START;
 use crate::column_mapping::check_unreferenced;
-use crate::schema::{parse_schema_string, schema_string, storable_type};
+use crate::schema::{parse_schema_string, schema_string, storable_type, without_field_metadata};
 use crate::{Error, Metadata, Result};
 
 /// The property that lets types be widened.
@@ -152,6 +152,16 @@ fn change(old: &Value, new: &Value, inside: &str) -> Value {
         change["fieldPath"] = inside.into();
     }
     change
+}
+
+/// Returns `metadata` that tells of no types that columns had.
+pub(crate) fn without_changes(metadata: &Metadata) -> Result<Metadata> {
+    without_field_metadata(metadata, &|key| key == TYPE_CHANGES)
+}
+
+/// Says if the schema tells of types that columns had.
+pub(crate) fn changed(metadata: &Metadata) -> bool {
+    metadata.schema_string.contains(TYPE_CHANGES)
 }
 
 /// Says if a field, of a schema with what the log says of it, had a type once, by its name in the log.

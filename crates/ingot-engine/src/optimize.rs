@@ -48,6 +48,7 @@ pub(crate) use self::limits::{DELETED_SHARE, Limits, SIZES, ZORDER_CHECK};
 use self::metrics::CubeCounts;
 pub(crate) use self::metrics::Summary;
 use self::plan::{Bin, Candidate};
+pub(crate) use self::rewrite::rewrite_all;
 use self::rewrite::{Rewriter, Rewritten};
 use crate::pruning::{PartitionColumns, deleted_rows};
 use crate::write::conflict_error;

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::{Map, Value};
 
-use super::{ID, MAX_COLUMN_ID, MODE, PHYSICAL_NAME, mode};
+use super::{ID, MAPPING_PREFIX, MAX_COLUMN_ID, MODE, PHYSICAL_NAME, mode};
 use crate::type_widening::TYPE_CHANGES;
 use crate::{Error, Metadata, Result};
 
@@ -21,9 +21,13 @@ pub(crate) fn assign(metadata: &mut Metadata, previous: Option<&Metadata>) -> Re
     let before = previous.map(|previous| mode(&previous.configuration)).transpose();
     let before = before.map_err(invalid)?.flatten();
     let after = mode(&metadata.configuration).map_err(invalid)?;
+    let begins = before.is_none() && after == Some(super::ColumnMappingMode::Name);
+    // Only who writes the files anew takes out what the schema says of columns in files.
+    let ends = after.is_none() && !metadata.schema_string.contains(MAPPING_PREFIX);
     if let Some(previous) = previous
         && before != after
-        && !(before.is_none() && after == Some(super::ColumnMappingMode::Name))
+        && !begins
+        && !ends
     {
         let name = |metadata: &Metadata| {
             metadata

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::column::IDENTITY_HIGH_WATER_MARK;
 use crate::features::{enabled, supported};
 use crate::row_tracking;
+use crate::schema::strip_field_metadata;
 use crate::{Metadata, Protocol};
 
 /// Features that ask nothing of a commit which was staged before they were listed.
@@ -129,24 +130,6 @@ fn same_schema_without(before: &Metadata, after: &Metadata, skipped: &dyn Fn(&st
     };
     let before = read(before);
     before.is_some() && before == read(after)
-}
-
-fn strip_field_metadata(schema: &mut Value, skipped: &dyn Fn(&str) -> bool) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
-                metadata.retain(|key, _| !skipped(key));
-            }
-            members
-                .iter_mut()
-                .filter(|(key, _)| *key != "metadata")
-                .for_each(|(_, value)| strip_field_metadata(value, skipped));
-        }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| strip_field_metadata(item, skipped)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn asked_for(properties: &BTreeMap<String, String>) -> Result<Vec<&'static Featu
 }
 
 /// Lists `needed` and what `protocol` has already. A reader version below 3 stays as long as no reader is concerned.
-fn with_features(protocol: &Protocol, needed: &[&Feature]) -> Protocol {
+pub(super) fn with_features(protocol: &Protocol, needed: &[&Feature]) -> Protocol {
     if needed.is_empty() {
         return protocol.clone();
     }

@@ -14,6 +14,9 @@ use crate::log::Log;
 use crate::snapshot::CommitFile;
 use crate::{Action, Error, Result};
 
+/// How the name of a classic checkpoint in one file ends, after its version.
+const CLASSIC_ENDING: &str = ".checkpoint.parquet";
+
 /// A listing of a log.
 #[derive(Debug, Default)]
 pub(crate) struct LogFiles {
@@ -146,6 +149,12 @@ impl LogFiles {
         let old = self.sidecars.iter();
         let old = old.filter(|meta| meta.last_modified.timestamp_millis() < cutoff_ms);
         old.map(|meta| meta.location.clone()).collect()
+    }
+
+    /// Says if there is a checkpoint whose name tells that it is of V2.
+    pub fn any_v2_checkpoint(&self) -> bool {
+        let mut files = self.checkpoints.values().flatten();
+        files.any(|file| file.part == Part::Whole && !file.meta.location.as_ref().ends_with(CLASSIC_ENDING))
     }
 
     /// Returns the versions of complete checkpoints, ascending.

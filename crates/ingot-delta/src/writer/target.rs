@@ -79,6 +79,19 @@ impl WriteTarget {
         )
     }
 
+    /// Writes for `table` as it is to be with `metadata`, which has the columns of `snapshot` in another form.
+    ///
+    /// # Errors
+    /// As [`WriteTarget::of_table`].
+    pub fn of_metadata(table: &DeltaTable, snapshot: &Snapshot, metadata: &Metadata) -> Result<Self> {
+        Self::new(
+            table.place().clone(),
+            metadata,
+            snapshot.clustering_columns()?.unwrap_or_default(),
+            &table.options().engine_info,
+        )
+    }
+
     /// Writes for the table that `metadata` describes, its columns mapped already.
     ///
     /// # Errors

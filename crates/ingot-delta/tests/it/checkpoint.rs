@@ -326,27 +326,42 @@ async fn cleanup_keeps_what_retained_versions_need() {
 }
 
 #[tokio::test]
-async fn cleanup_that_is_off_or_forbidden_deletes_nothing() {
+async fn cleanup_that_is_off_or_must_wait_deletes_nothing() {
     let fields = json!([{"name": "id", "type": "long", "nullable": true, "metadata": {}}]);
     let configuration = |enabled: &str| json!({"delta.logRetentionDuration": "interval 0 seconds", "delta.enableExpiredLogCleanup": enabled});
     let off = ForeignTable::new(&[
         protocol(1, 2),
         metadata("t", &fields, &[], configuration("false")),
     ]);
-    let forbidden = ForeignTable::new(&[
+    let mut protected_before = configuration("true");
+    protected_before["delta.requireCheckpointProtectionBeforeVersion"] = json!("2");
+    let protected = ForeignTable::new(&[
         features(&[], &["checkpointProtection"]),
-        metadata("t", &fields, &[], configuration("true")),
+        metadata("t", &fields, &[], protected_before),
     ]);
-    for foreign in [&off, &forbidden] {
+    for foreign in [&off, &protected] {
         foreign.commit(1, &[]);
-        foreign.open().await.checkpoint().await.expect("checkpoint");
-    }
-    assert_eq!(off.open().await.cleanup_expired_logs().await.expect("off"), 0);
-    let error = forbidden.open().await.cleanup_expired_logs().await;
-    assert_eq!(error.expect_err("forbidden").kind(), Kind::Unsupported);
-    for foreign in [&off, &forbidden] {
+        let table = foreign.open().await;
+        table.checkpoint().await.expect("checkpoint");
+        assert_eq!(table.cleanup_expired_logs().await.expect("nothing may go"), 0);
         assert!(foreign.log_file("00000000000000000000.json").exists());
     }
+    // Once a checkpoint stands at the version itself, all before it goes at once.
+    protected.commit(2, &[]);
+    let table = protected.open().await;
+    table.checkpoint().await.expect("checkpoint");
+    let deleted = table.cleanup_expired_logs().await.expect("cleaned");
+    assert_eq!(deleted, 3, "commits 0 and 1, checkpoint 1");
+    assert_eq!(
+        protected
+            .open()
+            .await
+            .snapshot()
+            .await
+            .expect("snapshot")
+            .version(),
+        2
+    );
 }
 
 #[tokio::test]

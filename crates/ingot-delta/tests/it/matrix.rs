@@ -130,6 +130,7 @@ fn named(outcome: &CommitOutcome) -> &'static str {
             ConflictReason::ConcurrentDeleteDelete { .. } => "delete",
             ConflictReason::ConcurrentTransaction { .. } => "app",
             ConflictReason::ConcurrentDomainMetadata { .. } => "domain",
+            ConflictReason::FeatureDrop { .. } => "feature",
             ConflictReason::LogReplaced { .. } => "log",
         },
     }

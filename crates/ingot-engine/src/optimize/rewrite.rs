@@ -40,6 +40,26 @@ pub(crate) struct Rewriter {
     stop: CancellationToken,
 }
 
+/// Writes each file of a snapshot anew for `target`, which has the same columns in another form. Nothing is committed.
+///
+/// # Errors
+/// As [`Rewriter::new`]; on any error nothing is left behind.
+pub(crate) async fn rewrite_all(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    snapshot: &Arc<Snapshot>,
+    target: WriteTarget,
+) -> Result<Vec<Rewritten>> {
+    let mut rewriter = Rewriter::new(session, table, snapshot)?;
+    rewriter.target = target;
+    let files = 0..snapshot.files().await?.len();
+    let bins = files.map(|file| Bin {
+        files: vec![file],
+        bytes: 0,
+    });
+    rewriter.compact(bins.collect()).await
+}
+
 impl Rewriter {
     /// Prepares to rewrite files of `snapshot`.
     ///

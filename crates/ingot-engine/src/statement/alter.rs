@@ -10,6 +10,7 @@
 mod cluster;
 mod columns;
 mod constraints;
+mod drop_feature;
 mod mapped;
 mod properties;
 mod table;
@@ -49,10 +50,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return constraints::drop_constraint(session, cursor, name);
     }
     if cursor.accept_all(&["DROP", "FEATURE"]) {
-        return Err(Error::unsupported(format!(
-            "DROP FEATURE {} is not supported: features stay once a table has them",
-            cursor.rest()
-        )));
+        return drop_feature::parse(session, cursor, name);
     }
     if cursor.accept("ALTER") || cursor.accept("CHANGE") {
         cursor.accept("COLUMN");

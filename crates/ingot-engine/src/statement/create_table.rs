@@ -158,6 +158,7 @@ async fn take_definition(session: &Session, definition: &mut Definition, like: &
     let own = |key: &str| {
         let beginnings = [
             "delta.inCommitTimestamp",
+            "delta.requireCheckpointProtectionBeforeVersion",
             "delta.rowTracking.",
             "delta.columnMapping.maxColumnId",
         ];

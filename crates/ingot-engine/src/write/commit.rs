@@ -108,6 +108,7 @@ pub fn conflict_error(reason: &ConflictReason) -> Error {
                 "DELTA_METADATA_CHANGED"
             }
             ConflictReason::ProtocolChanged { .. } => "DELTA_PROTOCOL_CHANGED",
+            ConflictReason::FeatureDrop { .. } => "DELTA_FEATURE_DROP_CONFLICT_REVALIDATION_FAIL",
             ConflictReason::ConcurrentAppend { .. } => "DELTA_CONCURRENT_APPEND",
             ConflictReason::ConcurrentDeleteRead { .. } => "DELTA_CONCURRENT_DELETE_READ",
             ConflictReason::ConcurrentDeleteDelete { .. } => "DELTA_CONCURRENT_DELETE_DELETE",

@@ -93,7 +93,13 @@ pub(super) fn comment_on_table<'a>(session: &'a Session, cursor: &mut Cursor<'_>
 /// Refuses what other statements change.
 fn check_changeable<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<()> {
     let reserved = |key: &&String| {
-        let words = ["location", "provider", "owner", "external"];
+        let words = [
+            "location",
+            "provider",
+            "owner",
+            "external",
+            "delta.requireCheckpointProtectionBeforeVersion",
+        ];
         words.iter().any(|word| key.eq_ignore_ascii_case(word)) || key.starts_with("delta.feature.clustering")
     };
     match keys.find(reserved).map(|key| key.to_lowercase()) {

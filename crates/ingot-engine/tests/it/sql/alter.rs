@@ -96,7 +96,10 @@ async fn changes_of_columns_that_are_refused() {
             "DELTA_IDENTITY_COLUMNS_ALTER_NON_IDENTITY_COLUMN",
         ),
         ("SET OWNER", "PARSE_SYNTAX_ERROR"),
-        ("DROP FEATURE appendOnly", "UNSUPPORTED_FEATURE"),
+        (
+            "DROP FEATURE appendOnly",
+            "DELTA_FEATURE_DROP_FEATURE_NOT_PRESENT",
+        ),
     ] {
         assert_eq!(
             refused(&session, &format!("ALTER TABLE t {change}")).await,
