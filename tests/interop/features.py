@@ -255,6 +255,14 @@ FEATURES = [
         ],
         numbered(101),
     ),
+    *(
+        Feature(
+            f"compressed_by_{codec}",
+            [TABLE + f" TBLPROPERTIES ('delta.parquet.compression.codec' = '{codec}')", HUNDRED, "OPTIMIZE {t} ZORDER BY (id)"],
+            numbered(100),
+        )
+        for codec in ["snappy", "gzip", "lz4_raw", "uncompressed"]
+    ),
     Feature(
         "dropped_deletion_vectors",
         [

@@ -77,4 +77,6 @@ pub use store::{StoreSettings, canonical as canonical_location};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
 pub use vacuum::{VacuumMode, VacuumOptions, Vacuumed};
-pub use writer::{FILE_BYTES_TARGET, FileWriter, WriteTarget, WriterOptions, file_bytes_target};
+pub use writer::{
+    CompressionCodec, FILE_BYTES_TARGET, FileWriter, WriteTarget, WriterOptions, file_bytes_target,
+};

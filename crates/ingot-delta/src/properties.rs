@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use strsim::jaro_winkler;
 
 use crate::retention::parse_interval_ms;
-use crate::{Error, Result, features, row_tracking};
+use crate::writer::COMPRESSION_PROPERTY;
+use crate::{CompressionCodec, Error, Result, features, row_tracking};
 
 /// A property, how its value is read, and what it is expected to be.
 type Property = (&'static str, fn(&str) -> bool, &'static str);
@@ -20,7 +21,7 @@ const INTERVAL: &str = "an interval of fixed length such as `interval 30 days`";
 /// CHECK constraints stand among the properties, each under its name.
 pub(crate) const CONSTRAINT_PREFIX: &str = "delta.constraints.";
 
-const PROPERTIES: [Property; 24] = [
+const PROPERTIES: [Property; 25] = [
     ("delta.appendOnly", is_boolean, BOOLEAN),
     ("delta.autoOptimize", is_boolean, BOOLEAN),
     (
@@ -80,6 +81,11 @@ const PROPERTIES: [Property; 24] = [
         "`Serializable` or `WriteSerializable`",
     ),
     ("delta.logRetentionDuration", is_interval, INTERVAL),
+    (
+        COMPRESSION_PROPERTY,
+        |text| CompressionCodec::parse(text).is_some(),
+        CompressionCodec::EXPECTED,
+    ),
     (
         features::PROTECTED_BEFORE,
         |text| text.parse::<i64>().is_ok_and(|version| version >= 0),
@@ -201,6 +207,7 @@ mod tests {
     #[test_case("delta.enableTypeWidening", "true", "widen")]
     #[test_case("delta.isolationLevel", "writeserializable", "ReadCommitted")]
     #[test_case("delta.logRetentionDuration", "interval 30 days", "interval 1 month")]
+    #[test_case("delta.parquet.compression.codec", "LZ4_RAW", "brotli")]
     #[test_case("delta.requireCheckpointProtectionBeforeVersion", "7", "-1")]
     #[test_case("delta.rowTrackingSuspended", "true", "maybe")]
     #[test_case("delta.setTransactionRetentionDuration", "12 hours", "")]
@@ -216,7 +223,7 @@ mod tests {
 
     #[test]
     fn every_property_has_its_case_above() {
-        assert_eq!(PROPERTIES.len(), 24, "a new property needs a case");
+        assert_eq!(PROPERTIES.len(), 25, "a new property needs a case");
     }
 
     #[test]

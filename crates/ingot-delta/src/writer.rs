@@ -8,6 +8,7 @@
 //! table's order, with no trace of the Arrow types they came from; where the table maps columns, under their physical
 //! names and with their ids. Source: Delta protocol, "Data Files".
 
+mod compression;
 mod conform;
 mod data_file;
 mod statistics;
@@ -23,6 +24,8 @@ use arrow::datatypes::Schema;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use ingot_common::clock;
 
+pub use self::compression::CompressionCodec;
+pub(crate) use self::compression::PROPERTY as COMPRESSION_PROPERTY;
 use self::data_file::{DataFile, FileFormat, FileOptions};
 use self::statistics::{ChosenColumns, FileStatistics, IndexedColumns};
 pub use self::target::WriteTarget;
@@ -52,6 +55,8 @@ pub struct WriterOptions {
     pub row_group_rows_max: usize,
     /// `dataChange` of the actions.
     pub data_change: bool,
+    /// How pages are compressed. `None` leaves it to the table: its `delta.parquet.compression.codec`, or zstd.
+    pub compression: Option<CompressionCodec>,
 }
 
 impl Default for WriterOptions {
@@ -60,6 +65,7 @@ impl Default for WriterOptions {
             file_bytes_target: None,
             row_group_rows_max: 1 << 20,
             data_change: true,
+            compression: None,
         }
     }
 }
@@ -137,6 +143,9 @@ impl FileWriter {
                 row_group_rows_max: options.row_group_rows_max,
                 created_by: target.engine_info(),
                 prefix: target.kind().prefix(),
+                compression: options
+                    .compression
+                    .unwrap_or_else(|| CompressionCodec::of(target.properties())),
                 among_many: converter.is_some(),
             },
         )?;

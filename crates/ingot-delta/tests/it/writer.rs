@@ -9,11 +9,13 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema};
-use ingot_delta::{Error, FileWriter, Operation, WriterOptions};
+use ingot_delta::{CompressionCodec, Error, FileWriter, Operation, WriterOptions};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
+use test_case::test_case;
 
 use crate::support::{Folder, append, create, file_ids, file_rows, ids, rows, spec, tables, write};
 
@@ -153,6 +155,44 @@ async fn rows_of_another_shape_are_refused() {
         let error = writer.write(&batch).await.expect_err("wrong shape");
         assert!(error.to_string().contains(message), "{error}");
     }
+}
+
+#[test_case(None, None, Compression::ZSTD(ZstdLevel::default()), ".zstd.parquet"; "by default")]
+#[test_case(Some("SNAPPY"), None, Compression::SNAPPY, ".snappy.parquet"; "as the table says")]
+#[test_case(Some("gzip"), None, Compression::GZIP(GzipLevel::default()), ".gz.parquet")]
+#[test_case(Some("lz4"), None, Compression::LZ4_RAW, ".lz4raw.parquet")]
+#[test_case(Some("none"), None, Compression::UNCOMPRESSED, "c000.parquet")]
+#[test_case(Some("gzip"), Some(CompressionCodec::Snappy), Compression::SNAPPY, ".snappy.parquet"; "as the writer says")]
+#[tokio::test]
+async fn files_are_compressed(
+    property: Option<&str>,
+    option: Option<CompressionCodec>,
+    expected: Compression,
+    ending: &str,
+) {
+    let folder = Folder::new();
+    let mut spec = spec(crate::support::schema(), &[]);
+    let key = "delta.parquet.compression.codec".to_owned();
+    spec.properties
+        .extend(property.map(|codec| (key, codec.to_owned())));
+    let table = tables().create(&folder.location(), spec).await.expect("table");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let options = WriterOptions {
+        compression: option,
+        ..WriterOptions::default()
+    };
+    let mut writer = FileWriter::new(Arc::clone(&table), &snapshot, options).expect("writer");
+    writer.write(&rows(&[(1, Some("x"))])).await.expect("rows");
+    let files = writer.close().await.expect("files");
+    assert!(files[0].path.ends_with(ending), "{}", files[0].path);
+    assert_eq!(file_ids(&table, &files[0]).await, [1]);
+    let path = table.file_path(&files[0].path).expect("path");
+    let (store, _) = table.store();
+    let bytes = store.get(&path).await.expect("file").bytes().await;
+    let reader = SerializedFileReader::new(bytes.expect("bytes")).expect("parquet");
+    let column = reader.metadata().row_group(0).column(0);
+    let name = |codec: &Compression| codec.to_string().split('(').next().map(str::to_owned);
+    assert_eq!(name(&column.compression()), name(&expected));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::prelude::Column;
 use datafusion::scalar::ScalarValue;
-use ingot_delta::{Add, FileWriter, WriterOptions};
+use ingot_delta::{Add, FileWriter};
 use tokio::task::JoinSet;
 
 use super::curve::{Curve, Shape};
@@ -279,11 +279,7 @@ impl Cutter {
         let writer = match &mut self.open {
             Some(writer) => writer,
             None => {
-                let options = WriterOptions {
-                    file_bytes_target: Some(u64::MAX),
-                    data_change: false,
-                    ..WriterOptions::default()
-                };
+                let options = self.rewriter.writer.clone();
                 let writer = FileWriter::for_target(self.rewriter.target.clone(), options)?;
                 self.open.insert(writer)
             }

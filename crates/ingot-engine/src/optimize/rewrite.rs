@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Bin;
 use crate::provider::delta_provider;
+use crate::write::compression_setting;
 use crate::{Error, Result, Session};
 
 /// A bin whose rows are in new files that no commit names yet.
@@ -30,6 +31,8 @@ pub(crate) struct Rewriter {
     pub table: Arc<DeltaTable>,
     pub snapshot: Arc<Snapshot>,
     pub target: WriteTarget,
+    /// One file, however large: whoever writes decides where it ends.
+    pub writer: WriterOptions,
     /// Plans for one core: bins run beside each other.
     narrow: SessionState,
     /// Plans for all cores: bins run one after the other.
@@ -74,6 +77,12 @@ impl Rewriter {
             table: Arc::clone(table),
             snapshot: Arc::clone(snapshot),
             target: WriteTarget::of_table(table, snapshot)?,
+            writer: WriterOptions {
+                file_bytes_target: Some(u64::MAX),
+                data_change: false,
+                compression: compression_setting(session),
+                ..WriterOptions::default()
+            },
             narrow,
             wide,
             parallelism,
@@ -128,13 +137,8 @@ impl Rewriter {
 
     async fn compact_one(&self, bin: Bin) -> Result<Rewritten> {
         let rows = self.frame_in(&self.narrow, &bin)?.execute_stream().await?;
-        // One file, however large: a bin is as large as a file is to be.
-        let options = WriterOptions {
-            file_bytes_target: Some(u64::MAX),
-            data_change: false,
-            ..WriterOptions::default()
-        };
-        let mut writer = FileWriter::for_target(self.target.clone(), options)?;
+        // A bin is as large as a file is to be.
+        let mut writer = FileWriter::for_target(self.target.clone(), self.writer.clone())?;
         if let Err(error) = self.copy(&mut writer, rows).await {
             writer.abort().await;
             return Err(error);

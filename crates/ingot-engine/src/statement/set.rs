@@ -6,6 +6,7 @@
 
 use ingot_common::Kind;
 use ingot_common::port::StatementResult;
+use ingot_delta::CompressionCodec;
 
 use super::cursor::Cursor;
 use super::{Work, done, text_rows, vacuum};
@@ -54,7 +55,7 @@ const SHARE: &str = "a share from 0 to 1";
 type Known = (&'static str, fn(&str) -> bool, &'static str);
 
 /// Settings that change what writes do.
-const WRITES: [Known; 7] = [
+const WRITES: [Known; 8] = [
     (
         "spark.databricks.delta.commitInfo.userMetadata",
         |_| true,
@@ -93,6 +94,11 @@ const WRITES: [Known; 7] = [
                 .any(|mode| mode.eq_ignore_ascii_case(value))
         },
         "`static` or `dynamic`",
+    ),
+    (
+        write::COMPRESSION_SETTING,
+        |value| CompressionCodec::parse(value).is_some(),
+        CompressionCodec::EXPECTED,
     ),
 ];
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use ingot_common::Kind;
-use ingot_delta::{Snapshot, Transaction};
+use ingot_delta::{CompressionCodec, Snapshot, Transaction};
 use strsim::jaro_winkler;
 
 use crate::{Error, Result, Session};
@@ -68,6 +68,8 @@ pub struct WriteOptions {
     pub user_metadata: Option<String>,
     /// Compressed bytes of a file; as the table has it when `None`.
     pub file_bytes_target: Option<u64>,
+    /// How files are compressed; as the session, or else the table, has it when `None`.
+    pub compression: Option<CompressionCodec>,
     /// Gathers the rows of a partition into few files; as the session and the table have it when `None`.
     pub optimize_write: Option<bool>,
     /// `dataChange` of the files: `false` says that the rows are those that are there, differently laid out.
@@ -83,6 +85,7 @@ impl WriteOptions {
             app_transaction: None,
             user_metadata: None,
             file_bytes_target: None,
+            compression: None,
             optimize_write: None,
             data_change: true,
         }
@@ -130,6 +133,7 @@ impl WriteOptions {
         made.user_metadata = given.text("userMetadata").or(made.user_metadata);
         made.optimize_write = given.flag("optimizeWrite")?.or(made.optimize_write);
         made.file_bytes_target = given.bytes("targetFileSize")?;
+        made.compression = given.compression()?;
         made.data_change = given.flag("dataChange")?.unwrap_or(true);
         Ok(made)
     }
@@ -206,7 +210,8 @@ const TXN_VERSION: &str = "spark.databricks.delta.write.txnVersion";
 const TXN_VERSION_RESET: &str = "spark.databricks.delta.write.txnVersion.autoReset.enabled";
 
 /// The options of a DataFrame's writer.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
+    "compression",
     "dataChange",
     "mergeSchema",
     "optimizeWrite",
@@ -251,6 +256,17 @@ impl<'a> Given<'a> {
                 invalid(format!(
                     "option `{name}` is bytes above 0, or a number with `k`, `m` or `g`, not `{text}`"
                 ))
+            })
+        })
+        .transpose()
+    }
+
+    fn compression(&self) -> Result<Option<CompressionCodec>> {
+        let text = self.text("compression");
+        text.map(|text| {
+            CompressionCodec::parse(&text).ok_or_else(|| {
+                let expected = CompressionCodec::EXPECTED;
+                invalid(format!("option `compression` is {expected}, not `{text}`"))
             })
         })
         .transpose()
@@ -333,6 +349,15 @@ fn overwrite_mode(text: &str) -> Result<WriteMode> {
     Err(invalid(format!(
         "`partitionOverwriteMode` is `static` or `dynamic`, not `{text}`"
     )))
+}
+
+/// The setting that says how files are compressed that the session writes.
+pub(crate) const COMPRESSION_SETTING: &str = "spark.sql.parquet.compression.codec";
+
+/// Returns how the session wants files to be compressed, if it says so.
+pub(crate) fn compression_setting(session: &Session) -> Option<CompressionCodec> {
+    let set = session.setting(COMPRESSION_SETTING);
+    set.and_then(|text| CompressionCodec::parse(&text))
 }
 
 fn flag_setting(session: &Session, name: &str) -> Result<Option<bool>> {

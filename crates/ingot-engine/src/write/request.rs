@@ -258,6 +258,7 @@ impl<'a> Attempt<'a> {
             condition: self.condition.clone(),
             optimize: options.optimizes(&self.snapshot),
             file_bytes_target: options.file_bytes_target,
+            compression: options.compression,
             data_change: options.data_change,
             ..StageRequest::new(self.target.clone(), self.rows.clone())
         };

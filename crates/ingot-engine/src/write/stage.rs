@@ -16,12 +16,15 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use futures::StreamExt;
-use ingot_delta::{Add, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriteTarget, WriterOptions};
+use ingot_delta::{
+    Add, CompressionCodec, DeltaTable, FileWriter, OperationMetrics, Snapshot, WriteTarget, WriterOptions,
+};
 use object_store::ObjectStoreExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::{Assignment, Nested};
+use super::options::compression_setting;
 use super::predicate::TablePredicate;
 use super::rules::{RowRules, identity};
 use super::{StagedFiles, snapshot_read};
@@ -70,6 +73,8 @@ pub(crate) struct StageRequest {
     pub optimize: bool,
     /// Compressed bytes of a file; as the table has it when `None`.
     pub file_bytes_target: Option<u64>,
+    /// As the session, or else the table, has it when `None`.
+    pub compression: Option<CompressionCodec>,
     pub data_change: bool,
 }
 
@@ -82,6 +87,7 @@ impl StageRequest {
             condition: None,
             optimize: false,
             file_bytes_target: None,
+            compression: None,
             data_change: true,
         }
     }
@@ -117,6 +123,7 @@ pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<St
         writer: WriterOptions {
             file_bytes_target: request.file_bytes_target,
             data_change: request.data_change,
+            compression: request.compression.or_else(|| compression_setting(session)),
             ..WriterOptions::default()
         },
         stop: session.context().cancellation.child_token(),

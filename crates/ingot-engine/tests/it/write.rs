@@ -278,6 +278,7 @@ async fn a_writer_decides_the_size_of_files_and_writes_a_version_once() {
     let directory = tempfile::tempdir().expect("directory");
     let (session, table) = open(&directory, &[]).await;
     let options = [
+        ("compression", "snappy"),
         ("targetFileSize", "1"),
         ("txnAppId", "job"),
         ("txnVersion", "1"),
@@ -292,4 +293,17 @@ async fn a_writer_decides_the_size_of_files_and_writes_a_version_once() {
         assert_eq!(written.rows(), expected);
     }
     assert_eq!(count(&session, &table).await, 10);
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let file = snapshot.files().await.expect("files").add(0);
+    assert!(file.path.ends_with("-c000.snappy.parquet"), "{}", file.path);
+    let refused = save(
+        &session,
+        &table,
+        WriteMode::Append,
+        &[("compression", "lzo")],
+        batch(),
+    )
+    .await;
+    let error = refused.expect_err("not written");
+    assert!(error.to_string().contains("`compression` is `zstd`"), "{error}");
 }
