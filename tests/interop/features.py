@@ -232,8 +232,23 @@ FEATURES = [
             TABLE + " TBLPROPERTIES ('delta.enableRowTracking' = 'true')",
             HUNDRED,
             "INSERT INTO {t} VALUES (100, 'v100')",
+            "UPDATE {t} SET v = 'u' WHERE id = 1",
+            "MERGE INTO {t} t USING (SELECT * FROM VALUES (2, 'm'), (101, 'i') AS s(id, v)) s ON t.id = s.id"
+            " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+            "OPTIMIZE {t}",
         ],
-        numbered(101),
+        sorted([*numbered(101, {1: "u", 2: "m"}), (101, "i")]),
+    ),
+    Feature(
+        "row_tracking_with_mapped_columns",
+        [
+            TABLE + " TBLPROPERTIES ('delta.enableRowTracking' = 'true', 'delta.columnMapping.mode' = 'name')",
+            HUNDRED,
+            "ALTER TABLE {t} RENAME COLUMN v TO w",
+            "UPDATE {t} SET w = 'u' WHERE id = 1",
+            "OPTIMIZE {t} ZORDER BY (id)",
+        ],
+        numbered(100, {1: "u"}),
     ),
     Feature(
         "schema_evolved_by_merge",

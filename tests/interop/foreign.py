@@ -20,8 +20,6 @@ class ForeignTable:
     #: Arguments of deltalake's `write_deltalake`.
     options: tuple = ()
     constraint: str | None = None
-    #: The feature under which rows are not changed yet: the refusal names it.
-    refused_for: str | None = None
 
 
 def properties(*pairs: str) -> str:
@@ -29,11 +27,9 @@ def properties(*pairs: str) -> str:
     return f"TBLPROPERTIES ({listed})"
 
 
-def spark(
-    name: str, clause: str = "", columns: str = COLUMNS, after: tuple[str, ...] = (), refused_for: str | None = None
-) -> ForeignTable:
+def spark(name: str, clause: str = "", columns: str = COLUMNS, after: tuple[str, ...] = ()) -> ForeignTable:
     create = f"CREATE TABLE delta.`{{f}}` ({columns}) USING DELTA {clause}"
-    return ForeignTable(name, "spark", (create, INSERT, *after, DELETE), refused_for=refused_for)
+    return ForeignTable(name, "spark", (create, INSERT, *after, DELETE))
 
 
 VECTORS = "enableDeletionVectors=true"
@@ -69,7 +65,7 @@ TABLES = [
     spark("defaults", properties("feature.allowColumnDefaults=supported"), columns="id BIGINT, v STRING DEFAULT 'none'"),
     spark("change_data_feed", properties("enableChangeDataFeed=true", VECTORS)),
     spark("clustered", "CLUSTER BY (id)", after=("OPTIMIZE delta.`{f}`",)),
-    spark("row_tracking", properties("enableRowTracking=true", VECTORS), refused_for="rowTracking"),
+    spark("row_tracking", properties("enableRowTracking=true", VECTORS)),
     spark("v2_checkpoint", properties("checkpointPolicy=v2", "checkpointInterval=1", VECTORS)),
     spark(
         "widened",

@@ -204,12 +204,17 @@ impl CloneSource {
         properties::check(&self.properties, self.snapshot.properties())?;
         let of_log = |key: &String| features::of_log(key);
         let mut configuration = self.snapshot.properties().clone();
-        configuration.retain(|key, _| !of_log(key));
+        // Ids that files of the source keep are none of the clone's: its rows have those that its own commit gives.
+        let of_rows = |key: &String| row_tracking::names_columns(key);
+        configuration.retain(|key, _| !of_log(key) && !of_rows(key));
         let kept = present
             .iter()
             .filter(|(key, _)| of_log(key) || *key == IN_COMMIT_TIMESTAMPS);
         configuration.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
         configuration.extend(self.properties.clone());
+        if features::enabled_in(&configuration, row_tracking::ENABLED) {
+            row_tracking::name_materialized_columns(&mut configuration);
+        }
         Ok(Metadata {
             id: id.to_owned(),
             name: None,

@@ -24,7 +24,7 @@ pub(crate) use self::change::{check_unreferenced, split_list};
 pub use self::change::{dropped_columns, renamed_column};
 use crate::schema::parse_schema_string;
 use crate::type_widening::TYPE_CHANGES;
-use crate::{Error, Metadata, Result, schema};
+use crate::{Error, Metadata, Result, row_tracking, schema};
 
 /// The property that says how names in the schema and in files relate: `none`, `name` or `id`.
 pub(crate) const MODE: &str = "delta.columnMapping.mode";
@@ -60,6 +60,8 @@ pub struct ColumnMapping {
     mode: ColumnMappingMode,
     schema_string: Arc<str>,
     schema: SchemaRef,
+    /// Columns of files that the schema does not have, under their own names.
+    hidden: Arc<[String]>,
 }
 
 /// A mapping as it goes to another process.
@@ -67,6 +69,8 @@ pub struct ColumnMapping {
 struct Definition {
     mode: ColumnMappingMode,
     schema_string: String,
+    #[serde(default)]
+    hidden: Vec<String>,
 }
 
 impl From<ColumnMapping> for Definition {
@@ -74,6 +78,7 @@ impl From<ColumnMapping> for Definition {
         Self {
             mode: mapping.mode,
             schema_string: mapping.schema_string.to_string(),
+            hidden: mapping.hidden.to_vec(),
         }
     }
 }
@@ -88,6 +93,7 @@ impl TryFrom<Definition> for ColumnMapping {
             mode: definition.mode,
             schema_string: definition.schema_string.into(),
             schema: Arc::new(schema),
+            hidden: definition.hidden.into(),
         })
     }
 }
@@ -107,12 +113,18 @@ impl ColumnMapping {
             mode,
             schema_string: metadata.schema_string.as_str().into(),
             schema: Arc::clone(schema),
+            hidden: row_tracking::hidden_columns(&metadata.configuration).into(),
         }))
     }
 
     /// Returns by what columns are found in files.
     pub fn mode(&self) -> ColumnMappingMode {
         self.mode
+    }
+
+    /// Returns the columns that files may hold besides the table's, under these names: those of row ids.
+    pub fn hidden_columns(&self) -> &[String] {
+        &self.hidden
     }
 
     /// Returns the fields of the table by their logical names; [`physical_name`] and [`field_id`] tell how each of

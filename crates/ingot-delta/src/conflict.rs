@@ -17,7 +17,7 @@
 //!    blind appends do not count: the history in which they came after us is as good. They do count if we change
 //!    the metadata: after us, rows of the old schema would be wrong. A write that only moves rows
 //!    (`dataChange=false`) reads at snapshot isolation: added rows do not concern it.
-//! 5. Files that the winner removed conflict if we read, remove or add them again, **whatever its `dataChange`**:
+//! 5. Files that the winner removed conflict if we read, remove or add them again, as do files that it added again, **whatever its `dataChange`**:
 //!    after OPTIMIZE has moved rows to another file, removing the old one would double or resurrect them.
 //!
 //! A blind append reads nothing and removes nothing, so only rules 1 to 3 concern it. Which statement ends how
@@ -203,7 +203,16 @@ fn files_removed(ours: &Staged<'_>, version: i64, winner: &[Action]) -> Option<C
         let path = path.to_owned();
         return Some(ConflictReason::ConcurrentDeleteRead { version, path });
     }
-    let path = removed().find(|path| ours.touched.contains(path))?.to_owned();
+    // A file that was there may be added again, too: another wrote down something else about it.
+    let named = winner.iter().filter_map(|action| match action {
+        Action::Remove(remove) => Some(remove.path.as_str()),
+        Action::Add(add) => Some(add.path.as_str()),
+        _ => None,
+    });
+    let path = named
+        .into_iter()
+        .find(|path| ours.touched.contains(path))?
+        .to_owned();
     Some(ConflictReason::ConcurrentDeleteDelete { version, path })
 }
 
@@ -439,6 +448,34 @@ mod tests {
             let got = decision(loser, winning, IsolationLevel::WriteSerializable);
             assert_eq!(got, expected, "{winning} won, {loser} lost");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_added_again_must_not_have_been_added_again_by_another() {
+        let schema: SchemaRef = Arc::new(Schema::empty());
+        let ours = |path| Staged {
+            read_set: &ReadSet::Nothing,
+            touched: HashSet::from([path]),
+            app_transactions: &[],
+            domains: HashSet::new(),
+            data_change: false,
+            metadata_change: false,
+            protocol_change: false,
+            feature_drop: false,
+            isolation: IsolationLevel::WriteSerializable,
+            schema: &schema,
+            partition_columns: &[],
+        };
+        let winner = [Action::Add(add("a/1", false))];
+        let decision = decide(&ours("a/1"), &basis(), &winner);
+        assert!(
+            matches!(
+                decision,
+                Decision::Conflict(ConflictReason::ConcurrentDeleteDelete { .. })
+            ),
+            "{decision:?}"
+        );
+        assert_eq!(decide(&ours("a/2"), &basis(), &winner), Decision::Rebased);
     }
 
     #[test]

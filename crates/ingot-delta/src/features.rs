@@ -14,7 +14,7 @@
 mod protocol;
 mod removal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -324,7 +324,12 @@ pub(crate) fn check_writable(
 
 /// Says if a property is `true`.
 pub(crate) fn enabled(metadata: &Metadata, property: &str) -> bool {
-    let value = metadata.configuration.get(property);
+    enabled_in(&metadata.configuration, property)
+}
+
+/// Says if a property is `true` among these.
+pub(crate) fn enabled_in(properties: &BTreeMap<String, String>, property: &str) -> bool {
+    let value = properties.get(property);
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 

@@ -72,6 +72,7 @@ pub use operation::{Author, Operation, OperationMetrics};
 pub use properties::parse_bytes;
 pub use replace::Replacement;
 pub use restore::Restored;
+pub use row_tracking::RowIdColumns;
 pub use snapshot::Snapshot;
 pub use store::{StoreSettings, canonical as canonical_location};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};

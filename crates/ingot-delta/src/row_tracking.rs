@@ -6,19 +6,24 @@
 //!                                               domain `delta.rowTracking`, raised ─────┘
 //! ```
 //! A row's id is its file's `baseRowId` plus its position, unless the file holds it in the materialised column. So
-//! a file that keeps its rows and changes its deletion vector keeps them all, and a new file of new rows is given
-//! fresh ones. Ids depend on what others committed first: they are given anew for each attempt.
+//! a file that keeps its rows and changes its deletion vector keeps them all, a new file of new rows is given fresh
+//! ones, and a new file of rows that were there before holds theirs ([`RowIdColumns`]). Ids depend on what others
+//! committed first: they are given anew for each attempt.
 //!
 //! Always true: on a table that supports the feature each added file has an id that no other file's rows have.
 //! Source: Delta protocol, "Row Tracking".
 
-use std::collections::BTreeMap;
+mod backfill;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::action::DomainMetadata;
-use crate::features::enabled;
+use crate::features::{enabled, enabled_in};
 use crate::{Add, Error, Metadata, Protocol, Result};
 
 /// The feature's name.
@@ -41,6 +46,49 @@ pub(crate) const MATERIALIZED_COLUMNS: [(&str, &str); 2] = [
         "_row-commit-version-col-",
     ),
 ];
+
+/// The columns, hidden from readers, in which files keep the ids and commit versions of rows that moved there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowIdColumns {
+    pub row_id: String,
+    pub row_commit_version: String,
+}
+
+impl RowIdColumns {
+    /// Returns the columns of a table with these properties; `None` where rows need not keep their ids.
+    pub(crate) fn of(properties: &BTreeMap<String, String>) -> Option<Self> {
+        if !enabled_in(properties, ENABLED) {
+            return None;
+        }
+        let [(row_id, _), (row_commit_version, _)] = MATERIALIZED_COLUMNS;
+        Some(Self {
+            row_id: properties.get(row_id)?.clone(),
+            row_commit_version: properties.get(row_commit_version)?.clone(),
+        })
+    }
+
+    /// Returns the columns of `schema` and these.
+    pub fn extended(&self, schema: &SchemaRef) -> SchemaRef {
+        let mut fields = schema.fields().to_vec();
+        for name in [&self.row_id, &self.row_commit_version] {
+            fields.push(Arc::new(Field::new(name, DataType::Int64, true)));
+        }
+        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    }
+}
+
+/// Says if a property names a hidden column.
+pub(crate) fn names_columns(property: &str) -> bool {
+    MATERIALIZED_COLUMNS.iter().any(|(name, _)| *name == property)
+}
+
+/// Returns the names of the hidden columns that files of a table with these properties may hold.
+pub(crate) fn hidden_columns(properties: &BTreeMap<String, String>) -> Vec<String> {
+    let names = MATERIALIZED_COLUMNS
+        .iter()
+        .filter_map(|(property, _)| properties.get(*property));
+    names.cloned().collect()
+}
 
 /// What the domain `delta.rowTracking` says.
 #[derive(Serialize, Deserialize)]
@@ -72,12 +120,7 @@ pub(crate) fn keeps_ids(metadata: &Metadata) -> bool {
 /// # Errors
 /// `InvalidArgument` with Delta's condition.
 pub(crate) fn check_properties(properties: &BTreeMap<String, String>) -> Result<()> {
-    let on = |key: &str| {
-        properties
-            .get(key)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    };
-    match on(ENABLED) && on(SUSPENDED) {
+    match enabled_in(properties, ENABLED) && enabled_in(properties, SUSPENDED) {
         false => Ok(()),
         true => Err(Error::refused(
             "DELTA_ROW_TRACKING_ILLEGAL_PROPERTY_COMBINATION",

@@ -24,7 +24,8 @@ use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
 use crate::table::parse_actions;
 use crate::{
-    Action, Add, ColumnMapping, Error, FileIndex, Metadata, Protocol, Result, Txn, column_mapping, features,
+    Action, Add, ColumnMapping, Error, FileIndex, Metadata, Protocol, Result, RowIdColumns, Txn,
+    column_mapping, features, row_tracking,
 };
 
 /// The state of a table after one commit. Cheap to share; never changes.
@@ -254,6 +255,17 @@ impl Snapshot {
     /// Returns the table's properties (`delta.*` and users').
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.metadata.configuration
+    }
+
+    /// Returns the hidden columns in which files keep the ids of rows that moved there; `None` where rows need not keep
+    /// their ids.
+    pub fn row_id_columns(&self) -> Option<RowIdColumns> {
+        RowIdColumns::of(&self.metadata.configuration)
+    }
+
+    /// Says if rows would have to keep their ids under `metadata`, and need not yet.
+    pub fn begins_row_tracking(&self, metadata: &Metadata) -> bool {
+        row_tracking::keeps_ids(metadata) && !row_tracking::keeps_ids(&self.metadata)
     }
 
     /// Returns the metadata action in force.

@@ -362,6 +362,7 @@ impl Transaction {
             .iter()
             .map(|remove| FileKey::new(&remove.path, remove.deletion_vector.as_ref()))
             .collect();
+        let gave_ids = row_tracking::assigns_ids(self.read.protocol(), self.read.metadata());
         let without_ids = self.read.file_index().adds().filter(|add| {
             let staged = removed.contains(&FileKey::of_add(add));
             add.base_row_id.is_none() && !staged
@@ -370,9 +371,13 @@ impl Transaction {
             data_change: false,
             ..Add::clone(&add)
         });
+        let again: Vec<Add> = again.collect();
+        // One row that another commit adds without an id meanwhile would break the promise. None does where commits gave
+        // ids before.
+        if !gave_ids || !again.is_empty() {
+            self.read_set = ReadSet::WholeTable;
+        }
         self.adds.extend(again);
-        // Every row counts: one that another commit adds without an id meanwhile would break the promise.
-        self.read_set = ReadSet::WholeTable;
     }
 
     fn check_writable(&self) -> Result<()> {

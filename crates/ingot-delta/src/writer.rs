@@ -143,6 +143,7 @@ impl FileWriter {
                 row_group_rows_max: options.row_group_rows_max,
                 created_by: target.engine_info(),
                 prefix: target.kind().prefix(),
+                hidden: target.hidden(),
                 compression: options
                     .compression
                     .unwrap_or_else(|| CompressionCodec::of(target.properties())),

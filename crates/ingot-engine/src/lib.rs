@@ -20,6 +20,7 @@ mod optimize;
 pub mod provider;
 mod pruning;
 mod resolve;
+mod row_ids;
 pub mod scan;
 pub mod session;
 mod stack;

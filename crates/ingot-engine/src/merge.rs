@@ -31,28 +31,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
 use ingot_common::Kind;
 use ingot_common::retry::{Backoff, RetryPolicy};
-use ingot_delta::change_feed::{DELETE, UPDATE_PREIMAGE};
+use ingot_delta::change_feed::{CHANGE_TYPE, DELETE, INSERT, UPDATE_POSTIMAGE, UPDATE_PREIMAGE};
 use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{
-    Add, AddCdcFile, CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet, Snapshot,
-    WriteTarget,
+    Add, AddCdcFile, CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet,
+    RowIdColumns, Snapshot, WriteTarget,
 };
 use serde_json::json;
 
 use crate::change_feed::{marked, stage_changes};
 use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
-use crate::provider::{Rows, added_files_provider, rows_provider};
+use crate::provider::{Rows, added_files_provider, rows_provider, tracked_files_provider};
 use crate::resolve::Reads;
 use crate::write::rules::identity;
 use crate::write::{CommitSettings, StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
 use clauses::Clauses;
-use decide::{Counts, Decisions, Progress, decided_rows};
+use decide::{Counts, Decisions, Progress, Recording, decided_rows};
 use expressions::Scope;
 use join::Pass;
 use keys::Looked;
@@ -299,14 +301,20 @@ async fn merge_once(
     }
     let source = &input.rows;
     let scope = Scope::new(session, merge, snapshot.schema(), source.schema(), &input.answers)?;
+    let row_ids = snapshot.row_id_columns();
+    let mut clauses = Clauses::compile(merge, table, &snapshot, &scope)?;
+    if let Some(ids) = &row_ids {
+        clauses.keep_row_ids(ids);
+    }
     let attempt = Attempt {
         session,
         table,
         snapshot: &snapshot,
         index: snapshot.files().await?,
         merge,
-        clauses: Clauses::compile(merge, table, &snapshot, &scope)?,
+        clauses,
         source,
+        row_ids,
     };
     attempt.run(input, begun).await
 }
@@ -320,6 +328,8 @@ pub(crate) struct Attempt<'a> {
     pub merge: &'a Merge,
     pub clauses: Clauses,
     pub source: &'a SourceRows,
+    /// The columns of row ids, where rows keep them.
+    pub row_ids: Option<RowIdColumns>,
 }
 
 /// What an attempt has done before it commits.
@@ -457,8 +467,16 @@ impl Attempt<'_> {
         let prepared = unless_cancelled(self.session, async {
             let files = passes.looked.candidates(self, slice, pass)?;
             let join = join::plan(self, slice, &files, pass).await?;
-            let (schema, records) = (self.schema(), self.records()?);
-            let rows = decided_rows(&join, &self.clauses, schema, records, pass, &passes.progress)?;
+            let schema = match &self.row_ids {
+                Some(ids) => ids.extended(self.schema()),
+                None => Arc::clone(self.schema()),
+            };
+            let recording = match (self.records()?, &self.row_ids) {
+                (false, _) => Recording::Nothing,
+                (true, Some(_)) => Recording::Deleted,
+                (true, None) => Recording::Marked,
+            };
+            let rows = decided_rows(&join, &self.clauses, &schema, recording, pass, &passes.progress)?;
             Ok(join.context.read_table(rows)?)
         });
         let rows = prepared.await?;
@@ -496,11 +514,25 @@ impl Attempt<'_> {
     }
 
     /// Writes the rows that the clauses make. With a change data feed they are recorded, with what made them, and the
-    /// data files written from there, so that both hold the same rows. Returns the files of both.
+    /// data files written from there, so that both hold the same rows. Where rows keep their ids, which files of changes
+    /// lack, the data files come first, and their ids tell what made the rows. Returns the files of both.
     async fn write(&self, rows: DataFrame) -> Result<(StagedFiles, Vec<Add>)> {
         let target = self.target()?;
         if !self.records()? {
-            return Ok((stage_for(self.session, target, rows).await?, Vec::new()));
+            return Ok((
+                stage_for(self.session, target.with_row_ids(), rows).await?,
+                Vec::new(),
+            ));
+        }
+        if let Some(ids) = &self.row_ids {
+            let written = stage_for(self.session, target.with_row_ids(), rows).await?;
+            return match self.record_written(&target, &written, ids).await {
+                Ok(recorded) => Ok((written, recorded)),
+                Err(error) => {
+                    discard(self.table, &written.files).await;
+                    Err(error)
+                }
+            };
         }
         let recorded = stage_changes(self.session, &target, rows).await?.files;
         let written = async {
@@ -515,6 +547,30 @@ impl Attempt<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Records the rows of new files: those with an id were there before.
+    async fn record_written(
+        &self,
+        target: &WriteTarget,
+        written: &StagedFiles,
+        ids: &RowIdColumns,
+    ) -> Result<Vec<Add>> {
+        if written.files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files = written.files.iter().cloned().map(Arc::new).collect();
+        let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
+        let rows = tracked_files_provider(table, snapshot, files, ids);
+        let rows = self.session.datafusion().read_table(rows)?;
+        let column = |name: &str| Expr::Column(Column::from_name(name));
+        let fields = self.schema().fields().iter();
+        let mut columns: Vec<Expr> = fields.map(|field| column(field.name())).collect();
+        let came = when(column(&ids.row_id).is_null(), lit(INSERT)).otherwise(lit(UPDATE_POSTIMAGE))?;
+        columns.push(came.alias(CHANGE_TYPE));
+        Ok(stage_changes(self.session, target, rows.select(columns)?)
+            .await?
+            .files)
     }
 
     /// Records the rows that clauses delete, and those that they update as they were.
@@ -623,6 +679,7 @@ impl Attempt<'_> {
             }
         }
         done.changes.put_into(&mut transaction);
+        transaction.set_row_ids_kept();
         transaction.add_files(done.written.files.iter().cloned());
         transaction.add_change_files(done.recorded.iter().cloned().map(AddCdcFile::from));
         transaction.set_metrics(metrics);

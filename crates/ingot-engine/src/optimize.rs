@@ -311,6 +311,9 @@ impl Pass<'_> {
             transaction.remove_files(bin.removed.iter().map(|add| add.to_remove(now, false)));
             transaction.add_files(bin.added.iter().cloned());
         }
+        if self.snapshot.row_id_columns().is_some() {
+            transaction.set_row_ids_kept();
+        }
         transaction.set_metrics(metrics::operation_metrics(bins));
         transaction.set_author(self.session.author());
         match transaction.commit().await {
@@ -359,6 +362,7 @@ fn same_layout(before: &Snapshot, after: &Snapshot) -> bool {
         && before.metadata().schema_string == after.metadata().schema_string
         && before.partition_columns() == after.partition_columns()
         && before.protocol() == after.protocol()
+        && before.row_id_columns() == after.row_id_columns()
         && before.domain_metadata(CLUSTERING_DOMAIN) == after.domain_metadata(CLUSTERING_DOMAIN)
 }
 

@@ -18,7 +18,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, Snapshot};
+use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, RowIdColumns, Snapshot};
 use parquet::arrow::RowNumber;
 
 use crate::pruning::{self, PartitionColumns};
@@ -28,6 +28,11 @@ use crate::scan::{ScanRequest, plan_scan};
 pub(crate) const FILE_COLUMN: &str = "__ingot_file";
 /// The column of [`tagged_provider`] with the row's position in its file, deleted rows counted.
 pub(crate) const ROW_COLUMN: &str = "__ingot_row";
+
+/// Columns of a provider with row ids: the first id of a row's file, and the file's commit version. Null where the file
+/// has none. The ids and versions that a row itself has are in the columns that [`RowIdColumns`] names.
+pub(crate) const BASE_ROW_ID: &str = "__ingot_base_row_id";
+pub(crate) const FILE_COMMIT_VERSION: &str = "__ingot_default_row_commit_version";
 
 /// Rows of files, by the files' numbers in the snapshot's index and the rows' positions in them.
 pub(crate) type Positions = BTreeMap<usize, DeletionVector>;
@@ -57,7 +62,7 @@ pub fn delta_provider(
         index: None,
         files,
         schema,
-        tagged: false,
+        hidden: Hidden::default(),
         rows: Rows::Live,
         past: false,
     })
@@ -73,7 +78,7 @@ pub(crate) fn past_provider(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> 
         index: None,
         files: None,
         schema,
-        tagged: false,
+        hidden: Hidden::default(),
         rows: Rows::Live,
         past: true,
     })
@@ -94,7 +99,7 @@ pub fn added_files_provider(
         index: Some(index),
         files: None,
         schema,
-        tagged: false,
+        hidden: Hidden::default(),
         rows: Rows::Live,
         past: false,
     })
@@ -114,8 +119,59 @@ pub(crate) fn rows_provider(
         index: None,
         files: Some(files),
         schema,
-        tagged: false,
+        hidden: Hidden::default(),
         rows,
+        past: false,
+    })
+}
+
+/// Makes such a provider whose rows also have what their ids are made of, if `ids` are given: see
+/// [`crate::row_ids`].
+pub(crate) fn tracked_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    files: Vec<usize>,
+    rows: Rows,
+    ids: &RowIdColumns,
+) -> Arc<dyn TableProvider> {
+    let hidden = Hidden {
+        positions: false,
+        row_ids: true,
+    };
+    let schema = hidden.schema(&snapshot, Some(ids));
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: None,
+        files: Some(files),
+        schema,
+        hidden,
+        rows,
+        past: false,
+    })
+}
+
+/// Makes the provider of the files of `adds` as [`added_files_provider`] does, with what row ids are made of.
+pub(crate) fn tracked_files_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    adds: Vec<Arc<Add>>,
+    ids: &RowIdColumns,
+) -> Arc<dyn TableProvider> {
+    let hidden = Hidden {
+        positions: false,
+        row_ids: true,
+    };
+    let schema = hidden.schema(&snapshot, Some(ids));
+    let index = snapshot.index_of(adds);
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: Some(index),
+        files: None,
+        schema,
+        hidden,
+        rows: Rows::Live,
         past: false,
     })
 }
@@ -127,32 +183,69 @@ pub(crate) fn tagged_provider(
     snapshot: Arc<Snapshot>,
     files: Option<Vec<usize>>,
 ) -> Arc<dyn TableProvider> {
-    tagged_rows_provider(table, snapshot, files, Rows::Live)
+    tagged_rows_provider(table, snapshot, files, Rows::Live, None)
 }
 
-/// Makes such a provider of some rows only.
+/// Makes such a provider of some rows only, with what row ids are made of where `ids` are given.
 pub(crate) fn tagged_rows_provider(
     table: Arc<DeltaTable>,
     snapshot: Arc<Snapshot>,
     files: Option<Vec<usize>>,
     rows: Rows,
+    ids: Option<&RowIdColumns>,
 ) -> Arc<dyn TableProvider> {
-    let mut fields = snapshot.schema().fields().to_vec();
-    fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false)));
-    fields.push(Arc::new(
-        Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber),
-    ));
-    let schema = Arc::new(Schema::new(fields));
+    let hidden = Hidden {
+        positions: true,
+        row_ids: ids.is_some(),
+    };
+    let schema = hidden.schema(&snapshot, ids);
     Arc::new(DeltaTableProvider {
         table,
         snapshot,
         index: None,
         files,
         schema,
-        tagged: true,
+        hidden,
         rows,
         past: false,
     })
+}
+
+/// Which columns a provider has after the table's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Hidden {
+    /// Where rows are: [`FILE_COLUMN`] and [`ROW_COLUMN`].
+    positions: bool,
+    /// What their ids are made of, [`ROW_COLUMN`] included.
+    row_ids: bool,
+}
+
+impl Hidden {
+    fn any(self) -> bool {
+        self.positions || self.row_ids
+    }
+
+    fn schema(self, snapshot: &Snapshot, ids: Option<&RowIdColumns>) -> SchemaRef {
+        let mut fields = snapshot.schema().fields().to_vec();
+        let mut add = |name: &str, nullable| {
+            fields.push(Arc::new(Field::new(name, DataType::Int64, nullable)));
+        };
+        if self.positions {
+            add(FILE_COLUMN, false);
+        }
+        if let Some(ids) = ids {
+            let own = [ids.row_id.as_str(), ids.row_commit_version.as_str()];
+            for name in own.into_iter().chain([BASE_ROW_ID, FILE_COMMIT_VERSION]) {
+                add(name, true);
+            }
+        }
+        if self.any() {
+            fields.push(Arc::new(
+                Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber),
+            ));
+        }
+        Arc::new(Schema::new(fields))
+    }
 }
 
 /// One snapshot of a table, to be scanned.
@@ -165,7 +258,7 @@ pub struct DeltaTableProvider {
     /// Ascending file numbers; all when `None`.
     files: Option<Vec<usize>>,
     schema: SchemaRef,
-    tagged: bool,
+    hidden: Hidden,
     rows: Rows,
     /// The query asks for this version, not for the table as it is.
     past: bool,
@@ -189,7 +282,7 @@ impl DeltaTableProvider {
 
     /// Says if this is what a statement changes, rather than a table that it reads.
     pub(crate) fn target(&self) -> bool {
-        self.tagged || !matches!(self.rows, Rows::Live)
+        self.hidden.any() || !matches!(self.rows, Rows::Live)
     }
 
     /// Returns the numbers of the files, ascending, that may hold a row which `filters` let through.
@@ -283,7 +376,7 @@ impl TableProvider for DeltaTableProvider {
             index,
             schema: &self.schema,
             partition_columns: self.snapshot.partition_columns(),
-            tagged: self.tagged,
+            tagged: self.hidden.any(),
             rows: &self.rows,
             projection: projection.map(Vec::as_slice),
             filters: &data_filters,

@@ -333,11 +333,24 @@ mod tests {
         for (from, to) in [("none", "id"), ("name", "id"), ("id", "name"), ("name", "none")] {
             let mut old = with(from);
             assign(&mut old, None).expect("a new table may have it");
-            let error = assign(&mut with(to), Some(&old)).expect_err("refused");
+            let mut new = old.clone();
+            new.configuration.insert(MODE.to_owned(), to.to_owned());
+            let error = assign(&mut new, Some(&old)).expect_err("refused");
             assert!(
                 error.to_string().contains(&format!("from `{from}` to `{to}`")),
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn mapping_ends_with_a_schema_that_says_nothing_of_files() {
+        let mut old = metadata(nested(), &[(MODE, "name")]);
+        assign(&mut old, None).expect("assigned");
+        let unmapped = super::super::unmapped_metadata(&old).expect("names that files can have");
+        let mut new = unmapped.clone();
+        assign(&mut new, Some(&old)).expect("all files are written anew");
+        assert_eq!(new, unmapped);
+        assert!(!super::super::used(&new));
     }
 }

@@ -94,12 +94,7 @@ fn properties_are_followed(
         }
         COLUMN_MAPPING_MODE => maps_columns_anew(before, after) && lists("columnMapping"),
         "delta.columnMapping.maxColumnId" => true,
-        key if row_tracking::MATERIALIZED_COLUMNS
-            .iter()
-            .any(|(name, _)| *name == key) =>
-        {
-            enabled(metadata, row_tracking::ENABLED)
-        }
+        key if row_tracking::names_columns(key) => enabled(metadata, row_tracking::ENABLED),
         _ => false,
     };
     none_removed && changed.into_iter().all(|(key, value)| followed(key, value))

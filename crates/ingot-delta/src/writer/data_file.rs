@@ -51,6 +51,8 @@ pub(super) struct FileOptions<'a> {
     /// What names of files begin with.
     pub prefix: &'static str,
     pub compression: CompressionCodec,
+    /// Columns at the end without statistics: readers do not see them.
+    pub hidden: usize,
     /// Files of several partitions are open at once.
     pub among_many: bool,
 }
@@ -69,12 +71,14 @@ impl FileFormat {
             // prunes by them would lose it.
             properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
         }
+        let seen = mapped.fields().len().saturating_sub(options.hidden);
+        let seen: Vec<_> = mapped.fields().iter().take(seen).cloned().collect();
         let parts_in_flight = match options.among_many {
             true => PARTS_IN_FLIGHT_AMONG_MANY,
             false => PARTS_IN_FLIGHT_ALONE,
         };
         Ok(Self {
-            statistics: FileStatistics::new(mapped, &indexed),
+            statistics: FileStatistics::new(&Schema::new(seen), &indexed),
             schema,
             properties: properties.build(),
             prefix: options.prefix,

@@ -10,7 +10,9 @@ use super::data_file;
 use crate::change_feed::CHANGE_TYPE;
 use crate::features::{self, WriteOperation};
 use crate::table::Place;
-use crate::{Add, ColumnMapping, DeltaTable, Error, Metadata, Result, Snapshot, column_mapping, schema};
+use crate::{
+    Add, ColumnMapping, DeltaTable, Error, Metadata, Result, RowIdColumns, Snapshot, column_mapping, schema,
+};
 
 /// Where files are written, and what they must hold: a table as of one snapshot, or one that is to be made
 /// ([`crate::DeltaTables::write_target`]). Cheap to clone.
@@ -31,6 +33,8 @@ struct Inner {
     properties: BTreeMap<String, String>,
     engine_info: String,
     kind: FileKind,
+    /// Columns at the end of the schemas that readers do not see.
+    hidden: usize,
 }
 
 /// What files are for.
@@ -119,6 +123,7 @@ impl WriteTarget {
             properties: metadata.configuration.clone(),
             engine_info: engine_info.to_owned(),
             kind: FileKind::Data,
+            hidden: 0,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -143,6 +148,30 @@ impl WriteTarget {
             properties: self.inner.properties.clone(),
             engine_info: self.inner.engine_info.clone(),
             kind: FileKind::Changes,
+            hidden: 0,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Returns the same table as a target for rows that were there before: they have their ids and commit versions after
+    /// the table's columns ([`RowIdColumns`]). The same target where rows need not keep their ids.
+    pub fn with_row_ids(&self) -> Self {
+        let Some(ids) = RowIdColumns::of(&self.inner.properties) else {
+            return self.clone();
+        };
+        let inner = Inner {
+            place: self.inner.place.clone(),
+            schema: ids.extended(&self.inner.schema),
+            mapped: ids.extended(&self.inner.mapped),
+            mapping: self.inner.mapping.clone(),
+            clustering_columns: self.inner.clustering_columns.clone(),
+            partition_columns: self.inner.partition_columns.clone(),
+            properties: self.inner.properties.clone(),
+            engine_info: self.inner.engine_info.clone(),
+            kind: self.inner.kind,
+            hidden: 2,
         };
         Self {
             inner: Arc::new(inner),
@@ -190,6 +219,11 @@ impl WriteTarget {
     /// Returns the table's properties.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.inner.properties
+    }
+
+    /// Returns how many columns at the end of the schema readers do not see.
+    pub(super) fn hidden(&self) -> usize {
+        self.inner.hidden
     }
 
     pub(super) fn kind(&self) -> FileKind {

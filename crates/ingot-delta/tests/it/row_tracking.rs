@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ingot_delta::{
-    CommitOutcome, DeltaTable, Error, FileWriter, Operation, ReadSet, Snapshot, Transaction, WriterOptions,
+    Author, CommitOutcome, DeltaTable, Error, FileWriter, Operation, ReadSet, Snapshot, Transaction,
+    WriterOptions,
 };
 use serde_json::{Value, json};
 
@@ -170,4 +171,35 @@ async fn rows_that_may_lose_their_ids_are_refused_by_name() {
         panic!("not committed: {outcome:?}");
     };
     assert_eq!(given(&snapshot).await, [(2, 1, version)]);
+}
+
+#[tokio::test]
+async fn a_backfill_lets_others_append_and_gives_each_file_ids_once() {
+    let foreign = table(json!({"delta.rowTrackingSuspended": "true"}));
+    let (ours, theirs) = (foreign.open().await, foreign.open().await);
+    let before = committed(staged(&ours, &[1, 2]).await).await;
+    let mut wanted = before.metadata().clone();
+    wanted.configuration.remove("delta.rowTrackingSuspended");
+    wanted.configuration.insert(ENABLED.to_owned(), "true".to_owned());
+    ours.backfill_row_ids(&wanted, &Author::default())
+        .await
+        .expect("ids for all");
+    let mut enable = ours.transaction(
+        ours.snapshot().await.expect("snapshot"),
+        Operation::new("SET TBLPROPERTIES"),
+    );
+    enable.set_metadata(wanted.clone());
+    // Whoever appends since the backfill began gives ids.
+    committed(staged(&theirs, &[3]).await).await;
+    let snapshot = committed(enable).await;
+    assert_eq!(given(&snapshot).await, [(0, 2, 3), (2, 1, 4)]);
+    // The same file is not given other ids by one that looked earlier.
+    let file = before.files().await.expect("files").add(0);
+    let mut late = theirs.transaction(before, Operation::new("ROW TRACKING BACKFILL"));
+    late.add_files([ingot_delta::Add {
+        data_change: false,
+        ..ingot_delta::Add::clone(&file)
+    }]);
+    let outcome = late.commit().await.expect("no failure");
+    assert!(matches!(outcome, CommitOutcome::Conflicted(_)), "{outcome:?}");
 }

@@ -27,9 +27,10 @@ use ingot_delta::{
 
 use super::deleted_share_max;
 use crate::change_feed::{marked, stage_changes};
-use crate::provider::{Positions, Rows, added_files_provider, rows_provider};
+use crate::provider::{Positions, Rows, added_files_provider, rows_provider, tracked_provider};
+use crate::row_ids::tracked_rows;
 use crate::scan::files::stored_rows;
-use crate::write::{StagedFiles, discard, stage_files};
+use crate::write::{StagedFiles, discard, stage_for};
 use crate::{Error, Result, Session};
 
 /// The rows of a file that go.
@@ -177,11 +178,11 @@ pub(crate) struct RowChanges<'a> {
 }
 
 impl RowChanges<'_> {
-    /// Writes all that takes `changed` out of the table and puts `new_rows` in, in the table's columns and in order.
-    /// Nothing is committed.
+    /// Writes all that takes `changed` out of the table and puts `new_rows` in, which are what these rows become, in the
+    /// table's columns and in order, then their ids if they keep them. Nothing is committed.
     ///
     /// # Errors
-    /// As [`stage_files`], and of the store; what was written is deleted then.
+    /// As [`stage_for`], and of the store; what was written is deleted then.
     pub async fn stage(&self, changed: ChangedRows, new_rows: Option<DataFrame>) -> Result<StagedChanges> {
         let mut staged = StagedChanges::default();
         match self.stage_into(&mut staged, changed, new_rows).await {
@@ -240,7 +241,7 @@ impl RowChanges<'_> {
         }
         let mut new_files = Vec::new();
         if let Some(rows) = new_rows {
-            let written = stage_files(self.session, self.table, self.snapshot, rows).await?;
+            let written = self.write(rows).await?;
             staged.counts.rows_added = written.metrics.get("numOutputRows");
             new_files.extend(written.files.iter().cloned().map(Arc::new));
             staged.take_files(written);
@@ -327,14 +328,23 @@ impl RowChanges<'_> {
     /// Writes the rows that stay in files where `gone` do not.
     async fn copy(&self, gone: Positions) -> Result<StagedFiles> {
         let files = gone.keys().copied().collect();
-        let rows = rows_provider(
-            Arc::clone(self.table),
-            Arc::clone(self.snapshot),
-            files,
-            Rows::Except(Arc::new(gone)),
-        );
-        let rows = self.session.datafusion().read_table(rows)?;
-        stage_files(self.session, self.table, self.snapshot, rows).await
+        let rows = Rows::Except(Arc::new(gone));
+        let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
+        let datafusion = self.session.datafusion();
+        let rows = match self.snapshot.row_id_columns() {
+            Some(ids) => {
+                let rows = datafusion.read_table(tracked_provider(table, snapshot, files, rows, &ids))?;
+                tracked_rows(rows, self.snapshot, &ids)?
+            }
+            None => datafusion.read_table(rows_provider(table, snapshot, files, rows))?,
+        };
+        self.write(rows).await
+    }
+
+    /// Writes rows that were in the table before, in its columns, with their ids if they keep them.
+    async fn write(&self, rows: DataFrame) -> Result<StagedFiles> {
+        let target = WriteTarget::of_table(self.table, self.snapshot)?.with_row_ids();
+        stage_for(self.session, target, rows).await
     }
 }
 

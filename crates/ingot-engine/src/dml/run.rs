@@ -143,6 +143,7 @@ impl RowStatement<'_> {
         transaction.set_metrics(metrics);
         settings.apply(&mut transaction);
         staged.put_into(&mut transaction);
+        transaction.set_row_ids_kept();
         match transaction.commit().await? {
             CommitOutcome::Committed { .. } => {
                 CommitSettings::after_write(self.session)?;

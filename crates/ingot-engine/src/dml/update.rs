@@ -18,14 +18,18 @@ use ingot_delta::column::{GENERATION_EXPRESSION, Identity};
 use super::ChangedRows;
 use super::find::Place;
 use super::target::{self, TargetName};
-use crate::provider::rows_provider;
+use crate::provider::{BASE_ROW_ID, ROW_COLUMN, rows_provider, tracked_provider};
 use crate::resolve::Reads;
+use crate::row_ids::{self, row_id};
 use crate::write::rules::values::{Given, MissingValues};
 use crate::write::snapshot_read;
 use crate::{Error, Result};
 
 /// Names the values in the query over the matched rows.
 const VALUE_PREFIX: &str = "__ingot_set_";
+
+/// What the id of a row is made of that has none of its own.
+const ID_PARTS: [&str; 2] = [BASE_ROW_ID, ROW_COLUMN];
 
 /// `column = value`.
 #[derive(Debug, Clone)]
@@ -62,16 +66,15 @@ pub(super) async fn updated_rows(
 ) -> Result<UpdatedRows> {
     let schema = place.snapshot.schema();
     let paths = resolved_paths(name, assignments, schema)?;
-    let rows = rows_provider(
-        Arc::clone(place.table),
-        Arc::clone(place.snapshot),
-        changed.files(),
-        changed.rows(),
-    );
-    let column = |field: &Arc<Field>| {
-        SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', field.name())))
+    let ids = place.snapshot.row_id_columns();
+    let (table, snapshot) = (Arc::clone(place.table), Arc::clone(place.snapshot));
+    let rows = match &ids {
+        Some(ids) => tracked_provider(table, snapshot, changed.files(), changed.rows(), ids),
+        None => rows_provider(table, snapshot, changed.files(), changed.rows()),
     };
-    let mut items: Vec<SelectItem> = schema.fields().iter().map(column).collect();
+    let column = |name: &str| SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', name)));
+    let fields = schema.fields().iter();
+    let mut items: Vec<SelectItem> = fields.map(|field| column(field.name())).collect();
     let mut values = Vec::with_capacity(assignments.len());
     for assignment in assignments {
         values.push(match &assignment.value {
@@ -84,6 +87,11 @@ pub(super) async fn updated_rows(
                 Some(items.len() - 1)
             }
         });
+    }
+    let values_end = items.len();
+    if let Some(ids) = &ids {
+        items.push(column(&ids.row_id));
+        items.extend(ID_PARTS.map(column));
     }
     let planned = target::plan(place.session, name, rows, items, None, reads).await?;
     let reads_itself = snapshot_read(planned.logical_plan(), place.table.location())?.is_some();
@@ -105,7 +113,16 @@ pub(super) async fn updated_rows(
     let (state, _) = planned.clone().into_parts();
     let row = MissingValues::new(state, schema).complete(given, planned.schema())?;
     let row = row.into_iter().zip(schema.fields());
-    let row: Vec<Expr> = row.map(|(value, field)| value.alias(field.name())).collect();
+    let mut row: Vec<Expr> = row.map(|(value, field)| value.alias(field.name())).collect();
+    if let Some(ids) = &ids {
+        let part = |name: &str| {
+            let place = ID_PARTS.iter().position(|part| *part == name);
+            value(values_end + place.map_or(0, |place| place + 1))
+        };
+        row.push(row_id(ids, part).alias(ids.row_id.as_str()));
+        // The version of the row is that of this commit.
+        row.push(row_ids::none().alias(ids.row_commit_version.as_str()));
+    }
     Ok(UpdatedRows {
         rows: planned.select(row)?,
         reads_itself,

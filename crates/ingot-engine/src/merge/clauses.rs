@@ -14,11 +14,12 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use ingot_delta::column::{GENERATION_EXPRESSION, IDENTITY_START, Identity};
-use ingot_delta::{DeltaTable, Evolution, Snapshot, TypeEvolution};
+use ingot_delta::{DeltaTable, Evolution, RowIdColumns, Snapshot, TypeEvolution};
 
 use super::expressions::{Path, SOURCE, Scope, TARGET, Visible, column};
 use super::values::{MissingFields, stored};
 use super::{Merge, MergeAction, MergeClause, MergeMatching, clause_error};
+use crate::row_ids::{self, row_id};
 use crate::write::rules::values::{Given, MissingValues};
 use crate::{Error, Result, dialect};
 
@@ -81,6 +82,19 @@ impl Clauses {
             evolution,
             missing,
         })
+    }
+
+    /// Makes rows carry their ids: those of the target their own, new ones none.
+    pub(crate) fn keep_row_ids(&mut self, ids: &RowIdColumns) {
+        for clause in &mut self.clauses {
+            let id = match clause.matching {
+                MergeMatching::NotMatchedByTarget => row_ids::none(),
+                _ => row_id(ids, |name| column(TARGET, name)),
+            };
+            if let Some(row) = &mut clause.row {
+                row.extend([id, row_ids::none()]);
+            }
+        }
     }
 
     /// Says if there is a clause for such rows.

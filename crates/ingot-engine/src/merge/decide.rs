@@ -116,8 +116,7 @@ struct Shared {
     clauses: Vec<Taken>,
     /// The rows' columns, all nullable.
     schema: SchemaRef,
-    /// Rows say, in a column after the table's, how they came about: for the change data feed.
-    marked: bool,
+    recording: Recording,
     deletes_all_matched: bool,
     notes_met: bool,
     progress: Arc<Progress>,
@@ -129,14 +128,24 @@ struct Taken {
     row: Option<Vec<Arc<dyn PhysicalExpr>>>,
 }
 
+/// What is noted for the change data feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recording {
+    Nothing,
+    /// Positions of deleted rows. The rows that come tell by their ids if they are new.
+    Deleted,
+    /// Those too; and rows say, in a column after the table's, how they came about.
+    Marked,
+}
+
 /// Returns the rows that `clauses` make of a join, in the columns of a table of schema `table`, as a table; with
-/// [`CHANGE_TYPE`] after those if they are to be `marked`. Reading them makes the decisions: they must be read once, and
+/// [`CHANGE_TYPE`] after those if they are to be marked. Reading them makes the decisions: they must be read once, and
 /// whole.
 pub(crate) fn decided_rows(
     join: &Join,
     clauses: &Clauses,
     table: &Schema,
-    marked: bool,
+    recording: Recording,
     pass: &Pass,
     progress: &Arc<Progress>,
 ) -> Result<Arc<dyn TableProvider>> {
@@ -154,7 +163,7 @@ pub(crate) fn decided_rows(
     }
     let fields = table.fields().iter();
     let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
-    let mark = marked.then(|| Field::new(CHANGE_TYPE, DataType::Utf8, true));
+    let mark = (recording == Recording::Marked).then(|| Field::new(CHANGE_TYPE, DataType::Utf8, true));
     let schema: SchemaRef = Arc::new(Schema::new(fields.chain(mark).collect::<Vec<_>>()));
     let properties = PlanProperties::new(
         EquivalenceProperties::new(Arc::clone(&schema)),
@@ -165,7 +174,7 @@ pub(crate) fn decided_rows(
     let shared = Shared {
         clauses: taken,
         schema,
-        marked,
+        recording,
         deletes_all_matched: clauses.deletes_all_matched(),
         notes_met: matches!(pass, Pass::Slice { for_others: true }),
         progress: Arc::clone(progress),
@@ -211,7 +220,7 @@ impl Tally {
                     };
                     self.ready.push_back(shared.evaluate(row, &rows, mark)?);
                 }
-                None if shared.marked => self.delete(&rows),
+                None if shared.recording != Recording::Nothing => self.delete(&rows),
                 None => {}
             }
         }
@@ -295,7 +304,7 @@ impl Shared {
             .iter()
             .map(|value| value.evaluate(rows)?.into_array(rows.num_rows()))
             .collect::<Result<Vec<ArrayRef>>>()?;
-        if self.marked {
+        if self.recording == Recording::Marked {
             columns.push(Arc::new(StringArray::from(vec![mark; rows.num_rows()])));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

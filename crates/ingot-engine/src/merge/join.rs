@@ -79,6 +79,7 @@ pub(crate) async fn plan(attempt: &Attempt<'_>, slice: &Slice, files: &[usize], 
         Arc::clone(attempt.snapshot),
         Some(files.to_vec()),
         rows,
+        attempt.row_ids.as_ref(),
     );
     let target = context.read_table(target)?.alias(TARGET)?;
     let source = context.read_table(slice.table()?)?.alias(SOURCE)?;
@@ -177,6 +178,7 @@ fn read_by_rows(attempt: &Attempt<'_>, pass: &Pass) -> Vec<Column> {
     let columns: BTreeSet<Column> = rows
         .flatten()
         .flat_map(|value| value.column_refs().into_iter().cloned())
+        .filter(|column| column.name != ROW_COLUMN)
         .collect();
     columns.into_iter().collect()
 }

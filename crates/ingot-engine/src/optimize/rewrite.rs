@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Bin;
-use crate::provider::delta_provider;
+use crate::provider::{Rows, delta_provider, tracked_provider};
+use crate::row_ids::tracked_rows;
 use crate::write::compression_setting;
 use crate::{Error, Result, Session};
 
@@ -54,7 +55,7 @@ pub(crate) async fn rewrite_all(
     target: WriteTarget,
 ) -> Result<Vec<Rewritten>> {
     let mut rewriter = Rewriter::new(session, table, snapshot)?;
-    rewriter.target = target;
+    rewriter.target = target.with_row_ids();
     let files = 0..snapshot.files().await?.len();
     let bins = files.map(|file| Bin {
         files: vec![file],
@@ -76,7 +77,7 @@ impl Rewriter {
         Ok(Self {
             table: Arc::clone(table),
             snapshot: Arc::clone(snapshot),
-            target: WriteTarget::of_table(table, snapshot)?,
+            target: WriteTarget::of_table(table, snapshot)?.with_row_ids(),
             writer: WriterOptions {
                 file_bytes_target: Some(u64::MAX),
                 data_change: false,
@@ -161,10 +162,16 @@ impl Rewriter {
     }
 
     fn frame_in(&self, state: &SessionState, bin: &Bin) -> Result<DataFrame> {
-        let table = Arc::clone(&self.table);
-        let provider = delta_provider(table, Arc::clone(&self.snapshot), Some(bin.files.clone()));
+        let (table, snapshot) = (Arc::clone(&self.table), Arc::clone(&self.snapshot));
         let context = SessionContext::new_with_state(state.clone());
-        Ok(context.read_table(provider)?)
+        let files = bin.files.clone();
+        match self.snapshot.row_id_columns() {
+            Some(ids) => {
+                let rows = context.read_table(tracked_provider(table, snapshot, files, Rows::Live, &ids))?;
+                tracked_rows(rows, &self.snapshot, &ids)
+            }
+            None => Ok(context.read_table(delta_provider(table, snapshot, Some(files)))?),
+        }
     }
 
     async fn copy(&self, writer: &mut FileWriter, mut rows: SendableRecordBatchStream) -> Result<()> {

@@ -25,17 +25,20 @@ use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::mapped::MappedReaderFactory;
-use crate::provider::{FILE_COLUMN, ROW_COLUMN, Rows, external};
+use crate::provider::{BASE_ROW_ID, FILE_COLUMN, FILE_COMMIT_VERSION, ROW_COLUMN, Rows, external};
 use crate::pruning;
 use crate::scan::{DeltaScanExec, ScanTarget};
 use crate::statistics::ScanStatistics;
+
+/// Columns after the table's with one value for each file.
+const FILE_CONSTANTS: [&str; 3] = [FILE_COLUMN, BASE_ROW_ID, FILE_COMMIT_VERSION];
 
 /// A scan to plan.
 pub(crate) struct ScanRequest<'a> {
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Snapshot,
     pub index: &'a FileIndex,
-    /// The provider's schema: the snapshot's, with file and row columns at the end when `tagged`.
+    /// The provider's schema: the snapshot's, with columns of files and rows at the end when `tagged`.
     pub schema: &'a SchemaRef,
     /// Columns of `schema` with one value for each file, which the index has.
     pub partition_columns: &'a [String],
@@ -131,7 +134,8 @@ impl Layout {
     fn new(request: &ScanRequest<'_>) -> Self {
         let partition_columns = request.partition_columns;
         let constant = |name: &str| {
-            partition_columns.iter().any(|column| column == name) || (request.tagged && name == FILE_COLUMN)
+            partition_columns.iter().any(|column| column == name)
+                || (request.tagged && FILE_CONSTANTS.contains(&name))
         };
         let counted = |name: &str| request.tagged && name == ROW_COLUMN;
         let mut stored = Vec::new();
@@ -214,7 +218,7 @@ async fn partitioned_files(
     for (place, number) in request.files.iter().enumerate() {
         let add = request.index.add(*number);
         let mut file = PartitionedFile::new_from_meta(object_meta(request.table, &add)?);
-        file.partition_values = constant_values(layout, &values, *number)?;
+        file.partition_values = constant_values(layout, &values, *number, &add)?;
         file.statistics = by_file.get(place).cloned();
         if let Some(selection) = selections.get(number) {
             file = file.with_extension(ParquetRowSelection::new(selection.clone()));
@@ -235,7 +239,12 @@ fn object_meta(table: &DeltaTable, add: &Add) -> Result<ObjectMeta> {
     })
 }
 
-fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) -> Result<Vec<ScalarValue>> {
+fn constant_values(
+    layout: &Layout,
+    values: &[Option<ArrayRef>],
+    number: usize,
+    add: &Add,
+) -> Result<Vec<ScalarValue>> {
     layout
         .constants
         .iter()
@@ -243,6 +252,10 @@ fn constant_values(layout: &Layout, values: &[Option<ArrayRef>], number: usize) 
         .map(|(field, values)| match values {
             Some(values) => ScalarValue::try_from_array(values, number),
             None if field.name() == FILE_COLUMN => Ok(ScalarValue::Int64(Some(number as i64))),
+            None if field.name() == BASE_ROW_ID => Ok(ScalarValue::Int64(add.base_row_id)),
+            None if field.name() == FILE_COMMIT_VERSION => {
+                Ok(ScalarValue::Int64(add.default_row_commit_version))
+            }
             None => Err(DataFusionError::Internal(format!(
                 "partition column `{}` has no values",
                 field.name()

@@ -100,7 +100,7 @@ fn logical_metadata(metadata: &ParquetMetaData, mapping: &ColumnMapping) -> Parq
     let file = metadata.file_metadata();
     let root = file.schema();
     let renamer = Renamer { mode: mapping.mode() };
-    let fields = renamer.columns(root.get_fields(), mapping.fields())?;
+    let fields = renamer.columns(root.get_fields(), mapping)?;
     let root = Type::group_type_builder(root.name())
         .with_fields(fields)
         .build()?;
@@ -192,11 +192,15 @@ struct Renamer {
 }
 
 impl Renamer {
-    /// Returns the columns of the file under the table's names. Files of changes have one more, under its own name.
-    fn columns(&self, in_file: &[TypePtr], fields: &Fields) -> ParquetResult<Vec<TypePtr>> {
+    /// Returns the columns of the file under the table's names. Files of changes have one more, and files of rows that
+    /// moved have those of their ids, under their own names.
+    fn columns(&self, in_file: &[TypePtr], mapping: &ColumnMapping) -> ParquetResult<Vec<TypePtr>> {
+        let fields = mapping.fields();
+        let hidden = mapping.hidden_columns().iter().map(String::as_str);
+        let own: Vec<&str> = hidden.chain([CHANGE_TYPE]).collect();
         let mut renamed = self.fields(in_file, fields)?;
         for (column, renamed) in in_file.iter().zip(&mut renamed) {
-            if column.name() == CHANGE_TYPE && fields.find(CHANGE_TYPE).is_none() {
+            if own.contains(&column.name()) && fields.find(column.name()).is_none() {
                 *renamed = Arc::clone(column);
             }
         }

@@ -366,12 +366,8 @@ impl<'a> Attempt<'a> {
         }
         transaction.remove_files(removal.removes);
         transaction.add_files(staged.files.iter().cloned());
-        let copied = removal
-            .changes
-            .as_ref()
-            .map_or(0, |changes| changes.counts.rows_copied);
-        if copied == 0 {
-            // The rows that go end; the new ones are others.
+        if request.options.data_change {
+            // The rows that go end, and those that stay keep their ids; the new ones are others.
             transaction.set_row_ids_kept();
         }
         if let Some(changes) = &removal.changes {

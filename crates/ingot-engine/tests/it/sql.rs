@@ -29,6 +29,7 @@ mod numbers;
 mod optimize;
 mod resolve;
 mod restore;
+mod row_tracking;
 mod rules;
 mod type_widening;
 mod update;

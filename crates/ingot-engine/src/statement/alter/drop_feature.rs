@@ -117,6 +117,7 @@ async fn rewrite(
     let mut transaction = table.transaction(Arc::clone(snapshot), operation);
     transaction.set_author(session.author());
     transaction.set_read_set(ReadSet::WholeTable);
+    transaction.set_row_ids_kept();
     let now = clock::now_ms();
     for bin in &rewritten {
         transaction.remove_files(bin.removed.iter().map(|add| add.to_remove(now, false)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ingot_common::TableName;
-use ingot_delta::Operation;
+use ingot_delta::{Metadata, Operation};
 use serde_json::json;
 
 use super::super::Work;
@@ -27,18 +27,33 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
 
 fn set_properties(session: &Session, name: TableName, properties: BTreeMap<String, String>) -> Work<'_> {
     Work::writes(async move {
-        let altered = open(session, &name).await?;
-        let mut metadata = altered.snapshot.metadata().clone();
-        let operation = Operation::new("SET TBLPROPERTIES").with("properties", json!(properties).to_string());
-        for (key, value) in properties {
-            if key.eq_ignore_ascii_case(COMMENT) {
-                metadata.description = Some(value);
-            } else {
-                metadata.configuration.insert(key, value);
-            }
+        let mut altered = open(session, &name).await?;
+        let mut metadata = with_properties(altered.snapshot.metadata(), &properties);
+        if altered.snapshot.begins_row_tracking(&metadata) {
+            // Rows have ids before the table promises them.
+            altered
+                .table
+                .backfill_row_ids(&metadata, &session.author())
+                .await?;
+            altered = open(session, &name).await?;
+            metadata = with_properties(altered.snapshot.metadata(), &properties);
         }
+        let operation = Operation::new("SET TBLPROPERTIES").with("properties", json!(properties).to_string());
         altered.commit(session, Change::new(metadata, operation)).await
     })
+}
+
+/// Returns the metadata with properties, and the comment if it is among them.
+fn with_properties(metadata: &Metadata, properties: &BTreeMap<String, String>) -> Metadata {
+    let mut changed = metadata.clone();
+    for (key, value) in properties {
+        if key.eq_ignore_ascii_case(COMMENT) {
+            changed.description = Some(value.clone());
+        } else {
+            changed.configuration.insert(key.clone(), value.clone());
+        }
+    }
+    changed
 }
 
 /// `UNSET TBLPROPERTIES [IF EXISTS] ('key', …)`.
