@@ -13,6 +13,8 @@
 //! changes of the schema that rows of the range cannot be read through. Source: Delta protocol, "Add CDC File",
 //! "Change Data Feed"; Delta, `CDCReader`.
 
+mod compatibility;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
+use self::compatibility::lost_column;
 use crate::action::DeletionVectorDescriptor;
 use crate::column_mapping;
 use crate::commit_time::commit_time_ms;
@@ -367,6 +370,7 @@ impl DeltaTable {
 /// What all commits of a range must fit.
 struct FeedRange<'a> {
     versions: &'a RangeInclusive<i64>,
+    /// With what the log says of columns in files.
     schema: &'a SchemaRef,
     partition_columns: &'a [String],
 }
@@ -375,7 +379,7 @@ impl<'a> FeedRange<'a> {
     fn new(versions: &'a RangeInclusive<i64>, newest: &'a Snapshot) -> Self {
         Self {
             versions,
-            schema: newest.schema(),
+            schema: newest.mapped_schema(),
             partition_columns: newest.partition_columns(),
         }
     }
@@ -385,19 +389,16 @@ impl<'a> FeedRange<'a> {
         let (start, end) = (self.versions.start(), self.versions.end());
         check_recorded(metadata, version, self.versions)?;
         let schema = schema::parse_schema_string(&metadata.schema_string).map_err(internal)?;
-        let schema = column_mapping::logical(&schema);
-        let lost = schema.fields().iter().find(|field| {
-            let read = self.schema.field_with_name(field.name());
-            !read.is_ok_and(|read| read.data_type() == field.data_type())
-        });
+        let schema = match column_mapping::mode(&metadata.configuration).map_err(internal)? {
+            Some(_) => schema,
+            None => column_mapping::unmapped(&schema),
+        };
+        let lost = lost_column(schema.fields(), self.schema.fields());
         let same_partitions = metadata.partition_columns == self.partition_columns;
         let reason = match lost {
             None if same_partitions => return Ok(()),
             None => "the partition columns changed".to_owned(),
-            Some(field) => format!(
-                "column `{}` was dropped, renamed or changed its type",
-                field.name()
-            ),
+            Some(column) => format!("column `{column}` was dropped, renamed or changed its type"),
         };
         Err(Error::ChangeFeed {
             condition: "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE_DATA_SCHEMA",

@@ -24,7 +24,7 @@ use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
 use crate::table::parse_actions;
 use crate::{
-    Action, Add, ColumnMapping, Error, FileIndex, Metadata, Protocol, Result, RowIdColumns, Txn,
+    Action, Add, ColumnMapping, Error, Evolution, FileIndex, Metadata, Protocol, Result, RowIdColumns, Txn,
     column_mapping, features, row_tracking,
 };
 
@@ -115,6 +115,17 @@ impl Snapshot {
         let mut next = self.copied();
         next.apply_commit(meta, actions)?;
         Ok(next)
+    }
+
+    /// Returns this version's files as they are read once `evolution` is committed: in its columns, those that are new
+    /// null. Files keep their numbers. It is no version of the table, and no commit is made on it.
+    ///
+    /// # Errors
+    /// `DataLoss` for columns that the files' statistics cannot be read with.
+    pub fn evolved(&self, evolution: &Evolution) -> Result<Self> {
+        let mut evolved = self.copied();
+        evolved.set_metadata(evolution.metadata.clone())?;
+        Ok(evolved)
     }
 
     /// Says if `other` was made from this one, or this one from it, commit by commit.

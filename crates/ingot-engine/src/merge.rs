@@ -22,6 +22,7 @@ mod decide;
 mod expressions;
 mod join;
 mod keys;
+mod record;
 mod source;
 mod subqueries;
 mod values;
@@ -31,14 +32,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::sql::sqlparser::ast::With;
 use futures::future::BoxFuture;
 use ingot_common::Kind;
 use ingot_common::retry::{Backoff, RetryPolicy};
-use ingot_delta::change_feed::{CHANGE_TYPE, DELETE, INSERT, UPDATE_POSTIMAGE, UPDATE_PREIMAGE};
 use ingot_delta::column::with_high_water_marks;
 use ingot_delta::{
     Add, AddCdcFile, CommitOutcome, DeltaTable, FileIndex, Operation, OperationMetrics, ReadSet,
@@ -46,9 +44,7 @@ use ingot_delta::{
 };
 use serde_json::json;
 
-use crate::change_feed::{marked, stage_changes};
 use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
-use crate::provider::{Rows, added_files_provider, rows_provider, tracked_files_provider};
 use crate::resolve::Reads;
 use crate::write::rules::identity;
 use crate::write::{CommitSettings, StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
@@ -58,6 +54,7 @@ use decide::{Counts, Decisions, Progress, Recording, decided_rows};
 use expressions::Scope;
 use join::Pass;
 use keys::Looked;
+use record::ChangeRecord;
 use source::{Slice, SourceRows};
 pub(crate) use subqueries::add_with;
 use subqueries::{Answers, Asker};
@@ -312,6 +309,7 @@ async fn merge_once(
         snapshot: &snapshot,
         index: snapshot.files().await?,
         merge,
+        record: ChangeRecord::of(session, table, &snapshot, &clauses, row_ids.as_ref())?,
         clauses,
         source,
         row_ids,
@@ -327,6 +325,8 @@ pub(crate) struct Attempt<'a> {
     pub index: &'a FileIndex,
     pub merge: &'a Merge,
     pub clauses: Clauses,
+    /// What the merge records for the change data feed, if it does.
+    record: Option<ChangeRecord<'a>>,
     pub source: &'a SourceRows,
     /// The columns of row ids, where rows keep them.
     pub row_ids: Option<RowIdColumns>,
@@ -389,7 +389,7 @@ impl Attempt<'_> {
             scan,
         } = passes;
         let decisions = progress.take();
-        match self.record(&decisions).await {
+        match self.record_rows_that_go(&decisions).await {
             Ok(more) => recorded.extend(more),
             Err(error) => {
                 discard(self.table, &written.files).await;
@@ -471,10 +471,9 @@ impl Attempt<'_> {
                 Some(ids) => ids.extended(self.schema()),
                 None => Arc::clone(self.schema()),
             };
-            let recording = match (self.records()?, &self.row_ids) {
-                (false, _) => Recording::Nothing,
-                (true, Some(_)) => Recording::Deleted,
-                (true, None) => Recording::Marked,
+            let recording = match &self.record {
+                Some(record) => record.needs(),
+                None => Recording::Nothing,
             };
             let rows = decided_rows(&join, &self.clauses, &schema, recording, pass, &passes.progress)?;
             Ok(join.context.read_table(rows)?)
@@ -493,115 +492,22 @@ impl Attempt<'_> {
         evolution.map_or(self.snapshot.schema(), |evolution| evolution.schema())
     }
 
-    /// Says if the merge records changes for the change data feed. Files tell of one that only inserts.
-    ///
-    /// # Errors
-    /// `Unsupported` when it would also change the schema, with which recorded rows could not be read back.
-    fn records(&self) -> Result<bool> {
-        let clauses = &self.merge.clauses;
-        let changes = clauses
-            .iter()
-            .any(|clause| clause.matching != MergeMatching::NotMatchedByTarget);
-        let records = changes && self.snapshot.change_data_feed_enabled();
-        if records && self.clauses.evolution.is_some() {
-            return Err(Error::unsupported(
-                "MERGE cannot evolve the schema of a table with a change data feed; add the columns with ALTER TABLE \
-                 first"
-                    .to_owned(),
-            ));
-        }
-        Ok(records)
-    }
-
-    /// Writes the rows that the clauses make. With a change data feed they are recorded, with what made them, and the
-    /// data files written from there, so that both hold the same rows. Where rows keep their ids, which files of changes
-    /// lack, the data files come first, and their ids tell what made the rows. Returns the files of both.
+    /// Writes the rows that the clauses make. Returns the data files, and those of the change data feed.
     async fn write(&self, rows: DataFrame) -> Result<(StagedFiles, Vec<Add>)> {
-        let target = self.target()?;
-        if !self.records()? {
-            return Ok((
-                stage_for(self.session, target.with_row_ids(), rows).await?,
-                Vec::new(),
-            ));
-        }
-        if let Some(ids) = &self.row_ids {
-            let written = stage_for(self.session, target.with_row_ids(), rows).await?;
-            return match self.record_written(&target, &written, ids).await {
-                Ok(recorded) => Ok((written, recorded)),
-                Err(error) => {
-                    discard(self.table, &written.files).await;
-                    Err(error)
-                }
-            };
-        }
-        let recorded = stage_changes(self.session, &target, rows).await?.files;
-        let written = async {
-            let files = recorded.iter().cloned().map(Arc::new).collect();
-            let rows = added_files_provider(Arc::clone(self.table), Arc::clone(self.snapshot), files);
-            stage_for(self.session, target, self.session.datafusion().read_table(rows)?).await
-        };
-        match written.await {
-            Ok(written) => Ok((written, recorded)),
-            Err(error) => {
-                discard(self.table, &recorded).await;
-                Err(error)
+        match &self.record {
+            Some(record) => record.write(rows).await,
+            None => {
+                let target = self.target()?.with_row_ids();
+                Ok((stage_for(self.session, target, rows).await?, Vec::new()))
             }
         }
-    }
-
-    /// Records the rows of new files: those with an id were there before.
-    async fn record_written(
-        &self,
-        target: &WriteTarget,
-        written: &StagedFiles,
-        ids: &RowIdColumns,
-    ) -> Result<Vec<Add>> {
-        if written.files.is_empty() {
-            return Ok(Vec::new());
-        }
-        let files = written.files.iter().cloned().map(Arc::new).collect();
-        let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
-        let rows = tracked_files_provider(table, snapshot, files, ids);
-        let rows = self.session.datafusion().read_table(rows)?;
-        let column = |name: &str| Expr::Column(Column::from_name(name));
-        let fields = self.schema().fields().iter();
-        let mut columns: Vec<Expr> = fields.map(|field| column(field.name())).collect();
-        let came = when(column(&ids.row_id).is_null(), lit(INSERT)).otherwise(lit(UPDATE_POSTIMAGE))?;
-        columns.push(came.alias(CHANGE_TYPE));
-        Ok(stage_changes(self.session, target, rows.select(columns)?)
-            .await?
-            .files)
     }
 
     /// Records the rows that clauses delete, and those that they update as they were.
-    async fn record(&self, decisions: &Decisions) -> Result<Vec<Add>> {
-        if decisions.changed.is_empty() || !self.records()? {
-            return Ok(Vec::new());
-        }
-        let mut updated = decisions.changed.clone();
-        for (file, deleted) in &decisions.deleted {
-            if let Some(rows) = updated.get_mut(file) {
-                rows.subtract(deleted);
-            }
-        }
-        updated.retain(|_, rows| !rows.is_empty());
-        let mut changes: Option<DataFrame> = None;
-        for (rows, kind) in [(decisions.deleted.clone(), DELETE), (updated, UPDATE_PREIMAGE)] {
-            if rows.is_empty() {
-                continue;
-            }
-            let files = rows.keys().copied().collect();
-            let listed = Rows::Listed(Arc::new(rows));
-            let rows = rows_provider(Arc::clone(self.table), Arc::clone(self.snapshot), files, listed);
-            let rows = marked(self.session.datafusion().read_table(rows)?, kind)?;
-            changes = Some(match changes {
-                None => rows,
-                Some(others) => others.union(rows)?,
-            });
-        }
-        match changes {
+    async fn record_rows_that_go(&self, decisions: &Decisions) -> Result<Vec<Add>> {
+        match &self.record {
+            Some(record) => record.rows_that_go(decisions).await,
             None => Ok(Vec::new()),
-            Some(changes) => Ok(stage_changes(self.session, &self.target()?, changes).await?.files),
         }
     }
 

@@ -17,7 +17,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, JoinType, ident, lit};
 use datafusion::prelude::Column;
 use ingot_common::{Kind, clock};
-use ingot_delta::{DeltaTable, FileIndex, OperationMetrics, ReadSet, Remove, Snapshot};
+use ingot_delta::{DeltaTable, Evolution, FileIndex, OperationMetrics, ReadSet, Remove, Snapshot};
 
 use super::partitions::{NullPartition, PartitionSet};
 use super::predicate::TablePredicate;
@@ -33,6 +33,8 @@ pub(super) struct Replacing<'a> {
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Arc<Snapshot>,
     pub mode: &'a WriteMode,
+    /// What the write makes of the table's columns, if it changes them.
+    pub evolution: Option<&'a Evolution>,
     /// The rows as the query gives them, for the names of their columns.
     pub query_columns: &'a DataFrame,
     /// The new rows.
@@ -190,7 +192,7 @@ impl Replacing<'_> {
             None => Ok(self.whole_files(index, files, read_set)),
             // The whole predicate, for its parts may be safe in their order only.
             Some(_) => {
-                self.rows(index, files, &Doomed::Where(predicate.expression), read_set)
+                self.rows(files, &Doomed::Where(predicate.expression), read_set)
                     .await
             }
         }
@@ -233,7 +235,8 @@ impl Replacing<'_> {
         };
         // The condition means the query's columns by their own names.
         let given = self.query_columns.schema().fields();
-        let table = self.snapshot.schema().fields();
+        let after = self.after()?;
+        let table = after.schema().fields();
         let by_name = |name: &str| table.iter().find(|field| field.name().eq_ignore_ascii_case(name));
         let named = given.iter().enumerate().filter_map(|(place, given)| {
             let field = by_name(given.name()).or_else(|| table.get(place))?;
@@ -253,24 +256,26 @@ impl Replacing<'_> {
     async fn meeting(&self, doomed: Doomed) -> Result<Removal> {
         let index = self.snapshot.files().await?;
         let files = (0..index.len()).collect();
-        self.rows(index, files, &doomed, ReadSet::WholeTable).await
+        self.rows(files, &doomed, ReadSet::WholeTable).await
+    }
+
+    /// The snapshot in the columns that the table has after the write.
+    fn after(&self) -> Result<Arc<Snapshot>> {
+        Ok(match self.evolution {
+            Some(evolution) => Arc::new(self.snapshot.evolved(evolution)?),
+            None => Arc::clone(self.snapshot),
+        })
     }
 
     /// Returns the new rows as they will stand in the table.
     fn new_rows(&self) -> Result<DataFrame> {
         let adds = self.staged.files.iter().cloned().map(Arc::new).collect();
-        let provider = added_files_provider(Arc::clone(self.table), Arc::clone(self.snapshot), adds);
+        let provider = added_files_provider(Arc::clone(self.table), self.after()?, adds);
         Ok(self.session.datafusion().read_table(provider)?)
     }
 
     /// Takes out the rows of `files` that go.
-    async fn rows(
-        &self,
-        index: &FileIndex,
-        files: Vec<usize>,
-        doomed: &Doomed,
-        read_set: ReadSet,
-    ) -> Result<Removal> {
+    async fn rows(&self, files: Vec<usize>, doomed: &Doomed, read_set: ReadSet) -> Result<Removal> {
         if files.is_empty() {
             return Ok(Removal {
                 read_set,
@@ -281,15 +286,17 @@ impl Replacing<'_> {
         let rows = doomed.of(self.session.datafusion().read_table(provider)?)?;
         let rows = rows.select(vec![ident(FILE_COLUMN), ident(ROW_COLUMN)])?;
         let changed = positions(self.session, rows).await?;
-        self.changes(index, changed, read_set).await
+        self.changes(changed, read_set).await
     }
 
-    async fn changes(&self, index: &FileIndex, changed: ChangedRows, read_set: ReadSet) -> Result<Removal> {
+    /// Takes rows out, in the columns that the new ones have.
+    async fn changes(&self, changed: ChangedRows, read_set: ReadSet) -> Result<Removal> {
+        let after = self.after()?;
         let changes = RowChanges {
             session: self.session,
             table: self.table,
-            snapshot: self.snapshot,
-            index,
+            snapshot: &after,
+            index: after.files().await?,
             recorded: match self.data_change {
                 true => Recorded::Apart(self.staged.files.clone()),
                 false => Recorded::Elsewhere,

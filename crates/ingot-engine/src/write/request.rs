@@ -333,6 +333,7 @@ impl<'a> Attempt<'a> {
             table: self.table,
             snapshot,
             mode: &self.request.options.mode,
+            evolution: self.evolution.as_ref(),
             query_columns: &self.request.rows,
             staged,
             reads_target,

@@ -137,14 +137,120 @@ async fn merge_tells_of_each_row_what_its_clause_did(how: &str) {
     assert_eq!(changes(&session, 4).await, ["4|delete|8|h"]);
 }
 
+const MAPPED: &str = "'delta.enableDeletionVectors' = 'false', 'delta.columnMapping.mode' = 'name'";
+
+#[test_case(VECTORS; "by deletion vectors")]
+#[test_case(COPIES; "by copies")]
+#[test_case(MAPPED; "with mapped columns")]
 #[tokio::test]
-async fn merge_that_evolves_the_schema_is_refused() {
-    let (_directory, _, session) = four_rows(VECTORS).await;
-    let merge =
-        "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS id, 'x' AS v, 2 AS more) s ON t.id = s.id
+async fn merge_records_in_the_columns_that_it_adds(how: &str) {
+    let (_directory, engine, session) = four_rows(how).await;
+    let merge = "MERGE WITH SCHEMA EVOLUTION INTO t
+                 USING (SELECT * FROM VALUES (1, 'x', 10), (2, 'y', 20), (7, 'g', 70) AS s(id, v, more)) s ON t.id = s.id
+                 WHEN MATCHED AND t.id = 1 THEN DELETE
+                 WHEN MATCHED THEN UPDATE SET *
+                 WHEN NOT MATCHED THEN INSERT *
+                 WHEN NOT MATCHED BY SOURCE AND t.id = 4 THEN UPDATE SET v = 'gone'";
+    run(&session, &[merge]).await;
+    assert!(change_files(&engine).await > 0);
+    let expected = [
+        "2|delete|1|a|NULL",
+        "2|update_preimage|2|b|NULL",
+        "2|update_postimage|2|y|20",
+        "2|update_preimage|4|d|NULL",
+        "2|update_postimage|4|gone|NULL",
+        "2|insert|7|g|70",
+    ];
+    let query =
+        "SELECT _commit_version, _change_type, id, v, more FROM table_changes('t', 2) ORDER BY 1, 3, 2 DESC";
+    assert_eq!(rows(&session, query).await, expected);
+    let all =
+        "SELECT _commit_version, count(*), count(more) FROM table_changes('t', 0) GROUP BY 1 ORDER BY 1";
+    assert_eq!(rows(&session, all).await, ["1|4|0", "2|6|2"]);
+    let expected = ["2|y|20", "3|c|NULL", "4|gone|NULL", "7|g|70"];
+    assert_eq!(rows(&session, "SELECT * FROM t ORDER BY id").await, expected);
+}
+
+#[tokio::test]
+async fn fields_that_a_merge_adds_are_null_in_what_was_before() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, s STRUCT<a: INT>) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')",
+            "INSERT INTO t VALUES (1, named_struct('a', 1)), (2, named_struct('a', 2))",
+            "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS id, named_struct('a', 10, 'b', 'new') AS s) src
+             ON t.id = src.id WHEN MATCHED THEN UPDATE SET *",
+        ],
+    )
+    .await;
+    let query =
+        "SELECT _commit_version, _change_type, id, s.a, s.b FROM table_changes('t', 0) ORDER BY 1, 3, 2 DESC";
+    let expected = [
+        "1|insert|1|1|NULL",
+        "1|insert|2|2|NULL",
+        "2|update_preimage|1|1|NULL",
+        "2|update_postimage|1|10|new",
+    ];
+    assert_eq!(rows(&session, query).await, expected);
+}
+
+#[tokio::test]
+async fn merge_records_in_the_types_that_it_widens() {
+    let (_directory, _, session) = four_rows("'delta.enableTypeWidening' = 'true'").await;
+    let merge = "MERGE WITH SCHEMA EVOLUTION INTO t
+                 USING (SELECT 1 AS key, 8000000000 AS id, 'x' AS v) s ON t.id = s.key
                  WHEN MATCHED THEN UPDATE SET *";
-    assert_eq!(refused(&session, merge).await, "UNSUPPORTED_FEATURE");
-    assert_eq!(changes(&session, 0).await.len(), 4);
+    run(&session, &[merge]).await;
+    let expected = ["2|update_preimage|1|a", "2|update_postimage|8000000000|x"];
+    assert_eq!(changes(&session, 2).await, expected);
+    let older = "SELECT * FROM table_changes('t', 1)";
+    assert_eq!(
+        refused(&session, older).await,
+        "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE_DATA_SCHEMA"
+    );
+}
+
+#[test_case(VECTORS; "by deletion vectors")]
+#[test_case(COPIES; "by copies")]
+#[tokio::test]
+async fn rows_that_replace_others_are_recorded_in_the_columns_that_they_add(how: &str) {
+    let (_directory, _, session) = four_rows(how).await;
+    let statements = [
+        "INSERT WITH SCHEMA EVOLUTION INTO t BY NAME REPLACE WHERE id = 2 SELECT 2 AS id, 'new' AS v, 5 AS more",
+        "INSERT WITH SCHEMA EVOLUTION INTO t AS x BY NAME REPLACE ON (x.id = n.old)
+         (SELECT 9 AS id, 'n' AS v, 6 AS more, 3 AS old) AS n",
+    ];
+    run(&session, &statements).await;
+    let expected = [
+        "2|insert|2|new|5",
+        "2|delete|2|b|NULL",
+        "3|delete|3|c|NULL",
+        "3|insert|9|n|6",
+    ];
+    let query =
+        "SELECT _commit_version, _change_type, id, v, more FROM table_changes('t', 2) ORDER BY 1, 3, 2 DESC";
+    assert_eq!(rows(&session, query).await, expected);
+}
+
+#[tokio::test]
+async fn a_column_that_took_the_name_of_another_is_not_read_for_it() {
+    let (_directory, _, session) = four_rows("'delta.columnMapping.mode' = 'name'").await;
+    run(
+        &session,
+        &[
+            "ALTER TABLE t DROP COLUMN v",
+            "ALTER TABLE t ADD COLUMN v STRING",
+            "INSERT INTO t VALUES (5, 'e')",
+        ],
+    )
+    .await;
+    let query = "SELECT * FROM table_changes('t', 1)";
+    assert_eq!(
+        refused(&session, query).await,
+        "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE_DATA_SCHEMA"
+    );
+    assert_eq!(changes(&session, 3).await, ["4|insert|5|e"]);
 }
 
 #[test_case(VECTORS; "by deletion vectors")]
