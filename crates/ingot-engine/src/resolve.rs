@@ -119,6 +119,16 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<String>> {
         .collect()
 }
 
+/// Returns the path of the table that `delta.`/path`` names; `None` for the name of one.
+pub(crate) fn delta_path(name: &ObjectName) -> Result<Option<String>> {
+    match parts(name)?.as_mut_slice() {
+        [format, path] if format.eq_ignore_ascii_case("delta") && path.contains('/') => {
+            Ok(Some(std::mem::take(path)))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// What a statement's target is called in the queries of [`plan_on_target`].
 pub(crate) const TARGET: &str = "__ingot.__ingot.target";
 
@@ -436,10 +446,13 @@ fn special(
         }
     };
     let (name, suffix) = split_suffix(name)?;
-    let path = matches!(named.as_slice(), [format, _] if format.eq_ignore_ascii_case("delta"))
-        && named.last().is_some_and(|path| path.contains('/'));
     let version = asked.or(suffix);
-    Ok((path || version.is_some()).then_some(SpecialRelation::Table { name, version }))
+    Ok((delta_path(&name)?.is_some() || version.is_some()).then_some(SpecialRelation::Table { name, version }))
+}
+
+/// Returns the name of the table of which `name` names a version.
+pub(crate) fn without_version(name: &ObjectName) -> Result<ObjectName> {
+    Ok(split_suffix(name)?.0)
 }
 
 /// Splits `t@v12` into the table and the version.
@@ -490,12 +503,10 @@ async fn special_provider(
         Some(Version::Number(version)) => Some(TimeTravel::Version(version)),
         Some(Version::Timestamp(expr)) => Some(TimeTravel::Timestamp(instant(session, &expr).await?)),
     };
-    let named = parts(&name)?;
-    let path = match named.as_slice() {
-        [format, path] if format.eq_ignore_ascii_case("delta") && path.contains('/') => path,
-        _ => return table_provider(session, &table_name(&name, namespace)?, point, reads, depth).await,
+    let Some(path) = delta_path(&name)? else {
+        return table_provider(session, &table_name(&name, namespace)?, point, reads, depth).await;
     };
-    let table = session.engine().tables().open(&files::location(path)?).await?;
+    let table = session.engine().tables().open(&files::location(&path)?).await?;
     provider(table, point, reads).await
 }
 

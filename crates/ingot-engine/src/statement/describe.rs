@@ -8,14 +8,14 @@ use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, MapBuilder, RecordBatch, StringArray,
     StringBuilder, TimestampMicrosecondArray,
 };
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, Fields};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Value as SqlValue, ValueWithSpan,
 };
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
-use ingot_common::{Identifier, SchemaName, TableName};
+use ingot_common::{Identifier, SchemaName};
 use ingot_delta::{DeltaTable, HistoryEntry};
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }
     cursor.accept("TABLE");
     let extended = cursor.accept("EXTENDED") || cursor.accept("FORMATTED");
-    let name = cursor.table_name(session)?;
+    let name = cursor.object_name()?;
     cursor.end()?;
     Ok(Work::reads(columns(session, name, extended)))
 }
@@ -91,22 +91,47 @@ async fn schema(session: &Session, name: SchemaName) -> Result<StatementResult> 
     ])
 }
 
-async fn columns(session: &Session, name: TableName, extended: bool) -> Result<StatementResult> {
-    let table = resolve::table(session, &name, None).await?;
+/// Returns the columns of a table or view.
+pub(super) async fn columns_of(session: &Session, name: &ObjectName) -> Result<Fields> {
+    match resolve::delta_path(name)? {
+        Some(_) => {
+            let (_, table) = open(session, name).await?;
+            Ok(table.snapshot().await?.schema().fields().clone())
+        }
+        None => {
+            let rows = resolve::table(session, &session.resolve(name)?, None).await?;
+            Ok(rows.schema().fields().clone())
+        }
+    }
+}
+
+async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<StatementResult> {
     let mut lines: Vec<[String; 3]> = Vec::new();
-    let info = session.engine().metastore().table(&name).await?;
-    for field in table.schema().fields() {
-        let listed = info.columns.iter().find(|column| column.name == *field.name());
+    let fields = columns_of(session, &name).await?;
+    let info = match resolve::delta_path(&name)? {
+        Some(_) => None,
+        None => Some(
+            session
+                .engine()
+                .metastore()
+                .table(&session.resolve(&name)?)
+                .await?,
+        ),
+    };
+    for field in &fields {
+        let listed = info.iter().flat_map(|info| &info.columns);
+        let mut listed = listed.filter(|column| column.name == *field.name());
         let comment = field.metadata().get("comment").cloned();
-        let comment = comment.or_else(|| listed.and_then(|column| column.comment.clone()));
+        let comment = comment.or_else(|| listed.next().and_then(|column| column.comment.clone()));
         lines.push([
             field.name().clone(),
             type_text(field.data_type()),
             comment.unwrap_or_default(),
         ]);
     }
-    if info.kind != TableKind::View {
-        let snapshot = session.open(&info).await?.snapshot().await?;
+    if info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
+        let (_, table) = open(session, &name).await?;
+        let snapshot = table.snapshot().await?;
         let partitions = snapshot.partition_columns();
         if !partitions.is_empty() {
             lines.push(line("# Partition Information", ""));
@@ -123,7 +148,9 @@ async fn columns(session: &Session, name: TableName, extended: bool) -> Result<S
             );
         }
     }
-    if extended {
+    if let Some(info) = info
+        && extended
+    {
         lines.extend(extended_lines(&info));
     }
     let column = |place: usize| lines.iter().map(|line| line[place].as_str()).collect();
@@ -189,14 +216,9 @@ async fn open_in(
     name: &ObjectName,
     namespace: &SchemaName,
 ) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
-    if let [format, path] = resolve::parts(name)?.as_slice()
-        && format.eq_ignore_ascii_case("delta")
-        && path.contains('/')
-    {
-        return Ok((
-            None,
-            session.engine().tables().open(&files::location(path)?).await?,
-        ));
+    if let Some(path) = resolve::delta_path(name)? {
+        let table = session.engine().tables().open(&files::location(&path)?).await?;
+        return Ok((None, table));
     }
     let (info, table) = session.open_table(&resolve::table_name(name, namespace)?).await?;
     Ok((Some(info), table))

@@ -3,9 +3,8 @@
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Statement, TableFactor, With};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::future::BoxFuture;
-use ingot_common::TableName;
-
 use super::cursor::Cursor;
+use super::target::Target;
 use super::{Work, counts};
 use crate::dialect::quoted;
 use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, PlannedMerge, add_with, merge_planned};
@@ -20,8 +19,9 @@ const AUTO_MERGE: &str = "spark.databricks.delta.schema.autoMerge.enabled";
 struct Definition {
     with: Option<With>,
     schema_evolution: bool,
-    target: ObjectName,
-    target_alias: Option<String>,
+    target: Target,
+    /// What the target is called, a name in SQL.
+    target_alias: String,
     source: Statement,
     source_alias: String,
     on: String,
@@ -36,8 +36,7 @@ pub(super) fn parse<'a>(
 ) -> Result<Work<'a>> {
     let definition = definition(session, cursor, with)?;
     Ok(Work::writes(async move {
-        let name = session.resolve(&definition.target)?;
-        let (_, table) = session.open_table(&name).await?;
+        let table = definition.target.open(session).await?;
         let schema_evolution = definition.schema_evolution || auto_merge(session);
         let settings = CommitSettings::of_session(session)?;
         let plan = || -> BoxFuture<'_, Result<PlannedMerge>> {
@@ -45,7 +44,7 @@ pub(super) fn parse<'a>(
                 let (source, namespace) = (definition.source.clone(), session.namespace());
                 let reads = Reads::default();
                 let merge = Merge {
-                    target_alias: definition.target_alias.clone().unwrap_or_else(|| full(&name)),
+                    target_alias: definition.target_alias.clone(),
                     source_alias: definition.source_alias.clone(),
                     source: resolve::plan(session, source, &namespace, &reads).await?,
                     on: definition.on.clone(),
@@ -85,8 +84,8 @@ fn auto_merge(session: &Session) -> bool {
 fn definition(session: &Session, cursor: &mut Cursor<'_>, with: Option<With>) -> Result<Definition> {
     let schema_evolution = cursor.accept_all(&["WITH", "SCHEMA", "EVOLUTION"]);
     cursor.expect("INTO")?;
-    let target = cursor.object_name()?;
-    let target_alias = alias(cursor, &["USING"])?;
+    let target = Target::parse(session, cursor)?;
+    let target_alias = alias(cursor, &["USING"])?.unwrap_or_else(|| sql_name(&target.name_parts()));
     cursor.expect("USING")?;
     let (source, source_alias) = source(session, cursor, with.as_ref())?;
     cursor.expect("ON")?;
@@ -151,16 +150,15 @@ fn source_name(session: &Session, name: &ObjectName, with: Option<&With>) -> Res
             return Ok(quoted(&part.value));
         }
     }
-    Ok(match session.resolve(name) {
-        Ok(name) => full(&name),
-        // A path, as in delta.`/path`.
-        Err(_) => String::new(),
-    })
+    // A version of a table is called by the table's name.
+    let name = resolve::without_version(name)?;
+    Ok(sql_name(&Target::new(session, &name)?.name_parts()))
 }
 
-fn full(name: &TableName) -> String {
-    let parts = [&name.catalog, &name.schema, &name.table];
-    parts.map(|part| quoted(part.as_str())).join(".")
+/// Writes the parts of a name as SQL.
+fn sql_name(parts: &[String]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| quoted(part)).collect();
+    parts.join(".")
 }
 
 /// Refuses a clause without a condition that others of its kind follow: they could never be reached.

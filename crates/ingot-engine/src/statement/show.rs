@@ -9,10 +9,11 @@ use ingot_catalog::{Page, TableKind};
 use ingot_common::SchemaName;
 
 use super::cursor::Cursor;
+use super::describe::{columns_of, open};
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
-use crate::{Result, Session, resolve};
+use crate::{Result, Session};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -39,14 +40,14 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 
 /// `SHOW TBLPROPERTIES t [('key')]`: the table's own, and what its protocol says, as Spark shows it.
 fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let name = cursor.table_name(session)?;
+    let name = cursor.object_name()?;
     let key = match cursor.at_token(&Token::LParen) {
         true => cursor.in_parentheses(Cursor::property_key)?.pop(),
         false => None,
     };
     cursor.end()?;
     Ok(Work::reads(async move {
-        let (_, table) = session.open_table(&name).await?;
+        let (_, table) = open(session, &name).await?;
         let snapshot = table.snapshot().await?;
         let protocol = snapshot.protocol();
         let mut shown = snapshot.properties().clone();
@@ -148,11 +149,11 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
 
 fn columns<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let _ = cursor.accept("IN") || cursor.accept("FROM");
-    let name = cursor.table_name(session)?;
+    let name = cursor.object_name()?;
     cursor.end()?;
     Ok(Work::reads(async move {
-        let table = resolve::table(session, &name, None).await?;
-        let names = table.schema().fields().iter().map(|field| field.name().as_str());
+        let fields = columns_of(session, &name).await?;
+        let names = fields.iter().map(|field| field.name().as_str());
         text_rows(&[("col_name", names.collect())])
     }))
 }

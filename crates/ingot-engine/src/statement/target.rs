@@ -27,12 +27,14 @@ impl Target {
         Self::new(session, &cursor.object_name()?)
     }
 
-    fn new(session: &Session, name: &ObjectName) -> Result<Self> {
-        match resolve::parts(name)?.as_slice() {
-            [format, path] if format.eq_ignore_ascii_case("delta") && path.contains('/') => {
-                Ok(Self::Path(files::location(path)?))
-            }
-            _ => Ok(Self::Name(session.resolve(name)?)),
+    /// Completes a name with the session's namespace.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn new(session: &Session, name: &ObjectName) -> Result<Self> {
+        match resolve::delta_path(name)? {
+            Some(path) => Ok(Self::Path(files::location(&path)?)),
+            None => Ok(Self::Name(session.resolve(name)?)),
         }
     }
 
