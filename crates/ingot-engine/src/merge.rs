@@ -25,7 +25,6 @@ mod keys;
 mod record;
 mod source;
 mod subqueries;
-mod values;
 
 use std::future::Future;
 use std::sync::Arc;

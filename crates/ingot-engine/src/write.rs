@@ -11,6 +11,7 @@
 mod align;
 mod assign;
 mod auto_compact;
+mod cast;
 mod clone;
 mod commit;
 mod create;
@@ -22,6 +23,7 @@ mod replace;
 mod request;
 pub(crate) mod rules;
 mod stage;
+mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use crate::provider::DeltaTableProvider;
 
 pub use align::align_by_name;
 pub use assign::type_text;
-pub(crate) use assign::{assignable, convert, element};
+pub(crate) use assign::{MissingFields, assignable};
 pub use auto_compact::compact_after;
 pub(crate) use auto_compact::{Compactions, SETTINGS as AUTO_COMPACT_SETTINGS};
 pub(crate) use clone::{CloneTarget, clone_table};
@@ -50,6 +52,7 @@ pub(crate) use replace::replace_table;
 pub use request::{Fence, WriteRequest, Written, table_exists, try_write, write};
 pub(crate) use stage::stage_for;
 pub use stage::{discard, stage_files};
+pub(crate) use store::stored;
 
 /// Files written for a table and not yet committed.
 #[derive(Debug)]

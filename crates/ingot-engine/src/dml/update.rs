@@ -22,7 +22,7 @@ use crate::provider::{BASE_ROW_ID, ROW_COLUMN, rows_provider, tracked_provider};
 use crate::resolve::Reads;
 use crate::row_ids::{self, row_id};
 use crate::write::rules::values::{Given, MissingValues};
-use crate::write::snapshot_read;
+use crate::write::{MissingFields, snapshot_read, stored};
 use crate::{Error, Result};
 
 /// Names the values in the query over the matched rows.
@@ -105,7 +105,7 @@ pub(super) async fn updated_rows(
             .filter(|(path, _)| path.column == number)
             .map(|(path, given)| Change {
                 path: &path.fields,
-                value: given.map(value),
+                value: given.map(|place| (value(place), planned.schema().field(place).data_type())),
             })
             .collect();
         given.push(given_value(value(number), field, &changes)?);
@@ -150,7 +150,7 @@ fn given_value(old: Expr, field: &Field, changes: &[Change<'_>]) -> Result<Given
                 value: None,
             },
         ] => Ok(Given::Missing),
-        _ => Ok(Given::Value(changed_value(old, field, changes)?)),
+        _ => Ok(Given::Value(changed_value(old, field, field.name(), changes)?)),
     }
 }
 
@@ -158,17 +158,18 @@ fn given_value(old: Expr, field: &Field, changes: &[Change<'_>]) -> Result<Given
 #[derive(Clone)]
 struct Change<'a> {
     path: &'a [String],
-    /// `None` is the default.
-    value: Option<Expr>,
+    /// With its type; `None` is the default.
+    value: Option<(Expr, &'a DataType)>,
 }
 
-/// Returns what becomes of `old`, a value of `field`. Of several changes none is at or above another.
-fn changed_value(old: Expr, field: &Field, changes: &[Change<'_>]) -> Result<Expr> {
+/// Returns what becomes of `old`, a value of `field`, which is at `path`. Of several changes none is at or above
+/// another.
+fn changed_value(old: Expr, field: &Field, path: &str, changes: &[Change<'_>]) -> Result<Expr> {
     match changes {
         [] => return Ok(old),
         [Change { path: [], value }] => {
             return match value {
-                Some(value) => Ok(value.clone()),
+                Some((value, given)) => stored(value.clone(), given, field, path, MissingFields::Refused),
                 // The default of what has none.
                 None => Ok(lit(ScalarValue::try_from(field.data_type())?)),
             };
@@ -194,8 +195,9 @@ fn changed_value(old: Expr, field: &Field, changes: &[Change<'_>]) -> Result<Exp
             })
             .collect();
         let old = get_field(old.clone(), field.name().as_str());
+        let path = format!("{path}.{}", field.name());
         arguments.push(lit(field.name().as_str()));
-        arguments.push(changed_value(old, field, &below)?);
+        arguments.push(changed_value(old, field, &path, &below)?);
     }
     Ok(named_struct(arguments))
 }

@@ -17,10 +17,10 @@ use ingot_delta::column::{GENERATION_EXPRESSION, IDENTITY_START, Identity};
 use ingot_delta::{DeltaTable, Evolution, RowIdColumns, Snapshot, TypeEvolution};
 
 use super::expressions::{Path, SOURCE, Scope, TARGET, Visible, column};
-use super::values::{MissingFields, stored};
 use super::{Merge, MergeAction, MergeClause, MergeMatching, clause_error};
 use crate::row_ids::{self, row_id};
 use crate::write::rules::values::{Given, MissingValues};
+use crate::write::{MissingFields, stored};
 use crate::{Error, Result, dialect};
 
 /// A merge's clauses, compiled.

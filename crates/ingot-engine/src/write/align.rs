@@ -175,7 +175,7 @@ pub(super) fn by_name(rows: DataFrame, table: &SchemaRef) -> Result<DataFrame> {
 pub(super) fn incoming(rows: &DataFrame, table: &Schema, nested: Nested) -> Schema {
     let rows = rows.schema().as_arrow();
     match nested {
-        Nested::Name => Schema::new(rows.fields().clone()),
+        Nested::Name(_) => Schema::new(rows.fields().clone()),
         Nested::Position => {
             let fields = rows.fields().iter();
             let renamed = fields.map(|field| match find(table, field.name()) {

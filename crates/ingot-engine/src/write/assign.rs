@@ -1,29 +1,37 @@
-//! Spark's store assignment under ANSI: which types may be written to which columns, and the values after it.
+//! What may be written to which columns, and the values after it: plain values are cast under ANSI ([`cast`]), nested
+//! ones part by part.
 //!
-//! A type that cannot be stored is refused before the query runs, a value that does not fit when it is met;
-//! both errors name the column. Source: Spark, `Cast.canANSIStoreAssign`.
+//! A type that is never stored is refused before the query runs, a value that does not fit when it is met; both errors
+//! name the column. Source: Delta, `DeltaInsertCastSupport`, `UpdateExpressionsSupport.castIfNeeded`.
+//!
+//! [`cast`]: super::cast
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
 use ingot_common::Kind;
 
+use super::cast::{CastFailure, binary, cast_values, castable, instant};
 use crate::{Error, Result};
 
-/// How Spark writes a timestamp into a string column.
-const TIMESTAMP_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f";
-
 /// How the fields of structs find their places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Nested {
     /// The first is the first.
     Position,
-    /// By name, in any case; what a struct of the query lacks is null.
-    Name,
+    /// By name, in any case.
+    Name(MissingFields),
+}
+
+/// What becomes of a field that a struct lacks, where fields go by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum MissingFields {
+    Refused,
+    /// It is null, unless it must not be.
+    Null,
 }
 
 /// The way from a query's columns to a table's, by position.
@@ -43,9 +51,7 @@ impl Assignment {
             return Err(arity_error(source.fields().len(), target.fields().len()));
         }
         for (from, to) in source.fields().iter().zip(target.fields()) {
-            if let Some(problem) = misfit(from.data_type(), to.data_type(), nested, to.name()) {
-                return Err(problem.into());
-            }
+            check_storable(from.data_type(), to, nested)?;
         }
         Ok(Self {
             target: Arc::clone(target),
@@ -66,7 +72,7 @@ impl Assignment {
                 }));
             }
             let column = assign(array, field.data_type(), self.nested)
-                .map_err(|error| assignment_error(array.data_type(), field, &error))?;
+                .map_err(|not_stored| not_stored.into_error(field.name(), OVERFLOW_OF_INSERT))?;
             columns.push(column);
         }
         RecordBatch::try_new(Arc::clone(&self.target), columns).map_err(|source| {
@@ -78,28 +84,87 @@ impl Assignment {
     }
 }
 
-/// Tells what went wrong when values of type `given` were converted to those of a column.
-fn assignment_error(given: &DataType, field: &Field, error: &ArrowError) -> Error {
-    // Arrow names the field of a struct that is not null only in its message.
-    if let ArrowError::InvalidArgumentError(message) = error
-        && message.contains("non-nullable")
-    {
-        let inner = message.split('"').nth(1).map(|inner| format!(".{inner}"));
-        return Error::Delta(ingot_delta::Error::NullInNotNull {
-            column: format!("{}{}", field.name(), inner.unwrap_or_default()),
-        });
+/// The condition of a value that is too large, in an INSERT. Source: Spark, `checkCastOverflowInTableInsert`.
+const OVERFLOW_OF_INSERT: &str = "CAST_OVERFLOW_IN_TABLE_INSERT";
+
+/// The same in UPDATE and MERGE. Source: Delta, `CheckOverflowInTableWrite`.
+pub(super) const OVERFLOW_OF_WRITE: &str = "DELTA_CAST_OVERFLOW_IN_TABLE_WRITE";
+
+/// A value that is not stored.
+#[derive(Debug)]
+pub(crate) struct NotStored {
+    /// Where it is below its column, innermost first.
+    below: Vec<String>,
+    from: DataType,
+    to: DataType,
+    failure: CastFailure,
+}
+
+impl NotStored {
+    fn new(from: &DataType, to: &DataType, failure: impl Into<CastFailure>) -> Self {
+        Self {
+            below: Vec::new(),
+            from: from.clone(),
+            to: to.clone(),
+            failure: failure.into(),
+        }
     }
-    Error::Condition {
-        kind: Kind::InvalidArgument,
-        condition: "CAST_OVERFLOW_IN_TABLE_INSERT",
-        sqlstate: "22003",
-        message: format!(
-            "failed to assign a value of \"{}\" type to the \"{}\" type column `{}`: {error}",
-            type_text(given).to_uppercase(),
-            type_text(field.data_type()).to_uppercase(),
-            field.name()
-        ),
+
+    fn of_part(mut self, name: &str) -> Self {
+        self.below.push(name.to_owned());
+        self
     }
+
+    /// Tells what went wrong in a column; `overflow` is the condition of a value that is too large.
+    pub(super) fn into_error(self, column: &str, overflow: &'static str) -> Error {
+        let parts = std::iter::once(column).chain(self.below.iter().rev().map(String::as_str));
+        let column = parts.collect::<Vec<_>>().join(".");
+        let (from, to) = (sql_type(&self.from), sql_type(&self.to));
+        let (condition, sqlstate, message) = match self.failure {
+            CastFailure::Malformed { value } => (
+                "CAST_INVALID_INPUT",
+                "22018",
+                format!(
+                    "the value '{value}' of the type {from} cannot be cast to {to} for the column `{column}`, because \
+                     it is malformed\nhint: try_cast makes it null"
+                ),
+            ),
+            CastFailure::Overflow { value } => (
+                overflow,
+                "22003",
+                format!(
+                    "failed to assign the value {value} of the type {from} to the {to} type column `{column}`: \
+                     overflow\nhint: try_cast makes it null"
+                ),
+            ),
+            // Arrow names the field of a struct that is not null only in its message.
+            CastFailure::Arrow(ArrowError::InvalidArgumentError(message))
+                if message.contains("non-nullable") =>
+            {
+                let inner = message.split('"').nth(1).map(|inner| format!(".{inner}"));
+                return Error::Delta(ingot_delta::Error::NullInNotNull {
+                    column: format!("{column}{}", inner.unwrap_or_default()),
+                });
+            }
+            CastFailure::Arrow(error) => (
+                overflow,
+                "22003",
+                format!(
+                    "failed to assign a value of the type {from} to the {to} type column `{column}`: {error}"
+                ),
+            ),
+        };
+        Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition,
+            sqlstate,
+            message,
+        }
+    }
+}
+
+fn sql_type(data_type: &DataType) -> String {
+    format!("\"{}\"", type_text(data_type).to_uppercase())
 }
 
 pub(super) fn arity_error(given: usize, expected: usize) -> Error {
@@ -115,14 +180,39 @@ pub(super) fn arity_error(given: usize, expected: usize) -> Error {
     }
 }
 
-/// Says if values of type `from` may be stored in a column of type `to`, fields of structs by position.
+/// Says if what is of type `from` is safely of type `to`, fields of structs by position: what a default and a
+/// generated column may be. Source: Spark, `Cast.canANSIStoreAssign`.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
-    misfit(from, to, Nested::Position, "").is_none()
+    misfit(from, to, Nested::Position, "", safely_assignable).is_none()
+}
+
+fn safely_assignable(from: &DataType, to: &DataType) -> bool {
+    match to {
+        DataType::Utf8 => castable(from, to),
+        DataType::Binary => binary(from),
+        _ => (from.is_numeric() && to.is_numeric()) || (instant(from) && instant(to)),
+    }
+}
+
+/// Checks that a column takes values of type `from`.
+///
+/// # Errors
+/// `InvalidArgument` naming the column, or the part of it.
+pub(super) fn check_storable(from: &DataType, column: &Field, nested: Nested) -> Result<()> {
+    match storable_misfit(from, column.data_type(), nested, column.name()) {
+        Some(misfit) => Err(misfit.into()),
+        None => Ok(()),
+    }
+}
+
+/// Returns what keeps values of type `from` out of a column of type `to`, which is at `path`.
+pub(super) fn storable_misfit(from: &DataType, to: &DataType, nested: Nested, path: &str) -> Option<Misfit> {
+    misfit(from, to, nested, path, castable)
 }
 
 /// Why values cannot be stored in a column.
 #[derive(Debug)]
-enum Misfit {
+pub(super) enum Misfit {
     Type {
         path: String,
         from: DataType,
@@ -142,9 +232,9 @@ impl From<Misfit> for Error {
             Misfit::Type { path, from, to } => (
                 "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST",
                 format!(
-                    "cannot safely cast `{path}` \"{}\" to \"{}\"",
-                    type_text(&from).to_uppercase(),
-                    type_text(&to).to_uppercase()
+                    "cannot safely cast `{path}` {} to {}",
+                    sql_type(&from),
+                    sql_type(&to)
                 ),
             ),
             Misfit::ExtraField { path } => (
@@ -165,32 +255,34 @@ impl From<Misfit> for Error {
     }
 }
 
-/// Returns what keeps values of type `from` out of a column of type `to`, which is at `path`.
-fn misfit(from: &DataType, to: &DataType, nested: Nested, path: &str) -> Option<Misfit> {
+/// Says what keeps values out of a column; `plain` says which plain types fit which.
+fn misfit(
+    from: &DataType,
+    to: &DataType,
+    nested: Nested,
+    path: &str,
+    plain: fn(&DataType, &DataType) -> bool,
+) -> Option<Misfit> {
     use DataType::*;
-    let no = || {
-        Some(Misfit::Type {
+    let unless = |fits: bool| {
+        (!fits).then(|| Misfit::Type {
             path: path.to_owned(),
             from: from.clone(),
             to: to.clone(),
         })
     };
-    let unless = |fits: bool| if fits { None } else { no() };
     match (from, to) {
         _ if from == to => None,
         (Null, _) => None,
-        (Dictionary(_, value), _) => misfit(value, to, nested, path),
-        (RunEndEncoded(_, value), _) => misfit(value.data_type(), to, nested, path),
-        (_, Utf8) => {
-            unless(text(from) || from.is_numeric() || *from == Boolean || binary(from) || instant(from))
-        }
-        (_, Binary) => unless(binary(from)),
+        (Dictionary(_, value), _) => misfit(value, to, nested, path, plain),
+        (RunEndEncoded(_, value), _) => misfit(value.data_type(), to, nested, path, plain),
         (Struct(from), Struct(to)) => match nested {
-            Nested::Position if from.len() != to.len() => no(),
+            Nested::Position if from.len() != to.len() => unless(false),
             Nested::Position => from.iter().zip(to).find_map(|(from, to)| {
-                misfit(from.data_type(), to.data_type(), nested, &below(path, to.name()))
+                let path = below(path, to.name());
+                misfit(from.data_type(), to.data_type(), nested, &path, plain)
             }),
-            Nested::Name => misfit_by_name(from, to, path),
+            Nested::Name(missing) => misfit_by_name(from, to, missing, path, plain),
         },
         (Map(from, _), Map(to, _)) => match (from.data_type(), to.data_type()) {
             // Entries have a key and a value, whatever their names.
@@ -199,19 +291,34 @@ fn misfit(from: &DataType, to: &DataType, nested: Nested, path: &str) -> Option<
                 .zip(to)
                 .zip(["key", "value"])
                 .find_map(|((from, to), name)| {
-                    misfit(from.data_type(), to.data_type(), nested, &below(path, name))
+                    misfit(
+                        from.data_type(),
+                        to.data_type(),
+                        nested,
+                        &below(path, name),
+                        plain,
+                    )
                 }),
-            _ => no(),
+            _ => unless(false),
         },
         (_, List(to)) => match element(from) {
-            Some(from) => misfit(from.data_type(), to.data_type(), nested, &below(path, "element")),
-            None => no(),
+            Some(from) => {
+                let path = below(path, "element");
+                misfit(from.data_type(), to.data_type(), nested, &path, plain)
+            }
+            None => unless(false),
         },
-        _ => unless((from.is_numeric() && to.is_numeric()) || (instant(from) && instant(to))),
+        _ => unless(plain(from, to)),
     }
 }
 
-fn misfit_by_name(from: &Fields, to: &Fields, path: &str) -> Option<Misfit> {
+fn misfit_by_name(
+    from: &Fields,
+    to: &Fields,
+    missing: MissingFields,
+    path: &str,
+    plain: fn(&DataType, &DataType) -> bool,
+) -> Option<Misfit> {
     let extra = from.iter().find(|field| place(to, field.name()).is_none());
     if let Some(extra) = extra {
         return Some(Misfit::ExtraField {
@@ -221,8 +328,11 @@ fn misfit_by_name(from: &Fields, to: &Fields, path: &str) -> Option<Misfit> {
     to.iter().find_map(|field| {
         let path = below(path, field.name());
         match place(from, field.name()) {
-            Some(found) => misfit(from[found].data_type(), field.data_type(), Nested::Name, &path),
-            None if field.is_nullable() => None,
+            Some(found) => {
+                let from = from[found].data_type();
+                misfit(from, field.data_type(), Nested::Name(missing), &path, plain)
+            }
+            None if missing == MissingFields::Null && field.is_nullable() => None,
             None => Some(Misfit::NoField { path }),
         }
     })
@@ -238,29 +348,8 @@ fn below(path: &str, name: &str) -> String {
     format!("{path}.{name}")
 }
 
-fn text(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    )
-}
-
-fn binary(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
-    )
-}
-
-fn instant(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)
-    )
-}
-
 /// Returns the elements of a list, of whatever kind it is.
-pub(crate) fn element(list: &DataType) -> Option<&FieldRef> {
+fn element(list: &DataType) -> Option<&FieldRef> {
     match list {
         DataType::List(element)
         | DataType::LargeList(element)
@@ -272,82 +361,73 @@ pub(crate) fn element(list: &DataType) -> Option<&FieldRef> {
 }
 
 /// Converts values to `to`; struct fields take the target's names.
-fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<ArrayRef, ArrowError> {
-    match (array.data_type(), to) {
+pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<ArrayRef, NotStored> {
+    let from = array.data_type();
+    let failed = |error: ArrowError| NotStored::new(from, to, error);
+    match (from, to) {
         (from, to) if from == to => Ok(Arc::clone(array)),
         (DataType::Null, _) => Ok(new_null_array(to, array.len())),
         (DataType::Struct(given), DataType::Struct(fields)) => {
-            let from = array.as_struct();
+            let rows = array.as_struct();
             let mut columns = Vec::with_capacity(fields.len());
             for (position, field) in fields.iter().enumerate() {
                 let found = match nested {
                     Nested::Position => Some(position),
-                    Nested::Name => place(given, field.name()),
+                    Nested::Name(_) => place(given, field.name()),
                 };
                 columns.push(match found {
-                    Some(found) => assign(from.column(found), field.data_type(), nested)?,
-                    None => new_null_array(field.data_type(), from.len()),
+                    Some(found) => assign(rows.column(found), field.data_type(), nested)
+                        .map_err(|not_stored| not_stored.of_part(field.name()))?,
+                    None => new_null_array(field.data_type(), rows.len()),
                 });
             }
-            Ok(Arc::new(StructArray::try_new_with_length(
-                fields.clone(),
-                columns,
-                from.nulls().cloned(),
-                from.len(),
-            )?))
+            let (nulls, length) = (rows.nulls().cloned(), rows.len());
+            let rows = StructArray::try_new_with_length(fields.clone(), columns, nulls, length);
+            Ok(Arc::new(rows.map_err(failed)?))
         }
         (DataType::Map(_, _), DataType::Map(entries, ordered)) => {
-            let from = array.as_map();
+            let map = array.as_map();
             let DataType::Struct(pair) = entries.data_type() else {
-                return convert(array, to);
+                return cast(array, to).map_err(failed);
             };
-            let parts = from.entries().columns().iter().zip(pair);
-            let parts = parts
-                .map(|(column, field)| assign(column, field.data_type(), nested))
-                .collect::<Result<Vec<_>, _>>()?;
+            // Writers call the entries' fields differently.
+            let parts = map.entries().columns().iter().zip(pair);
+            let parts = parts.map(|(column, field)| {
+                assign(column, field.data_type(), nested).map_err(|part| part.of_part(field.name()))
+            });
+            let parts = parts.collect::<Result<Vec<_>, _>>()?;
             let values = StructArray::try_new_with_length(
                 pair.clone(),
                 parts,
-                from.entries().nulls().cloned(),
-                from.entries().len(),
-            )?;
-            Ok(Arc::new(MapArray::try_new(
+                map.entries().nulls().cloned(),
+                map.entries().len(),
+            );
+            let map = MapArray::try_new(
                 Arc::clone(entries),
-                from.offsets().clone(),
-                values,
-                from.nulls().cloned(),
+                map.offsets().clone(),
+                values.map_err(failed)?,
+                map.nulls().cloned(),
                 *ordered,
-            )?))
+            );
+            Ok(Arc::new(map.map_err(failed)?))
         }
         (DataType::List(_), DataType::List(field)) => {
-            let from = array.as_list::<i32>();
-            Ok(Arc::new(ListArray::try_new(
-                Arc::clone(field),
-                from.offsets().clone(),
-                assign(from.values(), field.data_type(), nested)?,
-                from.nulls().cloned(),
-            )?))
+            let list = array.as_list::<i32>();
+            let elements = assign(list.values(), field.data_type(), nested)
+                .map_err(|not_stored| not_stored.of_part("element"))?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            let list = ListArray::try_new(Arc::clone(field), offsets, elements, nulls);
+            Ok(Arc::new(list.map_err(failed)?))
         }
         (from, DataType::List(_)) => match element(from) {
-            Some(from) => {
-                let list = convert(array, &DataType::List(Arc::clone(from)))?;
+            Some(element) => {
+                let list = cast(array, &DataType::List(Arc::clone(element))).map_err(failed)?;
                 assign(&list, to, nested)
             }
-            None => convert(array, to),
+            None => cast(array, to).map_err(failed),
         },
-        _ => convert(array, to),
+        _ => cast_values(array, to).map_err(|failure| NotStored::new(from, to, failure)),
     }
-}
-
-/// Converts plain values; one that does not fit is an error.
-pub(crate) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    let options = CastOptions {
-        safe: false,
-        format_options: FormatOptions::new()
-            .with_timestamp_format(Some(TIMESTAMP_FORMAT))
-            .with_timestamp_tz_format(Some(TIMESTAMP_FORMAT)),
-    };
-    cast_with_options(array, to, &options)
 }
 
 /// Returns Spark's spelling of a type, in lower case: `bigint`, `decimal(10,2)`, `struct<a:int>`.
@@ -415,9 +495,35 @@ mod tests {
     #[test_case(DataType::Boolean, DataType::Int32, false; "truth is no number")]
     #[test_case(DataType::Int32, DataType::Boolean, false; "numbers are no truth")]
     #[test_case(DataType::Utf8, DataType::Date32, false; "text is no date")]
-    fn assignment_follows_ansi(from: DataType, to: DataType, allowed: bool) {
-        let checked = Assignment::new(&schema("x", from), &schema("x", to), Nested::Position);
-        assert_eq!(checked.is_ok(), allowed, "{checked:?}");
+    fn expressions_of_columns_are_safely_of_their_types(from: DataType, to: DataType, allowed: bool) {
+        assert_eq!(assignable(&from, &to), allowed);
+    }
+
+    #[test_case(DataType::Utf8, DataType::Int32, true; "text is read as a number")]
+    #[test_case(DataType::Boolean, DataType::Int32, true; "truth becomes a number")]
+    #[test_case(DataType::Int32, DataType::Date32, false; "a number is no date")]
+    #[test_case(DataType::Date32, DataType::Boolean, false; "a date is no truth")]
+    fn values_are_cast_under_ansi(from: DataType, to: DataType, allowed: bool) {
+        let list = |data_type: &DataType| DataType::new_list(data_type.clone(), true);
+        for (from, to) in [(from.clone(), to.clone()), (list(&from), list(&to))] {
+            let checked = Assignment::new(&schema("x", from), &schema("x", to), Nested::Position);
+            assert_eq!(checked.is_ok(), allowed, "{checked:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_inside_is_named_with_its_column() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["1", "x"]));
+        let given: ArrayRef = Arc::new(StructArray::from(vec![(
+            Arc::new(Field::new("a", DataType::Utf8, true)),
+            texts,
+        )]));
+        let to = DataType::Struct(vec![Field::new("b", DataType::Int32, true)].into());
+        let source = schema("s", given.data_type().clone());
+        let assignment = Assignment::new(&source, &schema("s", to), Nested::Position).expect("assignable");
+        let batch = RecordBatch::try_new(source, vec![given]).expect("valid batch");
+        let error = assignment.apply(&batch).expect_err("malformed").to_string();
+        assert!(error.contains("'x'") && error.contains("`s.b`"), "{error}");
     }
 
     #[test]
@@ -463,7 +569,8 @@ mod tests {
             (given("a"), Arc::new(Int32Array::from(vec![1])) as ArrayRef),
         ]));
         let to = |names: &[&str]| DataType::Struct(names.iter().map(|name| given(name)).collect());
-        let assigned = assign(&from, &to(&["a", "b", "c"]), Nested::Name).expect("assignable");
+        let assigned =
+            assign(&from, &to(&["a", "b", "c"]), Nested::Name(MissingFields::Null)).expect("assignable");
         let values: Vec<_> = assigned
             .as_struct()
             .columns()
@@ -471,8 +578,23 @@ mod tests {
             .map(|column| column.as_primitive::<arrow::datatypes::Int32Type>().iter().next())
             .collect();
         assert_eq!(values, [Some(Some(1)), Some(Some(2)), Some(None)]);
-        let error = misfit(from.data_type(), &to(&["a"]), Nested::Name, "s").map(Error::from);
+        let by_name = Nested::Name(MissingFields::Null);
+        let error = storable_misfit(from.data_type(), &to(&["a"]), by_name, "s").map(Error::from);
         let message = error.expect("an extra field").to_string();
         assert!(message.contains("`s.B`"), "{message}");
+    }
+
+    #[test_case(&["b", "A"], &["a", "b"], true, true; "by name, in any case and order")]
+    #[test_case(&["a"], &["a", "b"], false, true; "a missing field is null where it may be missing")]
+    #[test_case(&["a", "c"], &["a", "b"], false, false; "an unknown field is never dropped")]
+    fn fields_of_structs_fit_by_name(given: &[&str], fields: &[&str], refused: bool, null: bool) {
+        let of = |names: &[&str]| {
+            let fields = names.iter().map(|name| Field::new(*name, DataType::Int32, true));
+            DataType::Struct(fields.collect())
+        };
+        for (missing, fits) in [(MissingFields::Refused, refused), (MissingFields::Null, null)] {
+            let misfit = storable_misfit(&of(given), &of(fields), Nested::Name(missing), "s");
+            assert_eq!(misfit.is_none(), fits, "{misfit:?}");
+        }
     }
 }

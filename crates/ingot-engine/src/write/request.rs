@@ -23,7 +23,7 @@ use ingot_delta::{
     TypeEvolution, WriteTarget,
 };
 
-use super::assign::Nested;
+use super::assign::{MissingFields, Nested};
 use super::predicate::TablePredicate;
 use super::removal::{Removal, Replacing, removal};
 use super::rules::values::check_takes_values;
@@ -425,7 +425,7 @@ impl<'a> Attempt<'a> {
 
 fn nested(columns: &ColumnMatch) -> Nested {
     match columns {
-        ColumnMatch::Name => Nested::Name,
+        ColumnMatch::Name => Nested::Name(MissingFields::Null),
         ColumnMatch::Position | ColumnMatch::Listed(_) => Nested::Position,
     }
 }

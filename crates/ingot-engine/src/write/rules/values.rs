@@ -24,6 +24,7 @@ use ingot_delta::column::{CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_START
 use super::expression::table_expression;
 use super::generated;
 use super::identity::{self, Allocation};
+use crate::write::{MissingFields, stored};
 use crate::{Error, Result};
 
 /// What a statement says of one column of the table.
@@ -86,10 +87,8 @@ impl MissingValues {
             let (Some(value), Ok(field)) = (row.get(name), self.table.field_with_name(name)) else {
                 return Ok(None);
             };
-            Ok(Some(match value.get_type(input)? == *field.data_type() {
-                true => value.clone(),
-                false => cast(value.clone(), field.data_type().clone()),
-            }))
+            let given = value.get_type(input)?;
+            stored(value.clone(), &given, field, name, MissingFields::Null).map(Some)
         };
         let mut complete = Vec::with_capacity(self.table.fields().len());
         for field in self.table.fields() {

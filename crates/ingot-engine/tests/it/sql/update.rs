@@ -148,6 +148,27 @@ async fn fields_of_structs_are_set_alone() {
 }
 
 #[tokio::test]
+async fn structs_are_set_by_the_names_of_their_fields() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, s STRUCT<a: INT, b: STRING>)",
+            "INSERT INTO t SELECT 1, named_struct('a', 1, 'b', 'x')",
+            "UPDATE t SET s = named_struct('B', 'y', 'A', '2')",
+        ],
+    )
+    .await;
+    assert_eq!(rows(&session, "SELECT s.a, s.b FROM t").await, ["2|y"]);
+    run(
+        &session,
+        &["UPDATE t SET s = (SELECT named_struct('b', 7, 'a', true))"],
+    )
+    .await;
+    assert_eq!(rows(&session, "SELECT s.a, s.b FROM t").await, ["1|7"]);
+}
+
+#[tokio::test]
 async fn mistakes_are_named() {
     let (_directory, engine, session) = ten_rows(WITH_VECTORS).await;
     run(
@@ -169,11 +190,23 @@ async fn mistakes_are_named() {
         ("UPDATE t SET missing = 1", "UNRESOLVED_COLUMN.WITH_SUGGESTION"),
         ("UPDATE t a SET t.v = 1", "UNRESOLVED_COLUMN.WITH_SUGGESTION"),
         ("UPDATE t SET v = missing", "UNRESOLVED_COLUMN.WITH_SUGGESTION"),
+        ("UPDATE t SET v = 'text'", "CAST_INVALID_INPUT"),
         (
-            "UPDATE t SET v = 'text'",
-            "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST",
+            "UPDATE t SET v = date'2024-02-29'",
+            "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
         ),
-        ("UPDATE t SET v = 10000000000", "CAST_OVERFLOW_IN_TABLE_INSERT"),
+        (
+            "UPDATE t SET v = 10000000000",
+            "DELTA_CAST_OVERFLOW_IN_TABLE_WRITE",
+        ),
+        (
+            "UPDATE s SET s = named_struct('a', 1)",
+            "DELTA_UPDATE_SCHEMA_MISMATCH_EXPRESSION",
+        ),
+        (
+            "UPDATE s SET s = named_struct('a', 1, 'b', 2, 'c', 3)",
+            "DELTA_UPDATE_SCHEMA_MISMATCH_EXPRESSION",
+        ),
         ("UPDATE missing SET v = 1", "TABLE_OR_VIEW_NOT_FOUND"),
     ] {
         assert_eq!(refused(&session, statement).await, condition, "{statement}");

@@ -90,7 +90,7 @@ async fn fields_of_structs_are_added_and_those_that_the_source_lacks_stay() {
     let merge = format!("INTO t USING ({source}) src ON t.id = src.id {UPSERT_ALL}");
     assert_eq!(
         refused(&session, &format!("MERGE {merge}")).await,
-        "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION"
+        "DELTA_UPDATE_SCHEMA_MISMATCH_EXPRESSION"
     );
     run(&session, &[&format!("MERGE WITH SCHEMA EVOLUTION {merge}")]).await;
     assert_eq!(

@@ -182,6 +182,10 @@ async fn subqueries_that_stand_by_themselves_are_answered() {
 )]
 #[test_case(
     "ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = s.v",
+    "CAST_INVALID_INPUT"
+)]
+#[test_case(
+    "ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = date'2024-02-29'",
     "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION"
 )]
 #[test_case(
@@ -222,7 +226,7 @@ async fn a_value_that_does_not_fit_names_its_column() {
     let merge = "MERGE INTO t USING (SELECT 1 AS id, 3000000000 AS big) s ON t.id = s.id
         WHEN MATCHED THEN UPDATE SET t.id = s.big";
     let error = try_rows(&session, merge).await.expect_err("does not fit");
-    assert_eq!(error.condition(), Some("CAST_OVERFLOW_IN_TABLE_INSERT"));
+    assert_eq!(error.condition(), Some("DELTA_CAST_OVERFLOW_IN_TABLE_WRITE"));
     assert!(error.to_string().contains("`id`"), "{error}");
     assert_eq!(rows(&session, "SELECT id FROM t ORDER BY id").await, ["1", "2"]);
 }
