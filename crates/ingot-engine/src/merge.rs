@@ -113,11 +113,17 @@ pub enum MergeMatching {
 pub enum MergeAction {
     /// Column, or field of one (`a.b`), and expression or `DEFAULT`; the rest keeps its value.
     Update(Vec<(String, String)>),
-    UpdateAll,
+    /// Every column gets that of its name, but for those whose names stand here.
+    UpdateAll {
+        except: Vec<String>,
+    },
     Delete,
     /// Column and expression or `DEFAULT`; the rest is null.
     Insert(Vec<(String, String)>),
-    InsertAll,
+    /// As in [`Self::UpdateAll`]; the rest is null, or what the column has by default.
+    InsertAll {
+        except: Vec<String>,
+    },
 }
 
 /// What a merge did.
@@ -261,7 +267,7 @@ fn texts(merge: &Merge) -> impl Iterator<Item = &str> {
     let clauses = merge.clauses.iter().flat_map(|clause| {
         let values: &[(String, String)] = match &clause.action {
             MergeAction::Update(values) | MergeAction::Insert(values) => values,
-            MergeAction::UpdateAll | MergeAction::InsertAll | MergeAction::Delete => &[],
+            MergeAction::UpdateAll { .. } | MergeAction::InsertAll { .. } | MergeAction::Delete => &[],
         };
         let values = values.iter().map(|(_, value)| value.as_str());
         clause.condition.as_deref().into_iter().chain(values)
@@ -629,9 +635,9 @@ fn operation(merge: &Merge) -> Operation {
             .filter(|clause| clause.matching == matching)
             .map(|clause| {
                 let action = match clause.action {
-                    MergeAction::Update(_) | MergeAction::UpdateAll => "update",
+                    MergeAction::Update(_) | MergeAction::UpdateAll { .. } => "update",
                     MergeAction::Delete => "delete",
-                    MergeAction::Insert(_) | MergeAction::InsertAll => "insert",
+                    MergeAction::Insert(_) | MergeAction::InsertAll { .. } => "insert",
                 };
                 match &clause.condition {
                     Some(condition) => json!({"predicate": condition, "actionType": action}),

@@ -3,8 +3,8 @@
 //! ```text
 //! texts ─► assignments: path ─► value ─► schema after the merge (`WITH SCHEMA EVOLUTION`) ─► one expression a column
 //! ```
-//! `UPDATE SET *` and `INSERT *` are assignments of the source's columns. With schema evolution they take what the
-//! source has: the table's other columns keep their values, or get those of a row that does not name them, and so for
+//! `UPDATE SET *` and `INSERT *` are assignments of the source's columns, but for those after `EXCEPT`. With schema
+//! evolution they take what the source has: the table's other columns keep their values, or get those of a row that does not name them, and so for
 //! the fields of structs. Source: Delta, `ResolveDeltaMergeInto`, `UpdateExpressionsSupport`.
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
@@ -148,8 +148,10 @@ struct Parsed<'a> {
 
 enum Action {
     Delete,
-    /// Every column of the source to the one of its name.
-    All,
+    /// Every column of the source to the one of its name, but for these.
+    All {
+        except: Vec<String>,
+    },
     Assign(Vec<Assignment>),
 }
 
@@ -199,8 +201,10 @@ impl<'a> Parsed<'a> {
                 }
                 Action::Assign(assignments)
             }
-            (MergeMatching::Matched, MergeAction::UpdateAll)
-            | (MergeMatching::NotMatchedByTarget, MergeAction::InsertAll) => Action::All,
+            (MergeMatching::Matched, MergeAction::UpdateAll { except })
+            | (MergeMatching::NotMatchedByTarget, MergeAction::InsertAll { except }) => Action::All {
+                except: excepted(scope, except)?,
+            },
             (matching, action) => {
                 return Err(clause_error(
                     "PARSE_SYNTAX_ERROR",
@@ -234,6 +238,34 @@ fn assignment(scope: &Scope<'_>, name: &str, value: &str, visible: Visible, new:
     })
 }
 
+/// Finds the columns that stand after EXCEPT, which the target or the source has.
+fn excepted(scope: &Scope<'_>, names: &[String]) -> Result<Vec<String>> {
+    let mut except = Vec::with_capacity(names.len());
+    for name in names {
+        match scope.assigned(name, true)?.as_slice() {
+            [column] if !is_among(&except, column) => except.push(column.clone()),
+            [column] => {
+                return Err(clause_error(
+                    "EXCEPT_OVERLAPPING_COLUMNS",
+                    "42702",
+                    format!("columns in an EXCEPT list must be distinct: `{column}` stands there twice"),
+                ));
+            }
+            path => {
+                return Err(Error::unsupported(format!(
+                    "EXCEPT of MERGE takes whole columns, not the field `{}`",
+                    path.join(".")
+                )));
+            }
+        }
+    }
+    Ok(except)
+}
+
+fn is_among(names: &[String], name: &str) -> bool {
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
 /// Refuses two values for one column, or for a column and a field of it.
 fn check_disjoint(assignments: &[Assignment]) -> Result<()> {
     for (place, set) in assignments.iter().enumerate() {
@@ -257,7 +289,12 @@ fn check_disjoint(assignments: &[Assignment]) -> Result<()> {
 
 /// Returns the part of the source's schema that a clause assigns something to by its own name.
 fn new_columns(scope: &Scope<'_>, parsed: &[Parsed<'_>]) -> Schema {
-    let star = parsed.iter().any(|parsed| matches!(parsed.action, Action::All));
+    let starred = |column: &str| {
+        parsed.iter().any(|parsed| match &parsed.action {
+            Action::All { except } => !is_among(except, column),
+            _ => false,
+        })
+    };
     let assigned: Vec<&Path> = parsed
         .iter()
         .filter(|parsed| parsed.clause.matching != MergeMatching::NotMatchedBySource)
@@ -267,33 +304,39 @@ fn new_columns(scope: &Scope<'_>, parsed: &[Parsed<'_>]) -> Schema {
         })
         .flatten()
         .collect();
-    Schema::new(used(scope.source_schema().fields(), &[], &assigned, star))
+    let source = scope.source_schema();
+    let fields = source.fields().iter();
+    Schema::new(
+        fields
+            .filter_map(|field| used(field, &[], &assigned, starred(field.name())))
+            .collect::<Fields>(),
+    )
 }
 
-fn used(fields: &Fields, above: &[String], assigned: &[&Path], star: bool) -> Fields {
+/// Returns what is assigned of a column, or of a field below the path `above`: all of it if it is `starred`.
+fn used(field: &FieldRef, above: &[String], assigned: &[&Path], starred: bool) -> Option<FieldRef> {
     let same = |a: &[String], b: &[String]| {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
     };
-    let keep = |field: &FieldRef| -> Option<FieldRef> {
-        let mut path = above.to_vec();
-        path.push(field.name().clone());
-        if assigned.iter().any(|assigned| same(assigned, &path)) {
-            return Some(std::sync::Arc::clone(field));
+    let mut path = above.to_vec();
+    path.push(field.name().clone());
+    if starred || assigned.iter().any(|assigned| same(assigned, &path)) {
+        return Some(std::sync::Arc::clone(field));
+    }
+    let below = |assigned: &&Path| assigned.len() > path.len() && same(&assigned[..path.len()], &path);
+    match field.data_type() {
+        DataType::Struct(fields) if assigned.iter().any(below) => {
+            let fields = fields.iter();
+            let fields: Fields = fields
+                .filter_map(|field| used(field, &path, assigned, false))
+                .collect();
+            let field = field.as_ref().clone();
+            Some(std::sync::Arc::new(
+                field.with_data_type(DataType::Struct(fields)),
+            ))
         }
-        let below = assigned
-            .iter()
-            .any(|assigned| assigned.len() > path.len() && same(&assigned[..path.len()], &path));
-        match field.data_type() {
-            DataType::Struct(fields) if below || star => {
-                let fields = used(fields, &path, assigned, star);
-                Some(std::sync::Arc::new(
-                    field.as_ref().clone().with_data_type(DataType::Struct(fields)),
-                ))
-            }
-            _ => star.then(|| std::sync::Arc::clone(field)),
-        }
-    };
-    fields.iter().filter_map(keep).collect()
+        _ => None,
+    }
 }
 
 /// Makes rows of the schema that the table has after the merge.
@@ -310,7 +353,7 @@ impl Builder<'_> {
         let row = match &parsed.action {
             Action::Delete => None,
             Action::Assign(assignments) => Some(self.row(assignments, inserts)?),
-            Action::All => Some(self.row(&self.all(inserts)?, inserts)?),
+            Action::All { except } => Some(self.row(&self.all(inserts, except)?, inserts)?),
         };
         Ok(Clause {
             matching: parsed.clause.matching,
@@ -420,10 +463,13 @@ impl Builder<'_> {
     }
 
     /// The assignments that `*` stands for.
-    fn all(&self, inserts: bool) -> Result<Vec<Assignment>> {
+    fn all(&self, inserts: bool, except: &[String]) -> Result<Vec<Assignment>> {
         let mut assignments = Vec::new();
         if !self.merge.schema_evolution {
             for field in self.schema.fields() {
+                if is_among(except, field.name()) {
+                    continue;
+                }
                 let made = [GENERATION_EXPRESSION, IDENTITY_START];
                 let made = made.iter().any(|key| field.metadata().contains_key(*key));
                 if made && self.scope.source_column(field.name()).is_none() {
@@ -448,6 +494,9 @@ impl Builder<'_> {
             return Ok(assignments);
         }
         for given in self.scope.source_schema().fields() {
+            if is_among(except, given.name()) {
+                continue;
+            }
             let field = find(self.schema.fields(), given.name())?;
             let value = column(SOURCE, given.name());
             match inserts {

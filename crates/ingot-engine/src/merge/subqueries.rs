@@ -196,7 +196,7 @@ impl VisitorMut for Taker {
             SqlExpr::AnyOp { right, .. } | SqlExpr::AllOp { right, .. }
                 if matches!(right.as_ref(), SqlExpr::Subquery(_)) =>
             {
-                return ControlFlow::Break(Error::unsupported(
+                return ControlFlow::Break(unsupported(
                     "ANY and ALL over a subquery are not supported in MERGE".to_owned(),
                 ));
             }
@@ -246,7 +246,7 @@ async fn answer(
         Question::Values => {
             let (data_type, values) = values(rows.distinct()?.limit(0, Some(VALUES_MAX + 1))?).await?;
             if values.len() > VALUES_MAX {
-                return Err(Error::unsupported(format!(
+                return Err(unsupported(format!(
                     "IN with a subquery of more than {VALUES_MAX} values is not supported in MERGE: `{text}`\nhint: \
                      join it to the source"
                 )));
@@ -300,13 +300,16 @@ fn correlated(error: Error, text: &str) -> Error {
     if !unresolved {
         return error;
     }
+    unsupported(format!(
+        "subqueries that refer to rows of the MERGE are not supported: `{text}`: {error}\nhint: join them to the source"
+    ))
+}
+
+fn unsupported(message: String) -> Error {
     Error::Condition {
         kind: Kind::Unsupported,
         condition: "DELTA_UNSUPPORTED_SUBQUERY",
         sqlstate: "0AKDC",
-        message: format!(
-            "subqueries that refer to rows of the MERGE are not supported: `{text}`: {error}\nhint: join them to the \
-             source"
-        ),
+        message,
     }
 }

@@ -1,8 +1,5 @@
 //! `[WITH …] MERGE [WITH SCHEMA EVOLUTION] INTO`, parsed; run by [`crate::merge`].
 
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Statement, TableFactor, With};
-use datafusion::sql::sqlparser::tokenizer::Token;
-use futures::future::BoxFuture;
 use super::cursor::Cursor;
 use super::target::Target;
 use super::{Work, counts};
@@ -11,6 +8,9 @@ use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, PlannedMerge,
 use crate::resolve::{self, Reads};
 use crate::write::CommitSettings;
 use crate::{Error, Result, Session};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Statement, TableFactor, With};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::future::BoxFuture;
 
 /// The setting under which every merge evolves the table's schema.
 const AUTO_MERGE: &str = "spark.databricks.delta.schema.autoMerge.enabled";
@@ -219,12 +219,16 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<MergeClause> {
         MergeAction::Delete
     } else if cursor.accept_all(&["UPDATE", "SET"]) {
         match cursor.accept_token(&Token::Mul) {
-            true => MergeAction::UpdateAll,
+            true => MergeAction::UpdateAll {
+                except: except(cursor)?,
+            },
             false => MergeAction::Update(assignments(cursor)?),
         }
     } else if cursor.accept("INSERT") {
         match cursor.accept_token(&Token::Mul) {
-            true => MergeAction::InsertAll,
+            true => MergeAction::InsertAll {
+                except: except(cursor)?,
+            },
             false => MergeAction::Insert(insertion(cursor)?),
         }
     } else {
@@ -235,6 +239,14 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<MergeClause> {
         condition,
         action,
     })
+}
+
+/// Takes `[EXCEPT (a, t.b)]`.
+fn except(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
+    match cursor.accept("EXCEPT") {
+        true => cursor.in_parentheses(|cursor| Ok(cursor.object_name_text()?.to_owned())),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// Takes `a = expr, t.b = expr`.

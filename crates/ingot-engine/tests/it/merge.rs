@@ -113,7 +113,7 @@ fn update(value: &str) -> MergeAction {
 }
 
 #[test_case(
-    vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll)],
+    vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll { except: Vec::new() })],
     "none:null one:1 TWO:2 ten:10 eleven:11", (1, 0, 0); "update all columns")]
 #[test_case(
     vec![clause(MergeMatching::Matched, None, update("concat(t.value, '+', s.value)"))],
@@ -126,7 +126,7 @@ fn update(value: &str) -> MergeAction {
          clause(MergeMatching::Matched, Some("s.id > 1"), update("'second'"))],
     "none:null one:1 second:2 ten:10 eleven:11", (1, 0, 0); "first clause whose condition holds")]
 #[test_case(
-    vec![clause(MergeMatching::NotMatchedByTarget, None, MergeAction::InsertAll)],
+    vec![clause(MergeMatching::NotMatchedByTarget, None, MergeAction::InsertAll { except: Vec::new() })],
     "none:null NONE:null one:1 two:2 three:3 ten:10 eleven:11", (0, 0, 2); "insert all columns")]
 #[test_case(
     vec![clause(MergeMatching::NotMatchedByTarget, Some("id IS NOT NULL"),
@@ -137,8 +137,8 @@ fn update(value: &str) -> MergeAction {
          clause(MergeMatching::NotMatchedBySource, Some("id = 1"), update("'alone'"))],
     "none:null alone:1 two:2 ten:10", (1, 1, 0); "rows without a source")]
 #[test_case(
-    vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll),
-         clause(MergeMatching::NotMatchedByTarget, Some("s.id = 3"), MergeAction::InsertAll),
+    vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll { except: Vec::new() }),
+         clause(MergeMatching::NotMatchedByTarget, Some("s.id = 3"), MergeAction::InsertAll { except: Vec::new() }),
          clause(MergeMatching::NotMatchedBySource, None, MergeAction::Delete)],
     "TWO:2 three:3", (1, 4, 1); "mirror the source")]
 #[tokio::test]
@@ -173,7 +173,11 @@ async fn ambiguous_match_is_refused_and_changes_nothing() {
     let (session, table) = target(directory.path()).await;
     let before = table.snapshot().await.expect("snapshot").version();
     let source = rows(&[(Some(2), "a"), (Some(2), "b")]);
-    let clauses = vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll)];
+    let clauses = vec![clause(
+        MergeMatching::Matched,
+        None,
+        MergeAction::UpdateAll { except: Vec::new() },
+    )];
     let error = run_merge(&session, &table, &merge(&session, source.clone(), clauses))
         .await
         .expect_err("two source rows");
@@ -192,7 +196,11 @@ async fn merge_that_changes_nothing_commits_nothing_but_its_transaction() {
     let directory = tempfile::tempdir().expect("directory");
     let (session, table) = target(directory.path()).await;
     let before = table.snapshot().await.expect("snapshot").version();
-    let clauses = vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll)];
+    let clauses = vec![clause(
+        MergeMatching::Matched,
+        None,
+        MergeAction::UpdateAll { except: Vec::new() },
+    )];
     let mut merge = merge(&session, rows(&[(Some(99), "x")]), clauses);
     run_merge(&session, &table, &merge).await.expect("nothing to do");
     assert_eq!(table.snapshot().await.expect("snapshot").version(), before);
@@ -212,7 +220,11 @@ async fn merge_that_changes_nothing_commits_nothing_but_its_transaction() {
 async fn touched_files_get_vectors_and_are_not_written_again() {
     let directory = tempfile::tempdir().expect("directory");
     let (session, table) = target(directory.path()).await;
-    let clauses = vec![clause(MergeMatching::Matched, None, MergeAction::UpdateAll)];
+    let clauses = vec![clause(
+        MergeMatching::Matched,
+        None,
+        MergeAction::UpdateAll { except: Vec::new() },
+    )];
     let merge = merge(&session, rows(&[(Some(2), "TWO")]), clauses);
     run_merge(&session, &table, &merge).await.expect("merged");
     let history = table.history(Some(1)).await.expect("history");
@@ -260,7 +272,11 @@ async fn racing_appends_and_merges_lose_and_double_nothing() {
                 } else {
                     let clauses = vec![
                         clause(MergeMatching::Matched, None, update("concat(t.value, s.value)")),
-                        clause(MergeMatching::NotMatchedByTarget, None, MergeAction::InsertAll),
+                        clause(
+                            MergeMatching::NotMatchedByTarget,
+                            None,
+                            MergeAction::InsertAll { except: Vec::new() },
+                        ),
                     ];
                     let merge = merge(&session, rows(&[(Some(1), "+"), (Some(2), "+")]), clauses);
                     merge_with_retry(&session, &table, &merge).await.expect("merged");

@@ -99,6 +99,47 @@ async fn fields_of_structs_are_set_alone() {
 }
 
 #[tokio::test]
+async fn a_star_leaves_out_what_except_names() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, v STRING, made STRING DEFAULT 'now') TBLPROPERTIES
+             ('delta.feature.allowColumnDefaults' = 'supported')",
+            "INSERT INTO t VALUES (1, 'a', 'first')",
+        ],
+    )
+    .await;
+    let source =
+        "(SELECT 1 AS id, 'x' AS v, 'never' AS made, true AS gone UNION ALL SELECT 2, 'y', 'never', false)";
+    let merge = |evolve: &str, except: &str| {
+        format!(
+            "MERGE {evolve} INTO t USING {source} s ON t.id = s.id
+             WHEN MATCHED THEN UPDATE SET * EXCEPT ({except})
+             WHEN NOT MATCHED THEN INSERT * EXCEPT ({except})"
+        )
+    };
+    run(&session, &[&merge("", "MADE")]).await;
+    let expected = ["1|x|first", "2|y|now"];
+    assert_eq!(rows(&session, "SELECT * FROM t ORDER BY id").await, expected);
+    // With evolution, a column that only the source has is left out as well.
+    run(&session, &[&merge("WITH SCHEMA EVOLUTION", "made, gone")]).await;
+    assert_eq!(rows(&session, "SELECT * FROM t ORDER BY id").await, expected);
+    run(&session, &[&merge("WITH SCHEMA EVOLUTION", "t.made, v")]).await;
+    assert_eq!(
+        rows(&session, "SELECT id, v, made, gone FROM t ORDER BY id").await,
+        ["1|x|first|true", "2|y|now|false"]
+    );
+    for (except, condition) in [
+        ("missing", "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION"),
+        ("v, V", "EXCEPT_OVERLAPPING_COLUMNS"),
+        ("", "PARSE_SYNTAX_ERROR"),
+    ] {
+        assert_eq!(refused(&session, &merge("", except)).await, condition, "{except}");
+    }
+}
+
+#[tokio::test]
 async fn default_stands_for_what_a_column_has_by_itself() {
     let (_directory, _, session) = open().await;
     run(&session, &TABLE).await;
@@ -180,10 +221,7 @@ async fn subqueries_that_stand_by_themselves_are_answered() {
     "ON t.id = s.id WHEN MATCHED AND s.v THEN DELETE",
     "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN"
 )]
-#[test_case(
-    "ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = s.v",
-    "CAST_INVALID_INPUT"
-)]
+#[test_case("ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = s.v", "CAST_INVALID_INPUT")]
 #[test_case(
     "ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = date'2024-02-29'",
     "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION"
