@@ -1,31 +1,39 @@
-//! The case of names: columns compare without it, and keep it.
+//! The case of names: columns and the fields of structs compare without it, and keep it.
 //!
 //! DataFusion folds a name without quotes to lower case and compares exactly. So each name in a query that means a
 //! column of one of its tables, or a name that the query itself makes (`AS totalDelay`), is written with quotes as
 //! that column or name is. Where spellings differ, the table's column wins, and what the outermost SELECT calls a
-//! column is restored at the end.
+//! column is restored at the end. Fields are found by the types on the way to them; where a query hides the type, in a
+//! subquery or behind a function, by their names alone.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr as LogicalExpr;
 use datafusion::sql::sqlparser::ast::{
-    Cte, ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    AccessExpr, Cte, ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
 use crate::Result;
+use crate::write::rules::expression::find;
+
+/// Columns of a relation, by their names in lower case.
+type RelationColumns = HashMap<String, FieldRef>;
 
 /// The names of a query's relations and their columns.
 #[derive(Default)]
 pub(super) struct Columns {
     /// All spellings of a column's name, by lower case.
     spellings: HashMap<String, Vec<String>>,
+    /// All spellings of the name of a field of a struct, by lower case.
+    field_spellings: HashMap<String, Vec<String>>,
     /// The columns of tables by their names as the query writes them, in lower case.
-    tables: HashMap<String, HashMap<String, String>>,
+    tables: HashMap<String, RelationColumns>,
 }
 
 impl Columns {
@@ -38,9 +46,31 @@ impl Columns {
             if !spellings.contains(field.name()) {
                 spellings.push(field.name().clone());
             }
-            columns.insert(lower, field.name().clone());
+            self.add_fields(field.data_type());
+            columns.insert(lower, Arc::clone(field));
         }
         self.tables.insert(name.to_lowercase(), columns);
+    }
+
+    /// Adds the fields of structs in a type.
+    fn add_fields(&mut self, data_type: &DataType) {
+        match data_type {
+            DataType::Struct(fields) => {
+                for field in fields {
+                    let spellings = self
+                        .field_spellings
+                        .entry(field.name().to_lowercase())
+                        .or_default();
+                    if !spellings.contains(field.name()) {
+                        spellings.push(field.name().clone());
+                    }
+                    self.add_fields(field.data_type());
+                }
+            }
+            DataType::List(element) => self.add_fields(element.data_type()),
+            DataType::Map(entries, _) => self.add_fields(entries.data_type()),
+            _ => {}
+        }
     }
 
     /// Gives the names in `query` their case, and returns how the outermost SELECT spells its columns.
@@ -54,7 +84,7 @@ impl Columns {
         let _ = VisitMut::visit(query, &mut declared);
         let (relations, names) = (declared.relations, declared.names);
         let mut restorer = Restorer {
-            spellings: &self.spellings,
+            columns: &self,
             relations: &relations,
             names: &names,
         };
@@ -67,7 +97,7 @@ impl Columns {
 struct Declared<'a> {
     columns: &'a mut Columns,
     /// Columns of a relation by its alias; `None` where one alias stands for several.
-    relations: HashMap<String, Option<HashMap<String, String>>>,
+    relations: HashMap<String, Option<RelationColumns>>,
     /// Every name of a relation.
     names: HashSet<String>,
 }
@@ -165,15 +195,15 @@ fn joined(name: &ObjectName) -> String {
 }
 
 struct Restorer<'a> {
-    spellings: &'a HashMap<String, Vec<String>>,
-    relations: &'a HashMap<String, Option<HashMap<String, String>>>,
+    columns: &'a Columns,
+    relations: &'a HashMap<String, Option<RelationColumns>>,
     names: &'a HashSet<String>,
 }
 
 impl Restorer<'_> {
     fn restore(&self, ident: &mut Ident) {
         let lower = ident.value.to_lowercase();
-        let spelling = match self.spellings.get(&lower).map(Vec::as_slice) {
+        let spelling = match self.columns.spellings.get(&lower).map(Vec::as_slice) {
             Some([only]) => only,
             Some(several) if several.contains(&ident.value) => &ident.value,
             _ => return,
@@ -183,27 +213,112 @@ impl Restorer<'_> {
         }
     }
 
-    /// `relation.column`, `schema.relation.column.field`, `column.field`.
-    fn restore_compound(&self, idents: &mut [Ident]) {
+    /// `relation.column`, `schema.relation.column.field`, `column.field`. Returns the type, as far as it is known.
+    fn restore_compound(&self, idents: &mut [Ident]) -> Option<DataType> {
         let named = (0..idents.len().saturating_sub(1))
             .rev()
             .find(|place| self.names.contains(&idents[*place].value.to_lowercase()));
-        let Some(place) = named else {
-            idents.iter_mut().for_each(|ident| self.restore(ident));
-            return;
+        let (relation, rest) = match named {
+            Some(place) => {
+                let (names, rest) = idents.split_at_mut(place + 1);
+                (names.last().map(|name| name.value.to_lowercase()), rest)
+            }
+            None => (None, idents),
         };
-        let columns = self.relations.get(&idents[place].value.to_lowercase());
-        let column = idents[place + 1].value.to_lowercase();
-        match columns
-            .and_then(Option::as_ref)
-            .and_then(|columns| columns.get(&column))
-        {
-            Some(spelling) => idents[place + 1] = Ident::with_quote('`', spelling.clone()),
-            None => self.restore(&mut idents[place + 1]),
+        let (column, fields) = rest.split_first_mut()?;
+        let lower = column.value.to_lowercase();
+        let known = match &relation {
+            Some(relation) => {
+                let columns = self.relations.get(relation).and_then(Option::as_ref);
+                columns.and_then(|columns| columns.get(&lower))
+            }
+            None => None,
+        };
+        match known {
+            Some(known) => *column = Ident::with_quote('`', known.name()),
+            None => self.restore(column),
         }
-        idents[place + 2..]
-            .iter_mut()
-            .for_each(|ident| self.restore(ident));
+        let mut data_type = known
+            .or_else(|| self.only_column(&lower))
+            .map(|known| known.data_type().clone());
+        for field in fields {
+            data_type = self.restore_field(data_type.as_ref(), field);
+        }
+        data_type
+    }
+
+    /// Finds the column that is called so, if all of this name are of one type.
+    fn only_column(&self, lower: &str) -> Option<&FieldRef> {
+        let mut columns = self
+            .columns
+            .tables
+            .values()
+            .filter_map(|columns| columns.get(lower));
+        let first = columns.next()?;
+        columns
+            .all(|other| other.data_type() == first.data_type())
+            .then_some(first)
+    }
+
+    /// Spells a field of a value of type `parent`, as far as that is known, and returns its type.
+    fn restore_field(&self, parent: Option<&DataType>, name: &mut Ident) -> Option<DataType> {
+        if let Some(DataType::Struct(fields)) = parent {
+            let field = find(fields, &name.value)?;
+            *name = Ident::with_quote('`', field.name());
+            return Some(field.data_type().clone());
+        }
+        if let Some([only]) = self
+            .columns
+            .field_spellings
+            .get(&name.value.to_lowercase())
+            .map(Vec::as_slice)
+        {
+            *name = Ident::with_quote('`', only);
+        }
+        None
+    }
+
+    /// Spells the fields that follow a value, as in `list[0].field`, as texts: DataFusion takes no others there. Returns
+    /// the type, as far as it is known.
+    fn restore_access(&self, root: &Expr, chain: &mut [AccessExpr]) -> Option<DataType> {
+        let mut data_type = self.type_of(root);
+        for access in chain {
+            let name = match access {
+                AccessExpr::Dot(Expr::Identifier(name)) => Some(name.clone()),
+                AccessExpr::Dot(Expr::Value(value)) => match &value.value {
+                    Value::SingleQuotedString(name) => Some(Ident::new(name)),
+                    _ => None,
+                },
+                _ => None,
+            };
+            data_type = match (name, data_type) {
+                (Some(mut name), parent) => {
+                    let field = self.restore_field(parent.as_ref(), &mut name);
+                    let text = Value::SingleQuotedString(name.value);
+                    *access = AccessExpr::Dot(Expr::Value(text.with_empty_span()));
+                    field
+                }
+                (None, Some(DataType::List(element))) => Some(element.data_type().clone()),
+                (None, Some(DataType::Map(entries, _))) => match entries.data_type() {
+                    DataType::Struct(pair) => pair.last().map(|value| value.data_type().clone()),
+                    _ => None,
+                },
+                (None, _) => None,
+            };
+        }
+        data_type
+    }
+
+    fn type_of(&self, expr: &Expr) -> Option<DataType> {
+        match expr {
+            Expr::Identifier(name) => self.restore_compound(&mut [name.clone()]),
+            Expr::CompoundIdentifier(names) => self.restore_compound(&mut names.clone()),
+            Expr::Nested(inner) => self.type_of(inner),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                self.restore_access(root, &mut access_chain.clone())
+            }
+            _ => None,
+        }
     }
 
     fn restore_constraint(&self, operator: &mut JoinOperator) {
@@ -293,8 +408,18 @@ impl VisitorMut for Restorer<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
             Expr::Identifier(ident) => self.restore(ident),
-            Expr::CompoundIdentifier(idents) => self.restore_compound(idents),
+            Expr::CompoundIdentifier(idents) => {
+                let _ = self.restore_compound(idents);
+            }
             _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// After the names in it: a field may be called like a column.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+            let _ = self.restore_access(root, access_chain);
         }
         ControlFlow::Continue(())
     }

@@ -11,6 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
 use ingot_common::Kind;
 
+use super::rules::expression::spelled;
 use crate::{Error, Result, Session, dialect};
 
 /// A predicate, compiled for a table's schema.
@@ -31,7 +32,7 @@ impl TablePredicate {
     /// expressions that do not give the same each time.
     pub fn parse(session: &Session, schema: &SchemaRef, text: &str) -> Result<Self> {
         let parsed = ExprWithAlias {
-            expr: spelled(dialect::expression(text)?, schema, text)?,
+            expr: with_spelled_names(dialect::expression(text)?, schema, text)?,
             alias: None,
         };
         let columns = DFSchema::try_from(Arc::clone(schema))?;
@@ -97,25 +98,18 @@ impl TablePredicate {
     }
 }
 
-/// Writes the names of columns as the schema has them.
-fn spelled(mut expression: SqlExpr, schema: &Schema, text: &str) -> Result<SqlExpr> {
-    let known = |name: &Ident| {
-        let mut fields = schema.fields().iter();
-        let field = fields.find(|field| field.name().eq_ignore_ascii_case(&name.value))?;
-        Some(Ident::with_quote('"', field.name()))
-    };
+/// Writes the names of columns and of their fields as the schema has them.
+fn with_spelled_names(mut expression: SqlExpr, schema: &Schema, text: &str) -> Result<SqlExpr> {
     let outcome = visit_expressions_mut(&mut expression, |part| {
         match part {
             SqlExpr::Identifier(name) => {
-                if let Some(known) = known(name) {
-                    *name = known;
+                if let Some([known]) = spelled(std::slice::from_ref(name), schema.fields()).as_deref() {
+                    *name = known.clone();
                 }
             }
             SqlExpr::CompoundIdentifier(parts) => {
-                if let Some(first) = parts.first_mut()
-                    && let Some(known) = known(first)
-                {
-                    *first = known;
+                if let Some(known) = spelled(parts, schema.fields()) {
+                    *parts = known;
                 }
             }
             SqlExpr::Subquery(_) | SqlExpr::InSubquery { .. } | SqlExpr::Exists { .. } => {
@@ -204,13 +198,7 @@ fn of_relation(parts: &[Ident], (relation, alias, schema): Relation<'_>) -> Opti
         [first, rest @ ..] if !rest.is_empty() && first.value.eq_ignore_ascii_case(alias) => rest,
         parts => parts,
     };
-    let (first, rest) = parts.split_first()?;
-    let mut fields = schema.fields().iter();
-    let field = fields.find(|field| field.name().eq_ignore_ascii_case(&first.value))?;
-    let mut full = vec![
-        Ident::with_quote('"', relation),
-        Ident::with_quote('"', field.name()),
-    ];
-    full.extend(rest.iter().cloned());
+    let mut full = vec![Ident::with_quote('"', relation)];
+    full.extend(spelled(parts, schema.fields())?);
     Some(full)
 }

@@ -78,8 +78,8 @@ pub(crate) fn compile(state: &SessionState, mut parsed: SqlExpr, schema: &Schema
     Ok(state.create_logical_expr_from_sql_expr(parsed, &columns)?)
 }
 
-/// Spells a name as the columns are; `None` when it is none of theirs.
-fn spelled(parts: &[Ident], fields: &Fields) -> Option<Vec<Ident>> {
+/// Spells the name of a column, or of a field below it, as the columns are; `None` when it is none of theirs.
+pub(crate) fn spelled(parts: &[Ident], fields: &Fields) -> Option<Vec<Ident>> {
     let (first, rest) = parts.split_first()?;
     let field = find(fields, &first.value)?;
     let mut spelled = vec![Ident::with_quote('"', field.name())];

@@ -134,3 +134,46 @@ async fn columns_that_differ_by_case_between_tables_are_told_apart() {
     // A relation may be called like a column.
     assert_eq!(rows(&session, "SELECT name.id FROM l AS name").await, ["1"]);
 }
+
+#[tokio::test]
+async fn fields_of_structs_are_found_in_any_case() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, x INT, S STRUCT<Deep: STRUCT<X: INT, y: INT>, Plain: INT>,
+                             l ARRAY<STRUCT<Inner: INT>>, m MAP<STRING, STRUCT<Inner: INT>>)",
+            "INSERT INTO t SELECT 1, 5, named_struct('Deep', named_struct('X', 10, 'y', 20), 'Plain', 30),
+                             array(named_struct('Inner', 40)), map('k', named_struct('Inner', 50))",
+        ],
+    )
+    .await;
+    for query in [
+        "SELECT s.deep.x, S.DEEP.Y, t.s.plain FROM t",
+        "SELECT main.default.t.s.deep.x, `s`.`DEEP`.y, s.Plain FROM t",
+        "SELECT q.renamed.DEEP.x, q.renamed.deep.Y, q.renamed.PLAIN FROM (SELECT s AS renamed FROM t) q",
+        "WITH c AS (SELECT * FROM t) SELECT s.deep.x, c.s.Deep.y, c.S.plain FROM c WHERE s.deep.x = 10",
+        "SELECT max(s.deep.x), s.deep.Y, s.plain FROM t GROUP BY S.Deep.y, s.PLAIN HAVING max(s.DEEP.X) > 1",
+    ] {
+        assert_eq!(rows(&session, query).await, ["10|20|30"], "{query}");
+    }
+    let inside = "SELECT l[1].inner, l[1].INNER + m['k'].inner, x FROM t";
+    assert_eq!(rows(&session, inside).await, ["40|90|5"]);
+    run(
+        &session,
+        &[
+            "UPDATE t SET s.deep.x = s.DEEP.y + t.x WHERE s.deep.X = 10",
+            "INSERT INTO t BY NAME REPLACE WHERE s.plain = 31 SELECT * FROM t WHERE false",
+            "DELETE FROM t WHERE s.PLAIN = 31",
+        ],
+    )
+    .await;
+    assert_eq!(
+        rows(&session, "SELECT s.deep.x, s.deep.y FROM t").await,
+        ["25|20"]
+    );
+    assert_eq!(
+        refused(&session, "SELECT s.deep.missing FROM t").await,
+        "INVALID_SQL"
+    );
+}
