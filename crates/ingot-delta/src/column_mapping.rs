@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::assign::assign;
-pub(crate) use self::change::{check_unreferenced, split_list};
+pub(crate) use self::change::{check_type_unreferenced, check_unreferenced, split_list};
 pub use self::change::{dropped_columns, renamed_column};
 use crate::schema::parse_schema_string;
 use crate::type_widening::TYPE_CHANGES;

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
 use crate::clustering_domain::ClusteringDomain;
+use crate::column_mapping::check_type_unreferenced;
 use crate::schema::{ColumnNames, schema_string, storable_schema};
 use crate::{
     DeltaTable, Error, Metadata, Protocol, Result, Snapshot, WriteTarget, create, features, schema,
@@ -57,7 +58,8 @@ impl DeltaTable {
     ///
     /// # Errors
     /// [`Error::SchemaMerge`], with the column's path, where one side is nested and the other is not in the same way;
-    /// `InvalidArgument` for a new column that Delta cannot store.
+    /// `InvalidArgument` for a new column that Delta cannot store, and for one that would get another type although a
+    /// constraint or a generated column names it.
     pub fn merged(
         &self,
         snapshot: &Snapshot,
@@ -69,6 +71,9 @@ impl DeltaTable {
             false => types,
         };
         let merged = merge_schema(&snapshot.metadata().schema_string, rows, types)?;
+        if let Some(merged) = &merged {
+            check_changed_types(snapshot.metadata(), merged)?;
+        }
         let partition_columns = snapshot.partition_columns().to_vec();
         merged
             .map(|schema_string| self.evolution(snapshot, schema_string, partition_columns))
@@ -132,6 +137,54 @@ impl DeltaTable {
             )?,
             metadata,
         })
+    }
+}
+
+/// Refuses a schema that gives a column another type which a rule of the table names.
+fn check_changed_types(metadata: &Metadata, merged: &str) -> Result<()> {
+    let mut changed = Vec::new();
+    changed_types(
+        &parse(&metadata.schema_string)?,
+        &parse(merged)?,
+        &mut Vec::new(),
+        &mut changed,
+    );
+    changed
+        .iter()
+        .try_for_each(|(path, from, to)| check_type_unreferenced(metadata, path, (from, to)))
+}
+
+/// Finds the plain types of `old` that are others in `new`, which has all that `old` has.
+fn changed_types(
+    old: &Value,
+    new: &Value,
+    path: &mut Vec<String>,
+    found: &mut Vec<(Vec<String>, Value, Value)>,
+) {
+    let mut below = |name: &str, old: Option<&Value>, new: Option<&Value>| {
+        if let (Some(old), Some(new)) = (old, new) {
+            path.push(name.to_owned());
+            changed_types(old, new, path, found);
+            path.pop();
+        }
+    };
+    if let Some(fields) = old.get("fields").and_then(Value::as_array) {
+        for field in fields {
+            let name = field.get("name").and_then(Value::as_str).unwrap_or_default();
+            let mut others = new.get("fields").and_then(Value::as_array).into_iter().flatten();
+            let other = others.find(|other| other.get("name") == field.get("name"));
+            below(name, field.get("type"), other.and_then(|other| other.get("type")));
+        }
+    } else if old.is_object() {
+        for (part, name) in [
+            ("elementType", "element"),
+            ("keyType", "key"),
+            ("valueType", "value"),
+        ] {
+            below(name, old.get(part), new.get(part));
+        }
+    } else if old != new {
+        found.push((path.clone(), old.clone(), new.clone()));
     }
 }
 

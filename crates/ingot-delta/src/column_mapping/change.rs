@@ -188,50 +188,78 @@ fn same_or_below(column: &[String], path: &[String]) -> bool {
     column.len() >= path.len() && column.iter().zip(path).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
-/// Refuses to change a column that a rule of the table names: expressions are texts, and would name another column.
-pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Result<()> {
-    let dotted = path.join(".");
+/// A rule of a table that names a column.
+enum Rule {
+    /// A CHECK constraint or an invariant.
+    Constraint(String),
+    Generated(String),
+}
+
+/// Finds a rule that names the column at `path`: expressions are texts, and would name another column, or one of
+/// another type, after a change.
+fn rule_on(metadata: &Metadata, path: &[String]) -> Result<Option<Rule>> {
     let mut constraints = metadata.configuration.iter().filter_map(|(key, expression)| {
         let name = key.strip_prefix("delta.constraints.")?;
         mentions(expression, path).then(|| format!("CHECK constraint `{name}` ({expression})"))
     });
     if let Some(constraint) = constraints.next() {
-        return Err(Error::refused(
-            "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
-            "42K09",
-            format!(
-                "cannot {change} column `{dotted}`: {constraint} refers to it; drop the constraint first"
-            ),
-        ));
+        return Ok(Some(Rule::Constraint(constraint)));
     }
     let schema = parse(&metadata.schema_string)?;
     let mut found = Vec::new();
     invariants(&schema, &mut found);
     if let Some(invariant) = found.iter().find(|invariant| mentions(invariant, path)) {
-        return Err(Error::refused(
-            "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
-            "42K09",
-            format!("cannot {change} column `{dotted}`: the invariant {invariant} of a column refers to it"),
-        ));
+        return Ok(Some(Rule::Constraint(format!(
+            "invariant {invariant} of a column"
+        ))));
     }
     let fields = schema.get("fields").and_then(Value::as_array);
-    for field in fields.into_iter().flatten() {
-        let expression = field
-            .get("metadata")
-            .and_then(|metadata| metadata.get(GENERATION_EXPRESSION)?.as_str());
-        let Some(expression) = expression else { continue };
-        if mentions(expression, path) {
-            return Err(Error::refused(
-                "DELTA_GENERATED_COLUMNS_DEPENDENT_COLUMN_CHANGE",
-                "42K09",
-                format!(
-                    "cannot {change} column `{dotted}`: generated column `{}` ({expression}) depends on it",
-                    name(field)
-                ),
-            ));
-        }
+    let generated = fields.into_iter().flatten().find_map(|field| {
+        let expression = field.get("metadata")?.get(GENERATION_EXPRESSION)?.as_str()?;
+        mentions(expression, path).then(|| format!("generated column `{}` ({expression})", name(field)))
+    });
+    Ok(generated.map(Rule::Generated))
+}
+
+/// Refuses to change a column that a rule of the table names.
+pub(crate) fn check_unreferenced(metadata: &Metadata, path: &[String], change: &str) -> Result<()> {
+    let column = path.join(".");
+    match rule_on(metadata, path)? {
+        None => Ok(()),
+        Some(Rule::Constraint(rule)) => Err(Error::refused(
+            "DELTA_CONSTRAINT_DEPENDENT_COLUMN_CHANGE",
+            "42K09",
+            format!("cannot {change} column `{column}`: the {rule} refers to it; drop the constraint first"),
+        )),
+        Some(Rule::Generated(rule)) => Err(Error::refused(
+            "DELTA_GENERATED_COLUMNS_DEPENDENT_COLUMN_CHANGE",
+            "42K09",
+            format!("cannot {change} column `{column}`: the {rule} depends on it"),
+        )),
     }
-    Ok(())
+}
+
+/// Refuses to give a column that a rule of the table names another type because rows that are written have it.
+/// Source: Delta, `ImplicitMetadataOperation.checkDependentExpressions`.
+pub(crate) fn check_type_unreferenced(
+    metadata: &Metadata,
+    path: &[String],
+    (from, to): (&Value, &Value),
+) -> Result<()> {
+    let (condition, rule) = match rule_on(metadata, path)? {
+        None => return Ok(()),
+        Some(Rule::Constraint(rule)) => ("DELTA_CONSTRAINT_DATA_TYPE_MISMATCH", rule),
+        Some(Rule::Generated(rule)) => ("DELTA_GENERATED_COLUMNS_DATA_TYPE_MISMATCH", rule),
+    };
+    Err(Error::refused(
+        condition,
+        "42K09",
+        format!(
+            "column `{}` has data type {from} and cannot be altered to data type {to}, for the {rule} refers to it\n\
+             hint: cast the rows to the column's type",
+            path.join(".")
+        ),
+    ))
 }
 
 /// Collects the invariants of the columns in a struct, at any depth.

@@ -4,9 +4,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use ingot_delta::type_widening::widened_column;
 use ingot_engine::{Engine, Session};
 use tempfile::TempDir;
+use test_case::test_case;
 
 use super::column_mapping::{alter, path, set_property, table};
-use super::{open, rows, run};
+use super::{open, refused, rows, run};
 
 async fn widen(engine: &Engine, directory: &TempDir, column: &[&str], to: DataType) {
     let column = path(column);
@@ -165,4 +166,50 @@ async fn a_merge_that_evolves_the_schema_widens_within_the_family() {
         rows(&session, "SELECT k, v FROM t ORDER BY k").await,
         ["1|10", "2|5000000000"]
     );
+}
+
+#[test_case("ALTER TABLE t ADD CONSTRAINT small CHECK (v < 100)", "DELTA_CONSTRAINT_DATA_TYPE_MISMATCH"; "a constraint")]
+#[test_case("ALTER TABLE t ADD CONSTRAINT small CHECK (s IS NULL OR s.x < 100)", "none"; "a constraint on another column")]
+#[tokio::test]
+async fn a_column_that_a_rule_names_is_not_widened_by_a_write(rule: &str, condition: &str) {
+    let (_directory, _, session) = widening_table("k INT, v INT, s STRUCT<x: INT>").await;
+    run(
+        &session,
+        &[
+            "INSERT INTO t VALUES (1, 10, NULL), (2, 20, named_struct('x', 1))",
+            rule,
+        ],
+    )
+    .await;
+    let source = "SELECT 3 AS k, CAST(30 AS BIGINT) AS v, named_struct('x', CAST(1 AS INT)) AS s";
+    for statement in [
+        format!(
+            "MERGE WITH SCHEMA EVOLUTION INTO t USING ({source}) n ON t.k = n.k WHEN NOT MATCHED THEN INSERT *"
+        ),
+        format!("INSERT WITH SCHEMA EVOLUTION INTO t BY NAME {source}"),
+    ] {
+        match condition {
+            "none" => run(&session, &[&statement]).await,
+            condition => assert_eq!(refused(&session, &statement).await, condition, "{statement}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_a_generated_one_names_is_not_widened_by_a_write() {
+    let (_directory, _, session) =
+        widening_table("k INT, s STRUCT<x: INT>, twice INT GENERATED ALWAYS AS (s.x * 2)").await;
+    let merge = |x: &str| {
+        format!(
+            "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS k, named_struct('x', {x}) AS s) n ON t.k = n.k
+             WHEN NOT MATCHED THEN INSERT *"
+        )
+    };
+    assert_eq!(
+        refused(&session, &merge("5000000000")).await,
+        "DELTA_GENERATED_COLUMNS_DATA_TYPE_MISMATCH"
+    );
+    // Rows of the column's own type change nothing.
+    run(&session, &[&merge("CAST(5 AS INT)")]).await;
+    assert_eq!(rows(&session, "SELECT s.x, twice FROM t").await, ["5|10"]);
 }
