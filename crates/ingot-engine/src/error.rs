@@ -133,9 +133,9 @@ impl Error {
     }
 }
 
-/// Says if reading a file failed because there is none.
+/// Says if reading a file failed because there is none: the text of `object_store::Error::NotFound`.
 fn missing_file(message: &str) -> bool {
-    message.contains("Failed to fetch metadata for file") && message.contains(" not found")
+    message.contains("Object at location ") && message.contains(" not found")
 }
 
 /// Returns the kind of what is at the root of an error that has no condition.
@@ -209,6 +209,19 @@ fn condition(error: &DataFusionError) -> Option<Error> {
                 other.to_string(),
             ),
         },
+        // DataFusion keeps of it no more than the text.
+        DataFusionError::ParquetError(_)
+        | DataFusionError::ArrowError(..)
+        | DataFusionError::ObjectStore(_)
+            if missing_file(&error.to_string()) =>
+        {
+            made(
+                Kind::NotFound,
+                "FAILED_READ_FILE.FILE_NOT_EXIST",
+                "KD001",
+                format!("a file of the table is gone, as VACUUM takes those of old versions: {error}"),
+            )
+        }
         DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
             ArrowError::DivideByZero => made(
                 Kind::InvalidArgument,
@@ -249,13 +262,6 @@ fn condition(error: &DataFusionError) -> Option<Error> {
         DataFusionError::Plan(message) => {
             made(Kind::InvalidArgument, "INVALID_SQL", "42000", message.clone())
         }
-        // DataFusion keeps of it no more than the text.
-        DataFusionError::ParquetError(parquet) if missing_file(&parquet.to_string()) => made(
-            Kind::NotFound,
-            "FAILED_READ_FILE.FILE_NOT_EXIST",
-            "KD001",
-            format!("a file of the table is gone, as VACUUM takes those of old versions: {parquet}"),
-        ),
         DataFusionError::NotImplemented(message) => Some(Error::unsupported(message.clone())),
         DataFusionError::ResourcesExhausted(message) => {
             made(Kind::ResourceExhausted, "OUT_OF_MEMORY", "53200", message.clone())

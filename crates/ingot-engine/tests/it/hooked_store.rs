@@ -53,6 +53,25 @@ impl HookedStore {
         self.hooks.lock().expect("lock").push((name, Box::pin(event)));
     }
 
+    /// Makes `event` happen before commit `version` of the table in `folder` is next put.
+    pub fn before_commit_of(
+        &self,
+        folder: &str,
+        version: i64,
+        event: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let name = format!("{folder}/_delta_log/{version:020}.json");
+        self.hooks.lock().expect("lock").push((name, Box::pin(event)));
+    }
+
+    /// Says if all that was to happen in the table in `folder` has happened.
+    pub fn exhausted_of(&self, folder: &str) -> bool {
+        let hooks = self.hooks.lock().expect("lock");
+        !hooks
+            .iter()
+            .any(|(name, _)| name.starts_with(&format!("{folder}/")))
+    }
+
     /// Makes one put fail after `before` that work. Says, when asked again, if it has failed.
     pub fn fail_put(&self, before: Option<usize>) -> bool {
         let mut left = self.puts_before_failure.lock().expect("lock");

@@ -315,3 +315,169 @@ async fn retained_changes_stay_readable(mode: &str) {
     on_day(&session, end + 30, &format!("VACUUM t {mode}")).await;
     assert_eq!(recorded().await, 0, "files of changes go when they are old");
 }
+
+/// What changes a table `t (a, b, p)` partitioned by `p`. `{n}` is the version that statement n made, the first being 0,
+/// `{csv}` a folder of CSV files.
+const STATEMENTS: [&str; 22] = [
+    "INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y'), (3, 'c', 'x'), (4, 'd', 'y'), (5, 'e', 'x')",
+    "DELETE FROM t WHERE a = 1",
+    "UPDATE t SET b = 'two' WHERE a = 2",
+    "COPY INTO t FROM '{csv}' FILEFORMAT = CSV FORMAT_OPTIONS ('header' = 'true')",
+    "INSERT INTO t REPLACE WHERE p = 'x' VALUES (6, 'f', 'x'), (7, 'g', 'x'), (8, 'h', 'x')",
+    "INSERT INTO t REPLACE WHERE a = 7 VALUES (7, 'seven', 'x')",
+    "OPTIMIZE t ZORDER BY (a)",
+    "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+    "ALTER TABLE t RENAME COLUMN b TO c",
+    "DELETE FROM t WHERE c = 'f'",
+    "REORG TABLE t APPLY (PURGE)",
+    "RESTORE TABLE t TO VERSION AS OF {8}",
+    "ALTER TABLE t ADD COLUMN d INT",
+    "MERGE INTO t USING (SELECT 8 AS k) s ON t.a = s.k WHEN MATCHED THEN UPDATE SET d = 1",
+    "ALTER TABLE t DROP COLUMN c",
+    "INSERT OVERWRITE t PARTITION (p = 'y') SELECT a, d FROM t WHERE p = 'y' AND a > 2",
+    "CREATE OR REPLACE TABLE t SHALLOW CLONE other",
+    "UPDATE t SET p = 'cloned' WHERE a = 100",
+    "RESTORE TABLE t TO VERSION AS OF {14}",
+    "CREATE OR REPLACE TABLE t PARTITIONED BY (p) TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS SELECT a, d, p FROM t",
+    "TRUNCATE TABLE t",
+    "INSERT INTO t VALUES (9, 9, 'z')",
+];
+
+/// The same for a table clustered by `p`.
+const CLUSTERING: [&str; 10] = [
+    "INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y'), (3, 'c', 'x'), (4, 'd', 'y')",
+    "INSERT INTO t VALUES (5, 'e', 'x'), (6, 'f', 'y')",
+    "OPTIMIZE t",
+    "DELETE FROM t WHERE a = 5",
+    "INSERT INTO t VALUES (7, 'g', 'x')",
+    "ALTER TABLE t CLUSTER BY (a, p)",
+    "OPTIMIZE t FULL",
+    "INSERT INTO t REPLACE USING (p) VALUES (8, 'h', 'y')",
+    "RESTORE TABLE t TO VERSION AS OF {4}",
+    "OPTIMIZE t FULL",
+];
+
+/// The newest version of the table, and its rows.
+async fn newest(session: &Session) -> (i64, Vec<String>) {
+    let version = rows(session, "SELECT max(version) FROM (DESCRIBE HISTORY t)").await;
+    (
+        version[0].parse().expect("a version"),
+        rows(session, "SELECT * FROM t ORDER BY a").await,
+    )
+}
+
+/// A version that was the newest until some day.
+struct Past {
+    version: i64,
+    rows: Vec<String>,
+    superseded_on: u32,
+}
+
+#[test_case("FULL", "PARTITIONED BY (p)", &STATEMENTS; "full")]
+#[test_case("LITE", "PARTITIONED BY (p)", &STATEMENTS; "lite")]
+#[test_case("FULL", "CLUSTER BY (p)", &CLUSTERING; "full of a clustered table")]
+#[test_case("LITE", "CLUSTER BY (p)", &CLUSTERING; "lite of a clustered table")]
+#[tokio::test]
+async fn a_vacuum_after_each_statement_keeps_what_time_travel_needs(
+    mode: &str,
+    layout: &str,
+    statements: &[&str],
+) {
+    const RETENTION_DAYS: u32 = 7;
+    let (directory, engine, session) = open().await;
+    let csv = directory.path().join("csv");
+    std::fs::create_dir(&csv).expect("folder");
+    std::fs::write(csv.join("1.csv"), "a,b,p\n10,ten,y\n11,eleven,z\n").expect("written");
+    run(
+        &session,
+        &[
+            &format!("CREATE TABLE t (a INT, b STRING, p STRING) {layout}"),
+            "CREATE TABLE other (a INT, d INT, p STRING) TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+            "INSERT INTO other VALUES (100, 1, 'o'), (101, 2, 'o'), (102, 3, 'o')",
+        ],
+    )
+    .await;
+    let mut made: Vec<i64> = Vec::new();
+    let mut past: Vec<Past> = Vec::new();
+    let (mut today, mut deleted) = (0, 0);
+    let last_day = u32::try_from(statements.len()).expect("few") + 2 * RETENTION_DAYS;
+    while today < last_day {
+        today += 1;
+        let before = newest(&session).await;
+        if let Some(statement) = statements.get(made.len()) {
+            let mut statement = statement.replace("{csv}", &csv.display().to_string());
+            for (number, version) in made.iter().enumerate() {
+                statement = statement.replace(&format!("{{{number}}}"), &version.to_string());
+            }
+            on_day(&session, today, &statement).await;
+            let after = newest(&session).await;
+            assert_eq!(after.0, before.0 + 1, "one commit: {statement}");
+            made.push(after.0);
+            past.push(Past {
+                version: before.0,
+                rows: before.1,
+                superseded_on: today,
+            });
+        }
+        let found = files(&engine, "t").await.len();
+        on_day(&session, today, &format!("VACUUM t {mode}")).await;
+        deleted += found - files(&engine, "t").await.len();
+        for Past {
+            version, rows: held, ..
+        } in past
+            .iter()
+            .filter(|past| past.superseded_on + RETENTION_DAYS > today)
+        {
+            let query = format!("SELECT * FROM t VERSION AS OF {version} ORDER BY a");
+            assert_eq!(
+                rows(&session, &query).await,
+                *held,
+                "version {version} on day {today}"
+            );
+        }
+    }
+    assert!(deleted > statements.len() / 2, "{deleted} files went");
+    let live = rows(&session, "SELECT numFiles FROM (DESCRIBE DETAIL t)").await;
+    assert_eq!(
+        live,
+        [files(&engine, "t").await.len().to_string()],
+        "all else went"
+    );
+    let others = rows(&session, "SELECT a FROM other ORDER BY a").await;
+    assert_eq!(others, ["100", "101", "102"], "another table's files stay");
+}
+
+#[tokio::test]
+async fn a_clone_is_whole_as_long_as_its_source_retains_the_files() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (a INT)",
+            "INSERT INTO t VALUES (1), (2), (3)",
+            "CREATE TABLE c SHALLOW CLONE t",
+        ],
+    )
+    .await;
+    on_day(&session, 1, "DELETE FROM c WHERE a = 1").await;
+    on_day(&session, 2, "INSERT OVERWRITE t VALUES (9)").await;
+    // The source's file, with a deletion vector of the clone's.
+    let of_clone = "SELECT a FROM c ORDER BY a";
+    for today in 2..9 {
+        on_day(&session, today, "VACUUM t").await;
+        on_day(&session, today, "VACUUM c").await;
+        assert_eq!(rows(&session, of_clone).await, ["2", "3"], "day {today}");
+        assert_eq!(
+            rows(&session, "SELECT a FROM c VERSION AS OF 0 ORDER BY a").await,
+            ["1", "2", "3"]
+        );
+    }
+    assert_eq!(files(&engine, "t").await.len(), 2);
+    on_day(&session, 10, "VACUUM t").await;
+    assert_eq!(files(&engine, "t").await.len(), 1);
+    assert_eq!(
+        refused(&session, of_clone).await,
+        "FAILED_READ_FILE.FILE_NOT_EXIST"
+    );
+    assert_eq!(rows(&session, "SELECT a FROM t").await, ["9"]);
+}
