@@ -3,7 +3,8 @@
 //! ```text
 //! text ─► tokens (places in the text kept) ─► escapes of literals resolved ─► Parser
 //! ```
-//! A relation `(DESCRIBE HISTORY t)` becomes the call of a function ([`DESCRIBE_RELATION`]): sqlparser has none such.
+//! A relation `(DESCRIBE HISTORY t)` becomes the call of a function ([`DESCRIBE_RELATION`]): sqlparser has none such. All
+//! of Spark's ways to ask for a version become `VERSION AS OF n` and `TIMESTAMP AS OF expression`.
 //! Always true: a text is parsed once. What must be parsed again later (the query of a view, the expressions of a
 //! MERGE) is kept as the piece of the text that the user wrote, because sqlparser's own way back to text does not
 //! escape literals. Source: Spark SQL, "Literals", "Identifiers".
@@ -158,6 +159,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         read.push(token);
     }
     describe_relations(&mut read);
+    time_travel(&mut read);
     Ok(read)
 }
 
@@ -193,6 +195,50 @@ fn describe_relations(tokens: &mut [TokenWithSpan]) {
     }
 }
 
+/// Makes `VERSION AS OF n` of `[FOR] SYSTEM_VERSION AS OF n`, also where the number is in quotes, and `TIMESTAMP AS OF` of
+/// `[FOR] SYSTEM_TIME AS OF`. Source: Spark, `temporalClause`.
+fn time_travel(tokens: &mut [TokenWithSpan]) {
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|place| !matches!(tokens[*place].token, Token::Whitespace(_)))
+        .collect();
+    for (nth, window) in places.windows(4).enumerate() {
+        let [what, as_word, of, value] = *window else {
+            continue;
+        };
+        let (is_version, is_instant) = (
+            ["VERSION", "SYSTEM_VERSION"]
+                .iter()
+                .any(|word| is_word(&tokens[what].token, word)),
+            ["TIMESTAMP", "SYSTEM_TIME"]
+                .iter()
+                .any(|word| is_word(&tokens[what].token, word)),
+        );
+        let as_of = is_word(&tokens[as_word].token, "AS") && is_word(&tokens[of].token, "OF");
+        // `of` may be what a column is called.
+        let named = matches!(
+            tokens[value].token,
+            Token::Comma | Token::RParen | Token::SemiColon
+        ) || is_word(&tokens[value].token, "FROM");
+        if !as_of || named || !(is_version || is_instant) {
+            continue;
+        }
+        tokens[what].token = Token::make_word(if is_version { "VERSION" } else { "TIMESTAMP" }, None);
+        if let Token::SingleQuotedString(number) = &tokens[value].token
+            && is_version
+            && !number.is_empty()
+            && number.chars().all(|digit| digit.is_ascii_digit())
+        {
+            tokens[value].token = Token::Number(number.clone(), false);
+        }
+        let before = nth.checked_sub(1).map(|before| places[before]);
+        if let Some(before) = before
+            && is_word(&tokens[before].token, "FOR")
+        {
+            tokens[before].token = Token::Whitespace(Whitespace::Space);
+        }
+    }
+}
+
 fn is_word(token: &Token, expected: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
@@ -207,7 +253,7 @@ fn raw_prefix(token: &Token) -> bool {
 }
 
 /// Resolves the escapes of a literal between `quote`s. Source: Spark, `ParserUtils.unescapeSQLString`.
-fn unescaped(raw: &str, quote: char) -> String {
+pub(crate) fn unescaped(raw: &str, quote: char) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw.chars().peekable();
     while let Some(c) = rest.next() {

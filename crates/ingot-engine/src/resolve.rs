@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, TimeUnit};
+use chrono::NaiveDateTime;
 use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
@@ -46,6 +47,9 @@ use crate::{Error, Result, Session, files};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
 const VIEW_DEPTH_MAX: usize = 32;
+
+/// Digits of the instant in `t@20240229120000000`.
+const INSTANT_DIGITS: usize = 17;
 
 /// Catalog and schema under which relations without a name of their own are registered.
 const INTERNAL: &str = "__ingot";
@@ -360,6 +364,8 @@ enum SpecialRelation {
 enum Version {
     Number(i64),
     Timestamp(Box<Expr>),
+    /// Milliseconds since the epoch.
+    Instant(i64),
 }
 
 /// Takes out of a query what DataFusion cannot name, and puts internal names in its place.
@@ -447,7 +453,8 @@ fn special(
     };
     let (name, suffix) = split_suffix(name)?;
     let version = asked.or(suffix);
-    Ok((delta_path(&name)?.is_some() || version.is_some()).then_some(SpecialRelation::Table { name, version }))
+    Ok((delta_path(&name)?.is_some() || version.is_some())
+        .then_some(SpecialRelation::Table { name, version }))
 }
 
 /// Returns the name of the table of which `name` names a version.
@@ -455,24 +462,28 @@ pub(crate) fn without_version(name: &ObjectName) -> Result<ObjectName> {
     Ok(split_suffix(name)?.0)
 }
 
-/// Splits `t@v12` into the table and the version.
+/// Splits `t@v12` into the table and the version, `t@20240229120000000` into the table and the instant: year to
+/// millisecond. Source: Delta, `DeltaTimeTravelSpec`.
 fn split_suffix(name: &ObjectName) -> Result<(ObjectName, Option<Version>)> {
     let mut name = name.clone();
     let Some(ObjectNamePart::Identifier(last)) = name.0.last_mut() else {
         return Ok((name, None));
     };
-    let Some((table, version)) = last
-        .value
-        .rsplit_once("@v")
-        .map(|(t, v)| (t.to_owned(), v.to_owned()))
-    else {
+    let Some((table, suffix)) = last.value.rsplit_once('@') else {
         return Ok((name, None));
     };
-    let Ok(version) = version.parse() else {
-        return Ok((name, None));
+    let version = match suffix.strip_prefix(['v', 'V']) {
+        Some(number) => number.parse().ok().map(Version::Number),
+        None if suffix.len() == INSTANT_DIGITS => {
+            let instant = NaiveDateTime::parse_from_str(suffix, "%Y%m%d%H%M%S%3f").ok();
+            instant.map(|instant| Version::Instant(instant.and_utc().timestamp_millis()))
+        }
+        None => None,
     };
-    last.value = table;
-    Ok((name, Some(Version::Number(version))))
+    if version.is_some() {
+        last.value = table.to_owned();
+    }
+    Ok((name, version))
 }
 
 fn number(expr: &Expr) -> Result<i64> {
@@ -501,6 +512,7 @@ async fn special_provider(
     let point = match version {
         None => None,
         Some(Version::Number(version)) => Some(TimeTravel::Version(version)),
+        Some(Version::Instant(instant)) => Some(TimeTravel::Timestamp(instant)),
         Some(Version::Timestamp(expr)) => Some(TimeTravel::Timestamp(instant(session, &expr).await?)),
     };
     let Some(path) = delta_path(&name)? else {

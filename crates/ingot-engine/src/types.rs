@@ -11,8 +11,9 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast;
 use ingot_common::Kind;
+use ingot_delta::column::COMMENT;
 
-use crate::{Error, Result};
+use crate::{Error, Result, dialect};
 
 /// Types nested in types, at most: a hostile text ends in an error, not in an overflow of the stack.
 const DEPTH_MAX: usize = 64;
@@ -39,7 +40,7 @@ pub fn parse_type(text: &str) -> Result<DataType> {
     Ok(data_type)
 }
 
-/// Reads columns: `a INT, b STRUCT<x: STRING>`, with optional `NOT NULL`, as `schema` options give them.
+/// Reads columns: `a INT, b STRUCT<x: STRING>`, with optional `NOT NULL` and `COMMENT`, as `schema` options give them.
 ///
 /// # Errors
 /// `InvalidArgument`, naming what is no column.
@@ -136,12 +137,21 @@ impl<'a> TypeParser<'a> {
             let name = self.word()?;
             self.skip_space();
             self.rest.next_if_eq(&':');
-            let data_type = self.data_type(depth)?;
-            let required = self.optional_word("not");
-            if required && !self.optional_word("null") {
-                return Err(self.wrong("`NOT` without `NULL`"));
+            let mut field = Field::new(name, self.data_type(depth)?, true);
+            loop {
+                if self.optional_word("not") {
+                    if !self.optional_word("null") {
+                        return Err(self.wrong("`NOT` without `NULL`"));
+                    }
+                    field.set_nullable(false);
+                } else if self.optional_word("comment") {
+                    let comment = (COMMENT.to_owned(), self.literal()?);
+                    field.set_metadata([comment].into());
+                } else {
+                    break;
+                }
             }
-            fields.push(Field::new(name, data_type, !required));
+            fields.push(field);
             self.skip_space();
             if self.rest.next_if_eq(&',').is_none() {
                 break;
@@ -170,6 +180,26 @@ impl<'a> TypeParser<'a> {
         }
         self.expect(')')?;
         Ok(numbers)
+    }
+
+    /// Reads a text in quotes.
+    fn literal(&mut self) -> Result<String> {
+        self.skip_space();
+        let Some(quote) = self.rest.next_if(|c| matches!(c, '\'' | '"')) else {
+            return Err(self.wrong("a text in quotes is missing"));
+        };
+        let mut text = String::new();
+        while let Some(c) = self.rest.next() {
+            match c {
+                '\\' => text.extend(['\\'].into_iter().chain(self.rest.next())),
+                c if c == quote && self.rest.peek() != Some(&quote) => {
+                    return Ok(dialect::unescaped(&text, quote));
+                }
+                c if c == quote => text.extend([c].into_iter().chain(self.rest.next())),
+                c => text.push(c),
+            }
+        }
+        Err(self.wrong("a text does not end"))
     }
 
     fn word(&mut self) -> Result<String> {
@@ -273,6 +303,25 @@ mod tests {
     fn deep_nesting_is_an_error() {
         let text = "array<".repeat(100_000);
         assert!(parse_type(&text).is_err());
+    }
+
+    #[test]
+    fn fields_have_comments_and_may_be_required() {
+        let text = r#"STRUCT<a: INT NOT NULL COMMENT 'it''s > 1', b STRING COMMENT "x" NOT NULL, `c` INT>"#;
+        let DataType::Struct(fields) = parse_type(text).expect("a type") else {
+            panic!("no struct");
+        };
+        let said = |place: usize| fields[place].metadata().get(COMMENT).map(String::as_str);
+        assert_eq!([said(0), said(1), said(2)], [Some("it's > 1"), Some("x"), None]);
+        let nullable: Vec<bool> = fields.iter().map(|field| field.is_nullable()).collect();
+        assert_eq!(nullable, [false, false, true]);
+        for wrong in [
+            "struct<a int comment>",
+            "struct<a int comment 'x>",
+            "struct<a int not>",
+        ] {
+            assert!(parse_type(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

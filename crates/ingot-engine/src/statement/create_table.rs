@@ -14,7 +14,7 @@ use ingot_delta::column::IDENTITY_HIGH_WATER_MARK;
 use ingot_delta::schema::{ColumnNames, storable_schema};
 
 use super::alter::clustering_columns;
-use super::column::{column, no_constraint};
+use super::column::{clauses, column, no_constraint};
 use super::cursor::Cursor;
 use super::{Work, clone, counts, done};
 use crate::resolve::{self, Reads};
@@ -37,6 +37,8 @@ struct Definition {
     if_not_exists: bool,
     columns: Vec<Field>,
     partition_columns: Vec<String>,
+    /// PARTITIONED BY defined its columns.
+    partition_types: bool,
     location: Option<String>,
     comment: Option<String>,
     properties: BTreeMap<String, String>,
@@ -183,6 +185,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         if_not_exists,
         columns: Vec::new(),
         partition_columns: Vec::new(),
+        partition_types: false,
         location: None,
         comment: None,
         properties: BTreeMap::new(),
@@ -206,7 +209,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
                 )));
             }
         } else if cursor.accept_all(&["PARTITIONED", "BY"]) {
-            definition.partition_columns = cursor.names_in_parentheses()?;
+            partitioned_by(cursor, &mut definition)?;
         } else if cursor.accept("LOCATION") {
             definition.location = Some(cursor.string()?);
         } else if cursor.accept("COMMENT") {
@@ -224,7 +227,38 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         }
     }
     cursor.end()?;
+    if definition.partition_types && definition.query.is_some() {
+        return Err(Error::parse(
+            "CREATE TABLE AS takes the types of partition columns from its query; PARTITIONED BY gives their names"
+                .to_owned(),
+        ));
+    }
     Ok(definition)
+}
+
+/// Takes `(a, b)`, or `(a INT, b DATE COMMENT 'text')`, which adds these columns to the table.
+fn partitioned_by(cursor: &mut Cursor<'_>, definition: &mut Definition) -> Result<()> {
+    let columns = cursor.in_parentheses(|cursor| {
+        let name = cursor.name()?;
+        let untyped = cursor.at_token(&Token::Comma) || cursor.at_token(&Token::RParen);
+        let field = match untyped {
+            true => None,
+            false => Some(clauses(cursor, &name)?),
+        };
+        Ok((name, field))
+    })?;
+    let (names, fields): (Vec<String>, Vec<Option<Field>>) = columns.into_iter().unzip();
+    let typed: Vec<Field> = fields.into_iter().flatten().collect();
+    if !typed.is_empty() && typed.len() < names.len() {
+        return Err(Error::parse(
+            "PARTITIONED BY names columns of the table, or defines columns with their types; it cannot do both"
+                .to_owned(),
+        ));
+    }
+    definition.partition_types = !typed.is_empty();
+    definition.columns.extend(typed);
+    definition.partition_columns = names;
+    Ok(())
 }
 
 /// Takes a column, or tells of a constraint in its place.

@@ -173,3 +173,25 @@ async fn a_dropped_table_is_read_to_the_end() {
         .await;
     assert_eq!(purged.expect("purged"), 1);
 }
+
+#[tokio::test]
+async fn fields_of_structs_keep_their_comments() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, s STRUCT<a: INT COMMENT 'first', l: ARRAY<STRUCT<x: INT COMMENT 'inside'>>>)",
+            "ALTER TABLE t ALTER COLUMN s.a COMMENT 'second'",
+        ],
+    )
+    .await;
+    let location = crate::support::location(&engine, "t").await;
+    let table = engine.tables().open(&location).await.expect("opened");
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let schema: serde_json::Value =
+        serde_json::from_str(&snapshot.metadata().schema_string).expect("a schema");
+    let fields = &schema["fields"][1]["type"]["fields"];
+    assert_eq!(fields[0]["metadata"]["comment"], "second");
+    let inside = &fields[1]["type"]["elementType"]["fields"][0];
+    assert_eq!(inside["metadata"]["comment"], "inside");
+}
