@@ -1,6 +1,8 @@
 //! Files as relations: `read_files('path', format => 'csv', header => true)`.
 //!
-//! Source: Databricks SQL, `read_files`; CSV, JSON (an object a line) and Parquet.
+//! Source: Databricks SQL, `read_files`; CSV, JSON (an object a line), Parquet and text.
+
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub enum FilesFormat {
     /// One object a line.
     Json,
     Parquet,
+    /// A row for each line.
+    Text,
 }
 
 /// How CSV is read. Source: Spark, CSV data source.
@@ -111,9 +115,10 @@ impl FilesOptions {
             }),
             "json" => FilesFormat::Json,
             "parquet" => FilesFormat::Parquet,
+            "text" | "txt" => FilesFormat::Text,
             other => {
                 return Err(invalid(format!(
-                    "read_files reads csv, json and parquet, not `{other}`"
+                    "read_files reads csv, json, parquet and text, not `{other}`"
                 )));
             }
         };
@@ -297,15 +302,19 @@ async fn one_relation(
     named: &str,
     options: &FilesOptions,
 ) -> Result<Arc<dyn TableProvider>> {
-    let listings = files
-        .iter()
-        .map(|file| ListingTableUrl::try_new(file.clone(), None));
-    let listings = listings.collect::<Result<_, _>>()?;
     let format: Arc<dyn FileFormat> = match &options.format {
         FilesFormat::Csv(csv) => Arc::new(csv_format(csv)),
         FilesFormat::Json => Arc::new(JsonFormat::default()),
         FilesFormat::Parquet => Arc::new(ParquetFormat::default().with_force_view_types(false)),
+        FilesFormat::Text => {
+            let partitions = session.datafusion().state().config().target_partitions();
+            return text::provider(files, options.schema.as_ref(), partitions);
+        }
     };
+    let listings = files
+        .iter()
+        .map(|file| ListingTableUrl::try_new(file.clone(), None));
+    let listings = listings.collect::<Result<_, _>>()?;
     let listing_options = ListingOptions::new(format).with_file_extension("");
     let mut config = ListingTableConfig::new_with_multi_paths(listings).with_listing_options(listing_options);
     config = match &options.schema {

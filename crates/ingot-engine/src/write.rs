@@ -49,6 +49,7 @@ pub use create::{TableSpec, create_table};
 pub(crate) use options::{COMPRESSION_SETTING, compression_setting, nearest};
 pub use options::{ColumnMatch, CommitSettings, SchemaEvolution, WriteMode, WriteOptions};
 pub(crate) use replace::replace_table;
+pub(crate) use request::validate;
 pub use request::{Fence, WriteRequest, Written, table_exists, try_write, write};
 pub(crate) use stage::stage_for;
 pub use stage::{discard, stage_files};

@@ -34,7 +34,7 @@ use crate::files::{self, FilesFormat, FilesOptions, invalid, not_found};
 use crate::resolve::{self, Reads};
 use crate::write::{
     ColumnMatch, Fence, SchemaEvolution, WriteMode, WriteOptions, WriteRequest, Written, conflict_error,
-    nearest, try_write,
+    nearest, try_write, validate,
 };
 use crate::{Error, Result, Session};
 
@@ -47,6 +47,9 @@ const LOAD_RETRIES: RetryPolicy = RetryPolicy {
 
 /// Names in FILES, at most. Source: Databricks.
 const FILES_MAX: usize = 1000;
+
+/// Rows that VALIDATE gives, at most. Source: Databricks.
+const PREVIEW_ROWS_MAX: usize = 50;
 
 /// The name under which a SELECT finds the files.
 const SOURCE: &str = "__ingot_copy_source";
@@ -75,6 +78,14 @@ struct CopyInto {
     format: FilesOptions,
     force: bool,
     merge_schema: bool,
+    validate: Option<Validated>,
+}
+
+/// The rows that VALIDATE looks at.
+#[derive(Debug, Clone, Copy)]
+enum Validated {
+    All,
+    Rows(usize),
 }
 
 /// Parses the statement. It has committed when its work is done.
@@ -117,11 +128,15 @@ impl CopyInto {
             merge_schema: flag(&clauses.copy_options, "mergeSchema")?,
             files: clauses.files,
             pattern: clauses.pattern,
+            validate: clauses.validate,
         })
     }
 
     async fn run(self, session: &Session) -> Result<StatementResult> {
         let table = self.target.open(session).await?;
+        if let Some(validated) = self.validate {
+            return self.check(session, &table, validated).await;
+        }
         let mut retries = LOAD_RETRIES.attempts();
         loop {
             match self.load(session, &table).await? {
@@ -146,23 +161,14 @@ impl CopyInto {
             Ok(loaded) => loaded,
             Err(error) => return superseded(table, &snapshot, error.into()).await,
         };
-        let files: Vec<Url> = self
-            .list(session)
-            .await?
-            .into_iter()
-            .filter(|file| self.force || !loaded.contains(file.as_str()))
-            .collect();
+        let files = self.new_files(session, &loaded).await?;
         if files.is_empty() {
             return Ok(Load::Done(0));
         }
         let rows = self.rows(session, &reads, &snapshot, &files).await?;
         let names: Vec<String> = files.iter().map(Url::to_string).collect();
         let staged = loaded.stage(table, &names).await?;
-        let mut options = WriteOptions::of_session(session, WriteMode::Append)?;
-        if self.merge_schema {
-            options.evolution = SchemaEvolution::Merge;
-        }
-        let mut request = WriteRequest::new(rows, self.columns.clone(), options);
+        let mut request = self.request(session, rows)?;
         request.operation = Some(Operation::new("COPY INTO"));
         request.fence = Some(Fence {
             app_id: COPY_INTO_APP.to_owned(),
@@ -188,6 +194,51 @@ impl CopyInto {
                 Ok(Load::Again(conflict_error(&reason)))
             }
         }
+    }
+
+    /// Does with the files what a load would, but writes nothing, and gives the first rows as the table would hold them.
+    async fn check(
+        &self,
+        session: &Session,
+        table: &Arc<DeltaTable>,
+        validated: Validated,
+    ) -> Result<StatementResult> {
+        let reads = Reads::default();
+        let snapshot = reads.snapshot(table).await?;
+        let loaded = LoadedFiles::read(table, &snapshot).await?;
+        let files = self.new_files(session, &loaded).await?;
+        let (schema, batches) = match files.is_empty() {
+            true => (Arc::clone(snapshot.schema()), Vec::new()),
+            false => {
+                let rows = self.rows(session, &reads, &snapshot, &files).await?;
+                let rows = match validated {
+                    Validated::All => rows,
+                    Validated::Rows(count) => rows.limit(0, Some(count))?,
+                };
+                let request = self.request(session, rows)?;
+                validate(session, table, &request, PREVIEW_ROWS_MAX).await?
+            }
+        };
+        Ok(StatementResult {
+            schema,
+            batches: Box::pin(futures::stream::iter(batches.into_iter().map(Ok))),
+        })
+    }
+
+    fn request(&self, session: &Session, rows: DataFrame) -> Result<WriteRequest> {
+        let mut options = WriteOptions::of_session(session, WriteMode::Append)?;
+        if self.merge_schema {
+            options.evolution = SchemaEvolution::Merge;
+        }
+        Ok(WriteRequest::new(rows, self.columns.clone(), options))
+    }
+
+    /// Lists the files that are to be loaded, in the order of their names.
+    async fn new_files(&self, session: &Session, loaded: &LoadedFiles) -> Result<Vec<Url>> {
+        let files = self.list(session).await?.into_iter();
+        Ok(files
+            .filter(|file| self.force || !loaded.contains(file.as_str()))
+            .collect())
     }
 
     /// Lists the files that the statement means, in the order of their names.
@@ -233,7 +284,7 @@ impl CopyInto {
         let Some(query) = &self.query else {
             return match &self.format.format {
                 FilesFormat::Csv(_) => self.typed(rows, snapshot.schema()),
-                FilesFormat::Json | FilesFormat::Parquet => Ok(rows),
+                FilesFormat::Json | FilesFormat::Parquet | FilesFormat::Text => Ok(rows),
             };
         };
         let relation: Arc<dyn TableProvider> = rows.into_view();
@@ -288,6 +339,17 @@ async fn superseded(table: &DeltaTable, snapshot: &Snapshot, error: Error) -> Re
     }
 }
 
+/// Takes `[ALL | n ROWS]`.
+fn validated(cursor: &mut Cursor<'_>) -> Result<Validated> {
+    let all = cursor.accept("ALL") || !cursor.at_number();
+    if all {
+        return Ok(Validated::All);
+    }
+    let count = usize::try_from(cursor.number()?).unwrap_or(usize::MAX);
+    cursor.expect("ROWS")?;
+    Ok(Validated::Rows(count))
+}
+
 /// Takes `'path'`, or `(SELECT … FROM 'path')`, whose path is replaced by [`SOURCE`].
 fn source(cursor: &mut Cursor<'_>) -> Result<(String, Option<Box<Query>>)> {
     if !cursor.at_token(&Token::LParen) {
@@ -335,6 +397,7 @@ struct Clauses {
     pattern: Option<String>,
     format_options: BTreeMap<String, String>,
     copy_options: BTreeMap<String, String>,
+    validate: Option<Validated>,
 }
 
 impl Clauses {
@@ -363,9 +426,11 @@ impl Clauses {
                     nearest(unknown, &COPY_OPTIONS)
                 )));
             }
-        } else if cursor.at("VALIDATE") || cursor.at("WITH") {
+        } else if cursor.accept("VALIDATE") {
+            self.validate = Some(validated(cursor)?);
+        } else if cursor.at("WITH") {
             return Err(Error::unsupported(
-                "COPY INTO … VALIDATE and WITH (CREDENTIAL …) are not supported".to_owned(),
+                "COPY INTO … WITH (CREDENTIAL …) is not supported".to_owned(),
             ));
         } else {
             return Err(cursor.expected("FILEFORMAT, FILES, PATTERN, FORMAT_OPTIONS or COPY_OPTIONS"));
@@ -377,13 +442,13 @@ impl Clauses {
     fn format(&self, path: &str) -> Result<FilesOptions> {
         let Some(format) = &self.file_format else {
             return Err(Error::parse(
-                "COPY INTO needs FILEFORMAT = CSV, JSON or PARQUET".to_owned(),
+                "COPY INTO needs FILEFORMAT = CSV, JSON, PARQUET or TEXT".to_owned(),
             ));
         };
         let lower = format.to_lowercase();
-        if !["csv", "json", "parquet"].contains(&lower.as_str()) {
+        if !["csv", "json", "parquet", "text"].contains(&lower.as_str()) {
             return Err(Error::unsupported(format!(
-                "COPY INTO reads CSV, JSON and PARQUET, not `{format}`"
+                "COPY INTO reads CSV, JSON, PARQUET and TEXT, not `{format}`"
             )));
         }
         let mut options = BTreeMap::new();

@@ -141,6 +141,11 @@ impl<'a> Cursor<'a> {
         )
     }
 
+    /// Says if a number comes next, without taking it.
+    pub fn at_number(&self) -> bool {
+        matches!(self.parser.peek_token().token, Token::Number(..))
+    }
+
     pub fn string(&mut self) -> Result<String> {
         Ok(self.parser.parse_literal_string()?)
     }

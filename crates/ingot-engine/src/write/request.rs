@@ -13,6 +13,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr;
 use ingot_common::Kind;
@@ -27,7 +29,7 @@ use super::assign::{MissingFields, Nested};
 use super::predicate::TablePredicate;
 use super::removal::{Removal, Replacing, removal};
 use super::rules::values::check_takes_values;
-use super::stage::{StageRequest, stage};
+use super::stage::{StageRequest, check, stage};
 use super::{
     ColumnMatch, CommitSettings, SchemaEvolution, StagedFiles, WriteMode, WriteOptions, align, compact_after,
     conflict_error, discard, snapshot_read,
@@ -154,6 +156,26 @@ pub async fn try_write(
     }
 }
 
+/// Does with rows what [`write`] does, but writes none. Returns the table's columns as they would be, and the first
+/// `preview` rows.
+///
+/// # Errors
+/// As [`write`], where the rows or their columns are the reason.
+pub(crate) async fn validate(
+    session: &Session,
+    table: &Arc<DeltaTable>,
+    request: &WriteRequest,
+    preview: usize,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let snapshot = match snapshot_read(request.rows.logical_plan(), table.location())? {
+        Some(read) => read,
+        None => table.snapshot().await?,
+    };
+    let attempt = Attempt::new(session, table, request, snapshot)?;
+    let rows = check(session, attempt.stage_request(), preview).await?;
+    Ok((Arc::clone(attempt.target.schema()), rows))
+}
+
 /// Looks the request's application transactions up.
 async fn applied(snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
     if let Some((app_id, ours)) = &request.options.app_transaction {
@@ -252,8 +274,12 @@ impl<'a> Attempt<'a> {
     }
 
     async fn stage(&self) -> Result<StagedFiles> {
+        stage(self.session, self.stage_request()).await
+    }
+
+    fn stage_request(&self) -> StageRequest {
         let options = &self.request.options;
-        let request = StageRequest {
+        StageRequest {
             nested: nested(&self.request.columns),
             condition: self.condition.clone(),
             optimize: options.optimizes(&self.snapshot),
@@ -261,8 +287,7 @@ impl<'a> Attempt<'a> {
             compression: options.compression,
             data_change: options.data_change,
             ..StageRequest::new(self.target.clone(), self.rows.clone())
-        };
-        stage(self.session, request).await
+        }
     }
 
     /// Commits; what is to go is found anew after each lost race.

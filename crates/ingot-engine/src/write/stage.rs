@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
@@ -99,35 +100,9 @@ impl StageRequest {
 /// As [`stage_files`], and `DELTA_REPLACE_WHERE_MISMATCH` for a row that does not match the condition. The files
 /// already written are deleted.
 pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<StagedFiles> {
-    let target = request.target;
-    let reads_target = snapshot_read(request.rows.logical_plan(), target.location())?.is_some();
+    let reads_target = snapshot_read(request.rows.logical_plan(), request.target.location())?.is_some();
     let allocations = identity::allocations(request.rows.logical_plan())?;
-    let rules = RowRules::new(&request.rows, target.schema(), target.properties())?;
-    let task = Arc::new(request.rows.task_ctx());
-    let plan = request.rows.create_physical_plan().await?;
-    let partitions = task.session_config().target_partitions();
-    let plan = match request.optimize {
-        true => gather(plan, &target, partitions)?,
-        false => spread(plan, &target, partitions)?,
-    };
-    let held_bytes_max = match request.optimize {
-        true => GATHERED_BYTES_MAX / plan.output_partitioning().partition_count().max(1),
-        false => HELD_BYTES_MAX,
-    };
-    let staging = Arc::new(Staging {
-        assignment: Assignment::new(&plan.schema(), target.schema(), request.nested)?,
-        rules,
-        target,
-        condition: request.condition,
-        held_bytes_max,
-        writer: WriterOptions {
-            file_bytes_target: request.file_bytes_target,
-            data_change: request.data_change,
-            compression: request.compression.or_else(|| compression_setting(session)),
-            ..WriterOptions::default()
-        },
-        stop: session.context().cancellation.child_token(),
-    });
+    let (staging, plan, task) = prepared(session, request).await?;
     let mut files = Vec::new();
     match staging.run(&plan, &task, &mut files).await {
         Ok(rows) => {
@@ -147,6 +122,64 @@ pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<St
             Err(error)
         }
     }
+}
+
+/// Runs rows as [`stage`] does, but writes none. Returns the first `preview` as the table would hold them.
+///
+/// # Errors
+/// As [`stage`].
+pub(crate) async fn check(
+    session: &Session,
+    request: StageRequest,
+    preview: usize,
+) -> Result<Vec<RecordBatch>> {
+    let (staging, plan, task) = prepared(session, request).await?;
+    let mut shown = Vec::new();
+    let mut left = preview;
+    let mut rows = CoalescePartitionsExec::new(plan).execute(0, task)?;
+    while let Some(batch) = staging.next(&mut rows).await? {
+        let shown_rows = left.min(batch.num_rows());
+        left -= shown_rows;
+        if shown_rows > 0 {
+            shown.push(batch.slice(0, shown_rows));
+        }
+    }
+    Ok(shown)
+}
+
+/// Plans rows, and what is done with each.
+async fn prepared(
+    session: &Session,
+    request: StageRequest,
+) -> Result<(Arc<Staging>, Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+    let target = request.target;
+    let rules = RowRules::new(&request.rows, target.schema(), target.properties())?;
+    let task = Arc::new(request.rows.task_ctx());
+    let plan = request.rows.create_physical_plan().await?;
+    let partitions = task.session_config().target_partitions();
+    let plan = match request.optimize {
+        true => gather(plan, &target, partitions)?,
+        false => spread(plan, &target, partitions)?,
+    };
+    let held_bytes_max = match request.optimize {
+        true => GATHERED_BYTES_MAX / plan.output_partitioning().partition_count().max(1),
+        false => HELD_BYTES_MAX,
+    };
+    let staging = Staging {
+        assignment: Assignment::new(&plan.schema(), target.schema(), request.nested)?,
+        rules,
+        target,
+        condition: request.condition,
+        held_bytes_max,
+        writer: WriterOptions {
+            file_bytes_target: request.file_bytes_target,
+            data_change: request.data_change,
+            compression: request.compression.or_else(|| compression_setting(session)),
+            ..WriterOptions::default()
+        },
+        stop: session.context().cancellation.child_token(),
+    };
+    Ok((Arc::new(staging), plan, task))
 }
 
 /// Gives each core a part of the rows to encode. Rows of one partition of the table go to one core, so that

@@ -141,7 +141,7 @@ async fn json_and_parquet_are_loaded_by_name() {
 #[test_case("FILEFORMAT = JSON FORMAT_OPTIONS ('multiLine' = 'true')", "UNSUPPORTED_FEATURE"; "objects over lines")]
 #[test_case("FILEFORMAT = CSV COPY_OPTIONS ('forse' = 'true')", "INVALID_PARAMETER_VALUE"; "an unknown copy option")]
 #[test_case("FILEFORMAT = CSV COPY_OPTIONS ('force' = 'maybe')", "INVALID_PARAMETER_VALUE"; "neither true nor false")]
-#[test_case("FILEFORMAT = CSV VALIDATE ALL", "UNSUPPORTED_FEATURE"; "validate")]
+#[test_case("FILEFORMAT = CSV VALIDATE ALL FORMAT_OPTIONS ('header' = 'true') FILES = ('bad.csv')", "CAST_INVALID_INPUT"; "a value that is none, before it is loaded")]
 #[test_case("FILEFORMAT = CSV FORMAT_OPTIONS ('header' = 'true') FILES = ('bad.csv')", "CAST_INVALID_INPUT"; "a value that is none")]
 #[tokio::test]
 async fn what_cannot_be_loaded_is_refused_and_not_remembered(clauses: &str, condition: &str) {
@@ -244,4 +244,49 @@ async fn a_load_that_stopped_before_its_commit_counts_for_nothing() {
 
 fn object_name(name: &str) -> datafusion::sql::sqlparser::ast::ObjectName {
     datafusion::sql::sqlparser::ast::ObjectName::from(vec![datafusion::sql::sqlparser::ast::Ident::new(name)])
+}
+
+#[tokio::test]
+async fn lines_of_text_are_loaded_once() {
+    let (directory, _engine, session) = open().await;
+    rows(&session, "CREATE TABLE t (value STRING, line INT)").await;
+    let folder = directory.path().join("text");
+    write(&folder, "a.txt", "one\r\n\n\"three");
+    write(&folder, "b.txt", "7\n");
+    let folder = folder.display();
+    let copy = format!("COPY INTO t FROM '{folder}' FILEFORMAT = TEXT PATTERN = 'a*'");
+    assert_eq!(rows(&session, &copy).await, ["3|3|0"]);
+    assert_eq!(rows(&session, &copy).await, ["0|0|0"]);
+    let numbers = format!(
+        "COPY INTO t FROM (SELECT value AS line FROM '{folder}') FILEFORMAT = TEXT FILES = ('b.txt')"
+    );
+    assert_eq!(rows(&session, &numbers).await, ["1|1|0"]);
+    assert_eq!(
+        rows(&session, "SELECT * FROM t ORDER BY coalesce(line, 0), value").await,
+        ["|NULL", "\"three|NULL", "one|NULL", "NULL|7"]
+    );
+    let read = format!("SELECT count(*), count(value) FROM read_files('{folder}', format => 'text')");
+    assert_eq!(rows(&session, &read).await, ["4|4"]);
+    let named = format!("SELECT l FROM read_files('{folder}/b.txt', schema => 'l STRING')");
+    assert_eq!(rows(&session, &named).await, ["7"]);
+}
+
+#[tokio::test]
+async fn a_validated_load_is_none() {
+    let (directory, _engine, session) = open().await;
+    let folder = prepare(&session, directory.path()).await;
+    let copy = |validate: &str| format!("COPY INTO t FROM '{folder}' FILEFORMAT = CSV {validate} {HEADER}");
+    let shown = rows(&session, &copy("VALIDATE")).await;
+    let some = rows(&session, &copy("VALIDATE 1 ROWS")).await;
+    assert!(shown.len() > 1, "{shown:?}");
+    assert_eq!(some.len(), 1);
+    assert!(all(&session).await.is_empty());
+    assert_eq!(
+        rows(&session, "SELECT count(*) FROM (DESCRIBE HISTORY t)").await,
+        ["1"]
+    );
+    // Nothing is remembered of it.
+    let loaded = rows(&session, &copy("")).await;
+    assert_eq!(loaded, [format!("{0}|{0}|0", shown.len())]);
+    assert!(rows(&session, &copy("VALIDATE ALL")).await.is_empty());
 }
