@@ -257,8 +257,16 @@ impl DeltaTable {
             CommitOutcome::AlreadyApplied { .. } => snapshot,
             CommitOutcome::Conflicted(reason) => return Ok(Dropped::Conflicted(reason)),
         };
-        if drop.keeps_history() {
-            self.checkpoint().await?;
+        if drop.keeps_history()
+            && let Err(error) = self.checkpoint().await
+        {
+            // The feature is gone all the same, and the checkpoints before it keep readers from its history.
+            tracing::warn!(
+                location = %self.location(),
+                version = snapshot.version(),
+                error = %ingot_common::error::chain(&error),
+                "checkpoint after a dropped feature failed; the next one follows later commits",
+            );
         }
         Ok(Dropped::Done(snapshot))
     }
