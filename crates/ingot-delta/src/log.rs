@@ -1,6 +1,9 @@
 //! Commit files: named by version, put if absent, read whole.
 //!
+//! Where the log is a local folder, a commit may also be written first and named later (`staging`).
 //! Source: Delta protocol, "Delta Log Entries".
+
+mod staging;
 
 use std::sync::Arc;
 
@@ -9,7 +12,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
 
-use crate::store::PutReceipt;
+pub(crate) use self::staging::StagedLog;
+use crate::store::{LocalStaging, PutReceipt};
+use crate::table::Place;
 use crate::{Action, Error, Result};
 
 /// What became of a put-if-absent. Either way the store holds what stands there for good.
@@ -38,18 +43,26 @@ pub(crate) fn may_still_arrive(failure: &Error) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     store: Arc<dyn ObjectStore>,
+    staging: Option<LocalStaging>,
     folder: Path,
+    /// The table's, for messages.
     location: Url,
 }
 
 impl Log {
-    /// `root` is the table's root in `store`; `location` its URL, for messages.
-    pub fn new(store: Arc<dyn ObjectStore>, root: Path, location: Url) -> Self {
+    pub fn new(place: &Place) -> Self {
         Self {
-            store,
-            folder: root.join("_delta_log"),
-            location,
+            store: Arc::clone(&place.store),
+            staging: place.staging.clone(),
+            folder: place.log_root(),
+            location: place.location.clone(),
         }
+    }
+
+    /// Returns the way to write commits first and name them later, where the store has it.
+    pub fn staged(&self) -> Option<StagedLog<'_>> {
+        let staging = self.staging.as_ref()?;
+        Some(StagedLog::new(self, staging))
     }
 
     /// Returns where the commit of `version` is.
@@ -75,17 +88,11 @@ impl Log {
     /// `Unavailable` when the store failed: the commit may or may not be there; read it back to know.
     /// [`Error::NoPutIfAbsent`] when the store cannot tell that a version is taken: nothing was written.
     pub async fn put_commit(&self, version: i64, actions: &[Action]) -> Result<PutOutcome> {
-        let mut text = Vec::new();
-        for action in actions {
-            serde_json::to_writer(&mut text, action).map_err(|error| Error::Internal {
-                message: format!("action does not serialize: {error}"),
-            })?;
-            text.push(b'\n');
-        }
+        let text = text(actions)?;
         let path = self.commit_path(version);
         let mut options = PutOptions::from(PutMode::Create);
         let receipt = PutReceipt::attach(&mut options);
-        match self.store.put_opts(&path, PutPayload::from(text), options).await {
+        match self.store.put_opts(&path, text, options).await {
             Ok(_) => Ok(PutOutcome::Created(receipt.meta())),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(PutOutcome::Exists)
@@ -108,4 +115,16 @@ impl Log {
             source,
         }
     }
+}
+
+/// Returns what stands in the file of a commit.
+fn text(actions: &[Action]) -> Result<PutPayload> {
+    let mut text = Vec::new();
+    for action in actions {
+        serde_json::to_writer(&mut text, action).map_err(|error| Error::Internal {
+            message: format!("action does not serialize: {error}"),
+        })?;
+        text.push(b'\n');
+    }
+    Ok(PutPayload::from(text))
 }

@@ -22,11 +22,14 @@ use crate::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use crate::file_index::FileKey;
 use crate::kernel::VersionState;
 use crate::schema::parse_schema_string;
-use crate::table::parse_actions;
+use crate::table::{Commit, parse_actions};
 use crate::{
     Action, Add, ColumnMapping, Error, Evolution, FileIndex, Metadata, Protocol, Result, RowIdColumns, Txn,
     column_mapping, features, row_tracking,
 };
+
+/// Actions of a commit that was read which is worth a copy for those who are to follow it.
+const KEPT_ACTIONS_MAX: usize = 256;
 
 /// The state of a table after one commit. Cheap to share; never changes.
 #[derive(Debug)]
@@ -100,14 +103,23 @@ impl Snapshot {
         })
     }
 
-    /// Returns the state after `commits`, which follow this version without a gap.
-    pub(crate) fn apply(&self, commits: Vec<CommitFile>) -> Result<Self> {
+    /// Returns the state after `commits`, which follow this version without a gap, and those of them that are worth
+    /// keeping: the last ones, none of which is large.
+    pub(crate) fn apply(&self, commits: Vec<CommitFile>) -> Result<(Self, Vec<Commit>)> {
         let mut next = self.copied();
+        let mut kept = Vec::new();
         for commit in commits {
             let actions = parse_actions(&self.location, commit.version, &commit.bytes)?;
-            next.apply_commit(&commit.meta, actions)?;
+            if actions.len() > KEPT_ACTIONS_MAX {
+                kept.clear();
+                next.apply_commit(&commit.meta, actions)?;
+            } else {
+                let actions = Arc::new(actions);
+                next.apply_commit(&commit.meta, Vec::clone(&actions))?;
+                kept.push(actions);
+            }
         }
-        Ok(next)
+        Ok((next, kept))
     }
 
     /// Returns the state after the next commit, whose file is `meta`.

@@ -13,7 +13,7 @@ mod local;
 mod receipt;
 mod remote;
 
-pub(crate) use self::local::local_store;
+pub(crate) use self::local::{LocalStaging, LocalStore, Published, StagedFile, local_store};
 pub(crate) use self::receipt::PutReceipt;
 pub(crate) use self::remote::remote_store;
 pub use self::remote::{StoreSettings, canonical};

@@ -37,7 +37,8 @@ use uuid::Uuid;
 pub(crate) use self::background::Background;
 pub(crate) use self::log_files::{LogFiles, parse_actions, read_commit_file};
 pub(crate) use self::place::Place;
-use self::recent::{Commit, RecentCommits};
+pub(crate) use self::recent::Commit;
+use self::recent::RecentCommits;
 pub use self::registry::DeltaTables;
 use self::tombstones::Tombstones;
 use crate::deletion_vector::cache::VectorCache;
@@ -45,7 +46,7 @@ use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
-use crate::transaction::Landed;
+use crate::transaction::{CommitQueue, Landed};
 use crate::{
     Action, Add, Author, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction,
 };
@@ -176,8 +177,8 @@ pub struct DeltaTable {
     refreshed: tokio::sync::Mutex<u64>,
     /// Held while a checkpoint is written: a second one at the same time is not worth writing.
     pub(crate) checkpointing: tokio::sync::Mutex<()>,
-    /// Held while a commit of this process looks for its version.
-    commit_queue: tokio::sync::Mutex<()>,
+    /// Where commits of this process wait for their version.
+    commit_queue: CommitQueue,
     /// The commits that led to `newest`.
     recent: Mutex<RecentCommits>,
     /// Those of the last checkpoint that was written here.
@@ -218,7 +219,7 @@ impl DeltaTable {
             refreshes_begun: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(0),
             checkpointing: tokio::sync::Mutex::new(()),
-            commit_queue: tokio::sync::Mutex::new(()),
+            commit_queue: CommitQueue::default(),
             recent: Mutex::default(),
             kept_tombstones: tokio::sync::Mutex::default(),
             background,
@@ -296,7 +297,7 @@ impl DeltaTable {
     }
 
     /// Returns what commits of this process to this table wait for, so that they queue instead of racing.
-    pub(crate) fn commit_queue(&self) -> &tokio::sync::Mutex<()> {
+    pub(crate) fn commit_queue(&self) -> &CommitQueue {
         &self.commit_queue
     }
 
@@ -361,7 +362,7 @@ impl DeltaTable {
         let Some(meta) = meta else {
             return Ok(None);
         };
-        let commit = Arc::new(landed.actions);
+        let commit = landed.actions;
         let actions = Vec::clone(&commit);
         let next = match commit.len() > COMMIT_ACTIONS_INLINE_MAX {
             true => {
@@ -503,10 +504,10 @@ impl DeltaTable {
             return Ok(current);
         }
         let next = tokio::task::spawn_blocking(move || current.apply(commits)).await;
-        let next = next.map_err(|error| Error::Internal {
+        let (next, commits) = next.map_err(|error| Error::Internal {
             message: format!("applying commits failed: {error}"),
         })??;
-        Ok(self.install(next))
+        Ok(self.install(next, commits))
     }
 
     async fn reload(&self, current: &Snapshot) -> Result<Arc<Snapshot>> {
@@ -515,16 +516,24 @@ impl DeltaTable {
         if snapshot.metadata().id != current.metadata().id || snapshot.version() < current.version() {
             self.past().clear();
         }
-        Ok(self.install(snapshot))
+        Ok(self.install(snapshot, Vec::new()))
     }
 
-    /// Makes `snapshot` the newest, unless a commit of ours went further meanwhile.
-    fn install(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+    /// Makes `snapshot` the newest, unless a commit of ours went further meanwhile. `commits` are the last that led to
+    /// it.
+    fn install(&self, snapshot: Snapshot, commits: Vec<Commit>) -> Arc<Snapshot> {
         let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        if !newest.same_log(&snapshot) || newest.version() < snapshot.version() {
+        if !newest.same_log(&snapshot) {
             *newest = Arc::new(snapshot);
-            // What others committed is read from the log by whoever needs it.
             self.recent().clear();
+        } else if newest.version() < snapshot.version() {
+            let known = newest.version();
+            let first = snapshot.version() + 1 - commits.len() as i64;
+            let mut recent = self.recent();
+            for (version, commit) in (first..).zip(commits).filter(|(version, _)| *version > known) {
+                recent.push(version, commit);
+            }
+            *newest = Arc::new(snapshot);
         }
         Arc::clone(&newest)
     }

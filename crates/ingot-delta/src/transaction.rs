@@ -7,7 +7,8 @@
 //!                              └─────── rebased ◄────────┘               └─ failed: read N.json back
 //! ```
 //! In one process commits to a table queue. Each finds what those before it committed in memory, reads nothing of the
-//! log unless another process was faster, and leaves checkpoints to run beside the next.
+//! log unless another process was faster, and leaves checkpoints to run beside the next. In a local folder only the
+//! decisions and the names are given in turn; files and folders are synced beside those of other commits (`queue`).
 //!
 //! Always true: a commit is reported only when it is on disk under a version that is ours (its `txnId` says so); a
 //! put whose outcome is unknown is resolved by reading the version back, never by guessing, and one that is there
@@ -21,6 +22,7 @@
 mod actions;
 mod attempt;
 mod basis;
+mod queue;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -29,8 +31,9 @@ use std::sync::Arc;
 use ingot_common::clock;
 
 pub(crate) use self::attempt::Landed;
-use self::attempt::{Attempt, STORE_RETRIES_MAX, Step, pauses};
+use self::attempt::{Attempt, Ended, STORE_RETRIES_MAX, pauses};
 pub(crate) use self::basis::Basis;
+pub(crate) use self::queue::CommitQueue;
 use crate::action::{AddCdcFile, DomainMetadata};
 use crate::conflict::{IsolationLevel, Staged};
 use crate::features::{self, WriteOperation};
@@ -240,29 +243,27 @@ impl Transaction {
         self.upgrade_protocol()?;
         self.check_writable()?;
         self.begin_row_tracking();
+        let staged_log = self.table.log().staged();
         if let Some(applied) = self.applied_before().await? {
+            if let Some(log) = staged_log {
+                // It may be that it was published just now, and is not settled.
+                log.settle(None).await?;
+            }
             return Ok(applied);
         }
         let ours = self.staged();
-        // Commits of one process to one table queue here instead of racing.
-        let queued = self.table.commit_queue().lock().await;
-        let mut attempt = Attempt::new(&self);
-        attempt.catch_up(&ours);
-        let landed = loop {
-            match attempt.run(&ours).await? {
-                Step::Again => {}
-                Step::Committed(landed) => break landed,
-                Step::Ended(outcome) => return Ok(outcome),
-            }
+        let attempt = Attempt::new(&self);
+        let ended = match staged_log {
+            Some(log) => attempt.staged(log, &ours).await?,
+            None => attempt.queued(&ours).await?,
         };
-        let version = landed.version;
-        // Before the next in the queue looks, so that it finds this commit in memory.
-        let taken_in = self.table.take_in(landed).await;
-        drop(queued);
+        let (version, taken_in) = match ended {
+            Ended::Committed { version, taken_in } => (version, taken_in),
+            Ended::Not(outcome) => return Ok(outcome),
+        };
         let snapshot = match taken_in {
-            Ok(Some(snapshot)) => snapshot,
-            // The log tells all of it.
-            Ok(None) | Err(_) => self.snapshot_after(version).await?,
+            Some(snapshot) => snapshot,
+            None => self.snapshot_after(version).await?,
         };
         self.table.checkpoint_if_due(version, &snapshot);
         Ok(CommitOutcome::Committed { version, snapshot })

@@ -9,13 +9,18 @@
 //! A file's content is on disk before its name is visible when it is put in one piece, which is how commits are
 //! put. A put that is told "exists" is told so once what exists is on disk. Files put in parts
 //! are synced before `complete` returns: nothing refers to them earlier. A put in one piece fills in its receipt.
+//! Those who sync a folder at the same time share that (`shared_sync`). What must be fast in turn is written first and
+//! named later (`staged`).
 
-use std::collections::HashMap;
+mod folders;
+mod shared_sync;
+mod staged;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -30,18 +35,25 @@ use object_store::{
 };
 use url::Url;
 
+use self::folders::{SyncedFolders, inode, sync_folder};
+pub(crate) use self::staged::{LocalStaging, Published, StagedFile};
 use super::receipt::PutReceipt;
 use crate::{Error, Result};
 
-/// Folders remembered as synced, at most; forgetting one costs a few more syncs.
-const SYNCED_FOLDERS_MAX: usize = 65_536;
+/// The local file system as a store.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalStore {
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where puts are durable: the other way to put files.
+    pub staging: Option<LocalStaging>,
+}
 
 /// Opens the local file system below `root` (a `file://` URL). With `sync`, what was put is on disk when the
 /// put returns.
 ///
 /// # Errors
 /// `InvalidArgument` when `root` is not a folder's URL, `Unavailable` when the folder cannot be made.
-pub(crate) fn local_store(root: &Url, sync: bool) -> Result<Arc<dyn ObjectStore>> {
+pub(crate) fn local_store(root: &Url, sync: bool) -> Result<LocalStore> {
     let folder = root.to_file_path().map_err(|()| Error::InvalidArgument {
         message: format!("location=`{root}` is not a local folder"),
     })?;
@@ -54,12 +66,31 @@ pub(crate) fn local_store(root: &Url, sync: bool) -> Result<Arc<dyn ObjectStore>
         source,
     })?;
     if !sync {
-        return Ok(Arc::new(inner));
+        return Ok(LocalStore {
+            objects: Arc::new(inner),
+            staging: None,
+        });
     }
-    Ok(Arc::new(DurableLocal {
-        inner: Arc::new(inner),
-        folders: Arc::new(SyncedFolders::new(sync_folder)),
-    }))
+    Ok(LocalStore::durable(
+        inner,
+        SyncedFolders::new(Box::new(sync_folder)),
+    ))
+}
+
+impl LocalStore {
+    /// Opens the root of the file system with folders that are synced by `sync`.
+    #[cfg(test)]
+    pub fn syncing(sync: impl Fn(&FilePath) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::durable(LocalFileSystem::new(), SyncedFolders::new(Box::new(sync)))
+    }
+
+    fn durable(inner: LocalFileSystem, folders: SyncedFolders) -> Self {
+        let (inner, folders) = (Arc::new(inner), Arc::new(folders));
+        Self {
+            staging: Some(LocalStaging::new(Arc::clone(&inner), Arc::clone(&folders))),
+            objects: Arc::new(DurableLocal { inner, folders }),
+        }
+    }
 }
 
 /// A [`LocalFileSystem`] whose writes are on disk when they return.
@@ -72,118 +103,6 @@ struct DurableLocal {
 impl std::fmt::Display for DurableLocal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Durable{}", self.inner)
-    }
-}
-
-/// Folders whose own entries, and those of all folders above them, are on disk.
-#[derive(Debug)]
-struct SyncedFolders {
-    known: Mutex<HashMap<PathBuf, FolderIdentity>>,
-    sync: fn(&FilePath) -> io::Result<()>,
-}
-
-/// Tells a folder from another that was made later under its name. Numbers of files are used again, so the time
-/// of its making counts too where the file system keeps that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FolderIdentity {
-    inode: u64,
-    made_at: Option<SystemTime>,
-}
-
-impl FolderIdentity {
-    /// Returns `None` when there is no such folder.
-    fn of(folder: &FilePath) -> io::Result<Option<Self>> {
-        let metadata = match fs::metadata(folder) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if !metadata.is_dir() {
-            // Not `AlreadyExists`, which would say that the file to be put is there.
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
-        }
-        Ok(Some(Self {
-            inode: inode(&metadata),
-            made_at: metadata.created().ok(),
-        }))
-    }
-}
-
-#[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> u64 {
-    0
-}
-
-impl SyncedFolders {
-    fn new(sync: fn(&FilePath) -> io::Result<()>) -> Self {
-        Self {
-            known: Mutex::default(),
-            sync,
-        }
-    }
-
-    /// Makes `folder` exist and its entry, and those above it, durable. Costs one look at the folder if it is still
-    /// the one that was made durable before.
-    fn ensure(&self, folder: &FilePath) -> io::Result<()> {
-        let mut unsure = Vec::new();
-        for ancestor in folder.ancestors() {
-            if self.knows(ancestor)? {
-                break;
-            }
-            unsure.push(ancestor);
-        }
-        if unsure.is_empty() {
-            return Ok(());
-        }
-        fs::create_dir_all(folder).map_err(|error| match error.kind() {
-            // A file in the folder's place; the caller would take it for the file that it puts.
-            io::ErrorKind::AlreadyExists => io::Error::from(io::ErrorKind::NotADirectory),
-            _ => error,
-        })?;
-        for ancestor in unsure.into_iter().rev() {
-            // The identity first: a folder that is made anew meanwhile is not taken for synced.
-            let identity = FolderIdentity::of(ancestor)?;
-            if let Some(parent) = ancestor.parent() {
-                match (self.sync)(parent) {
-                    // A folder above ours that we may not read was there before us.
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                    outcome => outcome?,
-                }
-            }
-            if let Some(identity) = identity {
-                self.remember(ancestor, identity);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the entries of `folder` durable.
-    fn sync(&self, folder: &FilePath) -> io::Result<()> {
-        (self.sync)(folder)
-    }
-
-    fn knows(&self, folder: &FilePath) -> io::Result<bool> {
-        let Some(known) = self.lock().get(folder).copied() else {
-            return Ok(false);
-        };
-        Ok(FolderIdentity::of(folder)? == Some(known))
-    }
-
-    fn remember(&self, folder: &FilePath, identity: FolderIdentity) {
-        let mut known = self.lock();
-        if known.len() >= SYNCED_FOLDERS_MAX {
-            known.clear();
-        }
-        known.insert(folder.to_path_buf(), identity);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, FolderIdentity>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,7 +139,8 @@ fn put_file(
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no folder"))?;
     folders.ensure(folder)?;
     let staged = staged_name(target);
-    let outcome = write_synced(&staged, payload).and_then(|metadata| {
+    let outcome = write_synced(&staged, payload).and_then(|file| {
+        let metadata = file.metadata()?;
         match mode {
             PutMode::Create => fs::hard_link(&staged, target)?,
             _ => fs::rename(&staged, target)?,
@@ -250,13 +170,13 @@ fn staged_name(target: &FilePath) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<fs::Metadata> {
+fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<File> {
     let mut file = File::create_new(path)?;
     for bytes in payload {
         file.write_all(bytes)?;
     }
     file.sync_all()?;
-    file.metadata()
+    Ok(file)
 }
 
 /// Returns what a look at the file finds: just what `LocalFileSystem` makes of a file's metadata.
@@ -275,10 +195,6 @@ fn object_meta(location: &Path, metadata: &fs::Metadata) -> ObjectMeta {
         )),
         version: None,
     }
-}
-
-fn sync_folder(folder: &FilePath) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn io_error(path: &FilePath, error: io::Error) -> object_store::Error {
@@ -414,11 +330,12 @@ mod tests {
     use object_store::ObjectStoreExt;
     use test_case::test_case;
 
+    use super::folders::FolderIdentity;
     use super::*;
 
     fn store(folder: &tempfile::TempDir) -> Arc<dyn ObjectStore> {
         let root = Url::from_directory_path(folder.path()).expect("absolute path");
-        local_store(&root, true).expect("store opens")
+        local_store(&root, true).expect("store opens").objects
     }
 
     #[test_case(PutMode::Create; "if absent")]
@@ -468,70 +385,15 @@ mod tests {
         assert_eq!(listed.len(), 1, "no staged file stays");
     }
 
-    /// Folders whose syncing fails in these tests, and the folders that were synced.
-    static SYNCED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-    fn recorded(folder: &FilePath) -> io::Result<()> {
-        SYNCED
-            .lock()
-            .expect("no holder panics")
-            .push(folder.to_path_buf());
-        sync_folder(folder)
-    }
-
-    /// Returns the folders at or below `root` that were synced since the last call.
-    fn synced_below(root: &FilePath) -> Vec<PathBuf> {
-        let mut synced = SYNCED.lock().expect("no holder panics");
-        let below = synced.extract_if(.., |folder| folder.starts_with(root));
-        below.collect()
-    }
-
-    #[test]
-    fn each_folder_on_the_way_is_synced_once() {
-        let root = tempfile::tempdir().expect("folder");
-        let root = root.path();
-        let folders = SyncedFolders::new(recorded);
-        folders.ensure(&root.join("t/p=1")).expect("made");
-        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
-        folders.ensure(&root.join("t/p=1")).expect("there");
-        assert!(synced_below(root).is_empty(), "nothing is new");
-        folders.ensure(&root.join("t/p=2")).expect("made");
-        assert_eq!(synced_below(root), [root.join("t")]);
-    }
-
-    #[test]
-    fn folders_made_anew_are_synced_anew() {
-        let root = tempfile::tempdir().expect("folder");
-        let root = root.path();
-        let folders = SyncedFolders::new(recorded);
-        let log = root.join("t/_delta_log");
-        folders.ensure(&log).expect("made");
-        synced_below(root);
-        fs::remove_dir_all(root.join("t")).expect("removed");
-        folders.ensure(&log).expect("made by us");
-        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
-        // By another process, which may not have come to syncing it. A number of its own, or a later time, tells.
-        fs::rename(root.join("t"), root.join("old")).expect("moved");
-        fs::create_dir_all(&log).expect("made by another");
-        folders.ensure(&log).expect("there");
-        assert_eq!(synced_below(root), [root.to_path_buf(), root.join("t")]);
-    }
-
     /// A store under whose folders no entry gets to the disk.
-    fn store_that_cannot_sync(folder: &tempfile::TempDir) -> DurableLocal {
-        fn fails(_: &FilePath) -> io::Result<()> {
-            Err(io::Error::other("Input/output error"))
-        }
+    fn store_that_cannot_sync(folder: &tempfile::TempDir) -> Arc<dyn ObjectStore> {
         let inner = LocalFileSystem::new_with_prefix(folder.path()).expect("store opens");
-        let folders = SyncedFolders::new(fails);
+        let folders = SyncedFolders::new(Box::new(|_| Err(io::Error::other("Input/output error"))));
         let identity = FolderIdentity::of(folder.path())
             .expect("readable")
             .expect("there");
         folders.remember(folder.path(), identity);
-        DurableLocal {
-            inner: Arc::new(inner),
-            folders: Arc::new(folders),
-        }
+        LocalStore::durable(inner, folders).objects
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::log::Log;
-use crate::store::canonical;
+use crate::store::{LocalStaging, canonical};
 use crate::{Error, Result};
 
 /// Where a table is, or is to be. Cheap to clone.
@@ -17,6 +17,8 @@ pub(crate) struct Place {
     /// The table's root, with a trailing slash.
     pub location: Url,
     pub store: Arc<dyn ObjectStore>,
+    /// The other way to put files that `store` has, if it is a local folder.
+    pub staging: Option<LocalStaging>,
     /// The table's root in `store`.
     pub root: Path,
     /// The URL that `store` is rooted at.
@@ -70,6 +72,6 @@ impl Place {
 
     /// Returns the commits that are, or will be, at this place.
     pub fn log(&self) -> Log {
-        Log::new(Arc::clone(&self.store), self.root.clone(), self.location.clone())
+        Log::new(self)
     }
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::handles::Handles;
 use super::{Background, DeltaTable, Place, TablesOptions};
 use crate::deletion_vector::cache::VectorCache;
-use crate::store::{canonical, local_store, remote_store};
+use crate::store::{LocalStore, canonical, local_store, remote_store};
 use crate::{Error, Result};
 
 /// All tables that this process has open. Cheap to clone; clones share the handles.
@@ -26,7 +26,7 @@ pub struct DeltaTables {
 struct Shared {
     options: Arc<TablesOptions>,
     /// The store of local files, once it was needed.
-    local: OnceLock<Arc<dyn ObjectStore>>,
+    local: OnceLock<LocalStore>,
     /// The buckets that were needed, by the URL of their root.
     remote: Mutex<HashMap<Url, Arc<dyn ObjectStore>>>,
     /// Where tables live instead, by the URL of the store's root.
@@ -64,6 +64,14 @@ impl DeltaTables {
             .unwrap_or_else(PoisonError::into_inner)
             .push((url, store));
         self
+    }
+
+    /// Makes an empty registry whose local folders live in `store`.
+    #[cfg(test)]
+    pub(crate) fn with_local_store(options: TablesOptions, store: LocalStore) -> Self {
+        let tables = Self::new(options);
+        let _ = tables.shared.local.set(store);
+        tables
     }
 
     /// Returns the handle of the table at `location` (a folder's URL, with or without a trailing slash).
@@ -164,10 +172,16 @@ impl DeltaTables {
                 .max_by_key(|(url, _)| url.as_str().len())
                 .cloned()
         };
-        let (store_url, store) = match injected {
-            Some(found) => found,
-            None if location.scheme() == "file" => self.local_store()?,
-            None => self.bucket(&location)?,
+        let (store_url, store, staging) = match injected {
+            Some((url, store)) => (url, store, None),
+            None if location.scheme() == "file" => {
+                let (url, local) = self.local_store()?;
+                (url, local.objects, local.staging)
+            }
+            None => {
+                let (url, store) = self.bucket(&location)?;
+                (url, store, None)
+            }
         };
         let inside = location.path().strip_prefix(store_url.path()).unwrap_or_default();
         let root = Path::from_url_path(inside).map_err(|error| Error::InvalidArgument {
@@ -176,20 +190,21 @@ impl DeltaTables {
         Ok(Place {
             location,
             store,
+            staging,
             root,
             store_url,
         })
     }
 
-    fn local_store(&self) -> Result<(Url, Arc<dyn ObjectStore>)> {
+    fn local_store(&self) -> Result<(Url, LocalStore)> {
         let url = Url::parse("file:///").map_err(|error| Error::Internal {
             message: error.to_string(),
         })?;
         let store = match self.shared.local.get() {
-            Some(store) => Arc::clone(store),
+            Some(store) => store.clone(),
             None => {
                 let store = local_store(&url, self.shared.options.sync)?;
-                Arc::clone(self.shared.local.get_or_init(|| store))
+                self.shared.local.get_or_init(|| store).clone()
             }
         };
         Ok((url, store))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ingot_common::clock;
 use serde_json::json;
 
 use super::{Basis, ReadSet, Transaction};
@@ -11,22 +10,20 @@ use crate::{Action, CommitInfo, Error, Metadata, Result, commit_time, conflict, 
 
 impl Transaction {
     /// Returns the actions as they will stand in the file on top of `basis`: commit info first, as in-commit
-    /// timestamps demand.
+    /// timestamps demand. The time of the commit is `now_ms`, or right after the version before if that is later and
+    /// commits carry their time.
+    /// With the same time they are the same on any basis that they do not depend on.
     ///
     /// # Errors
     /// `DataLoss` when no time is left after the version before; `Unsupported` when a winner switched on a feature
     /// that cannot be honoured, or a file lacks what its row ids need.
-    pub(super) fn actions(&self, transaction_id: &str, basis: &Basis) -> Result<Vec<Action>> {
+    pub(super) fn actions(&self, transaction_id: &str, basis: &Basis, now_ms: i64) -> Result<Vec<Action>> {
         let version = basis.version + 1;
-        let now = clock::now_ms();
-        let earliest = basis
-            .timestamp_ms
-            .checked_add(1)
-            .ok_or_else(|| Error::CorruptLog {
-                location: self.table.location().to_string(),
-                message: format!("no time is left after inCommitTimestamp {}", basis.timestamp_ms),
-            })?;
-        let timestamp = now.max(earliest);
+        let carries_time = features::in_commit_timestamps(self.metadata.as_ref().unwrap_or(&basis.metadata));
+        let timestamp = match carries_time {
+            true => now_ms.max(self.after(basis)?),
+            false => now_ms,
+        };
         let mut staged = self.metadata.clone();
         if let Some(metadata) = staged
             .as_mut()
@@ -65,6 +62,15 @@ impl Transaction {
         actions.extend(adds.into_iter().map(Action::Add));
         actions.extend(self.change_files.iter().cloned().map(Action::Cdc));
         Ok(actions)
+    }
+
+    /// Returns the first time that a commit on top of `basis` may have.
+    fn after(&self, basis: &Basis) -> Result<i64> {
+        let earliest = basis.timestamp_ms.checked_add(1);
+        earliest.ok_or_else(|| Error::CorruptLog {
+            location: self.table.location().to_string(),
+            message: format!("no time is left after inCommitTimestamp {}", basis.timestamp_ms),
+        })
     }
 
     fn commit_info(&self, transaction_id: &str, metadata: &Metadata, timestamp: i64) -> CommitInfo {

@@ -1,15 +1,24 @@
 //! The rounds of one commit: read the winners, decide, put, and find out what became of the put.
+//!
+//! Two ways lead into the log. Where a store only puts, the queue is held from the decision to the answer (`queued`).
+//! Where commits are written first and named later, they are decided one after the other and written beside each other
+//! (`staged`).
+
+mod staged;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ingot_common::clock;
 use ingot_common::retry::{Backoff, RetryPolicy};
 use object_store::ObjectMeta;
 use uuid::Uuid;
 
+use self::staged::StagedCommit;
 use super::{Basis, CommitOutcome, Transaction};
 use crate::conflict::{self, Decision, Staged};
 use crate::log::{self, PutOutcome};
+use crate::table::Commit;
 use crate::{Action, ConflictReason, Error, Result, Snapshot, action, commit_time};
 
 /// Pauses between attempts, growing with each.
@@ -27,10 +36,20 @@ pub(super) enum Step {
     Ended(CommitOutcome),
 }
 
+/// How a commit ended.
+pub(super) enum Ended {
+    /// It is on disk. With a snapshot that has it, if others did not come between.
+    Committed {
+        version: i64,
+        taken_in: Option<Arc<Snapshot>>,
+    },
+    Not(CommitOutcome),
+}
+
 /// A commit of ours that is in the log.
 pub(crate) struct Landed {
     pub version: i64,
-    pub actions: Vec<Action>,
+    pub actions: Commit,
     /// What a look at its file would find, where the store said so.
     pub meta: Option<ObjectMeta>,
 }
@@ -52,6 +71,8 @@ pub(super) struct Attempt<'a> {
     in_doubt: bool,
     /// A put of ours at this version may arrive after we looked.
     in_flight: bool,
+    /// What is written and has no version yet.
+    staged: Option<StagedCommit>,
     races: Backoff,
     store_failures: Backoff,
 }
@@ -77,20 +98,48 @@ impl<'a> Attempt<'a> {
             ended: None,
             in_doubt: false,
             in_flight: false,
+            staged: None,
             races: pauses(transaction.table.options().commit_retries_max),
             store_failures: pauses(STORE_RETRIES_MAX),
         }
     }
 
-    /// Decides the winners that this process has in memory.
-    pub fn catch_up(&mut self, ours: &Staged<'_>) {
-        let Some((newest, winners)) = self.transaction.table.commits_since(&self.transaction.read) else {
-            return;
+    /// Commits, holding the queue until the store has answered.
+    pub async fn queued(mut self, ours: &Staged<'_>) -> Result<Ended> {
+        let table = &self.transaction.table;
+        let queued = table.commit_queue().enter().await;
+        if let Some((newest, winners)) = table.commits_since(&self.transaction.read) {
+            self.catch_up(ours, newest, &winners);
+        }
+        let landed = loop {
+            match self.run(ours).await? {
+                Step::Again => {}
+                Step::Committed(landed) => break landed,
+                Step::Ended(outcome) => return Ok(Ended::Not(outcome)),
+            }
         };
+        let version = landed.version;
+        // Before the next in the queue looks, so that it finds this commit in memory.
+        let taken_in = table.take_in(landed).await;
+        drop(queued);
+        Ok(Ended::Committed {
+            version,
+            // The log tells what could not be taken in.
+            taken_in: taken_in.ok().flatten(),
+        })
+    }
+
+    /// Decides winners that are in memory, up to the newest commit that this process knows of.
+    fn catch_up<'w>(
+        &mut self,
+        ours: &Staged<'_>,
+        newest: Arc<Snapshot>,
+        winners: impl IntoIterator<Item = &'w Commit>,
+    ) {
         self.known = newest;
         self.at_head = true;
         for winner in winners {
-            if let Step::Ended(outcome) = self.decide(ours, &winner) {
+            if let Step::Ended(outcome) = self.decide(ours, winner) {
                 self.ended = Some(outcome);
                 return;
             }
@@ -99,14 +148,10 @@ impl<'a> Attempt<'a> {
 
     /// Decides all winners, then puts the commit under the first free version.
     pub async fn run(&mut self, ours: &Staged<'_>) -> Result<Step> {
-        let decided = match self.ended.take() {
-            Some(outcome) => Some(outcome),
-            None if std::mem::take(&mut self.at_head) => None,
-            None => match self.decide_all(ours).await? {
-                Step::Ended(outcome) => Some(outcome),
-                Step::Again => None,
-                committed @ Step::Committed(..) => return Ok(committed),
-            },
+        let decided = match self.decide_rest(ours).await? {
+            Step::Ended(outcome) => Some(outcome),
+            Step::Again => None,
+            committed @ Step::Committed(..) => return Ok(committed),
         };
         // Whatever was found, or not found, says something only if it is this table's log.
         if !self.log_is_the_same().await? {
@@ -118,7 +163,7 @@ impl<'a> Attempt<'a> {
             return Ok(Step::Ended(outcome));
         }
         self.follow_modification_time().await?;
-        let actions = self.transaction.actions(&self.transaction_id, &self.basis)?;
+        let actions = self.actions(clock::now_ms())?;
         self.in_doubt = true;
         let log = self.transaction.table.log();
         match log.put_commit(self.version(), &actions).await {
@@ -126,6 +171,15 @@ impl<'a> Attempt<'a> {
             Ok(PutOutcome::Exists) => self.lost_race().await,
             Err(refused @ Error::NoPutIfAbsent { .. }) => Err(refused),
             Err(failure) => self.resolve(actions, failure).await,
+        }
+    }
+
+    /// Decides what is not decided yet.
+    async fn decide_rest(&mut self, ours: &Staged<'_>) -> Result<Step> {
+        match self.ended.take() {
+            Some(outcome) => Ok(Step::Ended(outcome)),
+            None if std::mem::take(&mut self.at_head) => Ok(Step::Again),
+            None => self.decide_all(ours).await,
         }
     }
 
@@ -149,10 +203,16 @@ impl<'a> Attempt<'a> {
         self.basis.version + 1
     }
 
+    /// Returns what will stand in the log, at a time.
+    fn actions(&self, now_ms: i64) -> Result<Vec<Action>> {
+        let transaction = self.transaction;
+        transaction.actions(&self.transaction_id, &self.basis, now_ms)
+    }
+
     fn landed(&self, actions: Vec<Action>, meta: Option<ObjectMeta>) -> Step {
         Step::Committed(Landed {
             version: self.version(),
-            actions,
+            actions: Arc::new(actions),
             meta,
         })
     }
@@ -160,8 +220,7 @@ impl<'a> Attempt<'a> {
     /// A commit that begins in-commit timestamps is later than the file of the one before it, by whatever clock that
     /// was written. Source: Delta protocol, "Writer Requirements for In-Commit Timestamps".
     async fn follow_modification_time(&mut self) -> Result<()> {
-        let staged = self.transaction.metadata.as_ref();
-        if !staged.is_some_and(|staged| commit_time::begins(&self.basis.metadata, staged)) {
+        if !self.begins_times() {
             return Ok(());
         }
         loop {
@@ -180,6 +239,11 @@ impl<'a> Attempt<'a> {
                 }
             }
         }
+    }
+
+    fn begins_times(&self) -> bool {
+        let staged = self.transaction.metadata.as_ref();
+        staged.is_some_and(|staged| commit_time::begins(&self.basis.metadata, staged))
     }
 
     async fn log_is_the_same(&mut self) -> Result<bool> {
@@ -230,10 +294,7 @@ impl<'a> Attempt<'a> {
         if let Some(commit) = self.look().await?.filter(|commit| self.is_ours(commit)) {
             return Ok(self.landed(commit, None));
         }
-        Err(Error::CommitRetriesExhausted {
-            location: self.transaction.table.location().to_string(),
-            retries: self.races.retries(),
-        })
+        Err(self.retries_exhausted())
     }
 
     /// A put failed: it may have left the commit behind all the same. Only the log knows.
@@ -260,6 +321,13 @@ impl<'a> Attempt<'a> {
             }
         }
         Err(self.unknown(failure))
+    }
+
+    fn retries_exhausted(&self) -> Error {
+        Error::CommitRetriesExhausted {
+            location: self.transaction.table.location().to_string(),
+            retries: self.races.retries(),
+        }
     }
 
     fn unknown(&self, source: Error) -> Error {

@@ -1,6 +1,6 @@
 //! Random histories: processes that append, delete, update, merge, overwrite, compact, restore and alter one table at
-//! once, over a store that fails and loses answers, and that die at any await. Each history is checked against a
-//! sequential model, commit by commit in the order of the log:
+//! once, over a store that fails and loses answers or in a local folder, and that die at any await. Each history is
+//! checked against a sequential model, commit by commit in the order of the log:
 //!
 //! - what was reported as committed is in the log, once, under the version that was reported; what was reported as
 //!   conflicted or failed is not; what nobody heard of is there once or not at all;
@@ -36,7 +36,7 @@ use tokio::task::{JoinSet, yield_now};
 use url::Url;
 
 use crate::operations::{Effect, Layout, Row, Statement, live_rows, spec, stage};
-use crate::support::{PATIENCE, seed};
+use crate::support::{Folder, PATIENCE, seed};
 
 const PROCESSES: u64 = 5;
 const STATEMENTS: usize = 14;
@@ -184,40 +184,65 @@ struct Attempt {
     fate: Fate,
 }
 
+/// Where the table is.
+enum Ground {
+    /// A bucket: as it is, and as the processes find it.
+    Bucket(Arc<InMemory>, Arc<UnreliableStore>),
+    /// A local folder, and a process in which several write at once.
+    Folder(Folder, DeltaTables),
+}
+
 /// What all processes share: the store, and the test's own notes, which no process reads.
 struct World {
-    inner: Arc<InMemory>,
-    store: Arc<UnreliableStore>,
+    ground: Ground,
     next_id: AtomicI64,
     attempts: Mutex<Vec<Attempt>>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let inner = Arc::new(InMemory::new());
-        let store = Arc::new(UnreliableStore {
-            inner: Arc::clone(&inner),
-            dice: Mutex::new(StdRng::seed_from_u64(seed)),
-        });
+    fn new(ground: Ground) -> Self {
         Self {
-            inner,
-            store,
+            ground,
             next_id: AtomicI64::new(100),
             attempts: Mutex::default(),
         }
     }
 
-    fn location() -> Url {
-        Url::parse("mem://lake/t/").expect("url")
+    fn bucket(seed: u64) -> Self {
+        let inner = Arc::new(InMemory::new());
+        let store = UnreliableStore {
+            inner: Arc::clone(&inner),
+            dice: Mutex::new(StdRng::seed_from_u64(seed)),
+        };
+        Self::new(Ground::Bucket(inner, Arc::new(store)))
     }
 
-    fn process(&self) -> DeltaTables {
-        registry(Arc::clone(&self.store) as _)
+    fn folder(_: u64) -> Self {
+        Self::new(Ground::Folder(Folder::new(), DeltaTables::new(options())))
+    }
+
+    fn location(&self) -> Url {
+        match &self.ground {
+            Ground::Bucket(..) => Url::parse("mem://lake/t/").expect("url"),
+            Ground::Folder(folder, _) => folder.location(),
+        }
+    }
+
+    /// Returns a process. In a folder, those with an even number are sessions of one, which lives on when they die.
+    fn process(&self, number: u64) -> DeltaTables {
+        match &self.ground {
+            Ground::Bucket(_, store) => registry(Arc::clone(store) as _),
+            Ground::Folder(_, shared) if number.is_multiple_of(2) => shared.clone(),
+            Ground::Folder(..) => DeltaTables::new(options()),
+        }
     }
 
     /// A process that sees the store as it is.
     fn observer(&self) -> DeltaTables {
-        registry(Arc::clone(&self.inner) as _)
+        match &self.ground {
+            Ground::Bucket(inner, _) => registry(Arc::clone(inner) as _),
+            Ground::Folder(..) => DeltaTables::new(options()),
+        }
     }
 
     fn new_rows(&self, count: i64, p: &str) -> Vec<Row> {
@@ -246,7 +271,7 @@ impl World {
         registry: &DeltaTables,
         choose: impl AsyncFnOnce(&Arc<DeltaTable>, &Arc<Snapshot>) -> Result<Statement, Error>,
     ) -> Option<Fate> {
-        let table = registry.open(&Self::location()).await.ok()?;
+        let table = registry.open(&self.location()).await.ok()?;
         let snapshot = table.snapshot().await.ok()?;
         let statement = choose(&table, &snapshot).await.ok()?;
         let (mut transaction, effect) = stage(&table, &snapshot, &statement).await.ok()?;
@@ -301,13 +326,16 @@ impl World {
     }
 }
 
-fn registry(store: Arc<dyn ObjectStore>) -> DeltaTables {
-    let url = Url::parse("mem://lake/").expect("url");
-    let options = TablesOptions {
+fn options() -> TablesOptions {
+    TablesOptions {
         checkpoint_interval: 5,
         ..TablesOptions::default()
-    };
-    DeltaTables::new(options).with_store(url, store)
+    }
+}
+
+fn registry(store: Arc<dyn ObjectStore>) -> DeltaTables {
+    let url = Url::parse("mem://lake/").expect("url");
+    DeltaTables::new(options()).with_store(url, store)
 }
 
 /// Runs `work` until it ends, or dies after so many polls: what it held is dropped where it stands.
@@ -331,9 +359,9 @@ fn life(random: &mut StdRng) -> Option<usize> {
         .then(|| random.random_range(1..LIFE_MAX))
 }
 
-async fn work_of_a_process(world: Arc<World>, seed: u64) {
+async fn work_of_a_process(world: Arc<World>, number: u64, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut registry = world.process();
+    let mut registry = world.process(number);
     for _ in 0..STATEMENTS {
         let life = life(&mut random);
         let attempt = world.attempt(
@@ -343,7 +371,7 @@ async fn work_of_a_process(world: Arc<World>, seed: u64) {
             },
         );
         if mortal(attempt, life).await.is_none() {
-            registry = world.process();
+            registry = world.process(number);
         }
     }
 }
@@ -351,7 +379,7 @@ async fn work_of_a_process(world: Arc<World>, seed: u64) {
 /// A query that tries each batch until it hears that it is in the table.
 async fn work_of_a_stream(world: Arc<World>, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut registry = world.process();
+    let mut registry = world.process(PROCESSES);
     for batch in 0..BATCHES {
         let rows = world.new_rows(1, "a");
         let statement = Statement::StreamingAppend { batch, rows };
@@ -362,7 +390,7 @@ async fn work_of_a_stream(world: Arc<World>, seed: u64) {
                 Ok(statement.clone())
             });
             match mortal(attempt, life).await {
-                None => registry = world.process(),
+                None => registry = world.process(PROCESSES),
                 Some(Some(Fate::Committed(_) | Fate::AlreadyApplied)) => break,
                 Some(_) => {}
             }
@@ -370,25 +398,27 @@ async fn work_of_a_stream(world: Arc<World>, seed: u64) {
     }
 }
 
-#[test_case("WriteSerializable")]
-#[test_case("Serializable")]
+#[test_case("WriteSerializable", World::bucket)]
+#[test_case("Serializable", World::bucket)]
+#[test_case("WriteSerializable", World::folder; "WriteSerializable in a folder")]
+#[test_case("Serializable", World::folder; "Serializable in a folder")]
 #[tokio::test]
-async fn histories_are_those_of_one_after_the_other(isolation: &str) {
+async fn histories_are_those_of_one_after_the_other(isolation: &str, world: fn(u64) -> World) {
     const HISTORIES: u64 = 6;
     let first = seed();
     let mut committed = 0;
     for history in 0..HISTORIES {
         let seed = first.wrapping_add(history);
-        let world = Arc::new(World::new(seed));
+        let world = Arc::new(world(seed));
         let created = world
             .observer()
-            .create(&World::location(), spec(&[("delta.isolationLevel", isolation)]))
+            .create(&world.location(), spec(&[("delta.isolationLevel", isolation)]))
             .await;
         created.expect("created");
         let mut processes = JoinSet::new();
         for process in 0..PROCESSES {
             let seed = seed.wrapping_mul(31).wrapping_add(process);
-            processes.spawn(work_of_a_process(Arc::clone(&world), seed));
+            processes.spawn(work_of_a_process(Arc::clone(&world), process, seed));
         }
         processes.spawn(work_of_a_stream(Arc::clone(&world), seed.wrapping_mul(37)));
         while let Some(ended) = processes.join_next().await {
@@ -406,7 +436,7 @@ async fn histories_are_those_of_one_after_the_other(isolation: &str) {
 async fn check(world: &World, isolation: &str, seed: u64) -> usize {
     let attempts = world.attempts.lock().expect("no holder panics").clone();
     let registry = world.observer();
-    let table = registry.open(&World::location()).await.expect("opens");
+    let table = registry.open(&world.location()).await.expect("opens");
     let newest = table.snapshot().await.expect("snapshot").version();
     let mut model: Vec<Row> = Vec::new();
     let mut found: BTreeMap<usize, i64> = BTreeMap::new();
