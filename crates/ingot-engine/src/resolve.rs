@@ -68,9 +68,14 @@ impl Reads {
             return Ok(Arc::clone(seen));
         }
         let newest = table.snapshot().await?;
+        Ok(self.see(table, newest))
+    }
+
+    /// Returns the snapshot of a table that the statement sees: `newest` if it has seen none.
+    pub fn see(&self, table: &DeltaTable, newest: Arc<Snapshot>) -> Arc<Snapshot> {
         let mut snapshots = lock(&self.snapshots);
         let seen = snapshots.entry(table.location().clone()).or_insert(newest);
-        Ok(Arc::clone(seen))
+        Arc::clone(seen)
     }
 
     /// Says if the statement reads a view, also through others.
@@ -298,7 +303,11 @@ async fn table_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let info = table_info(session, name).await?;
     if info.kind != TableKind::View {
-        return provider(session.open(&info).await?, point, reads).await;
+        let (table, newest) = session.open_newest(&info).await?;
+        if point.is_none() {
+            reads.see(&table, newest);
+        }
+        return provider(table, point, reads).await;
     }
     if point.is_some() {
         return Err(Error::Condition {

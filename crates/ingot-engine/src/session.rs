@@ -21,7 +21,7 @@ use futures::StreamExt;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, TableName};
-use ingot_delta::{Author, DeltaTable};
+use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
 use crate::resolve::Reads;
@@ -207,6 +207,11 @@ impl Session {
 
     /// Opens the files of a table that the metastore has named.
     pub(crate) async fn open(&self, info: &TableInfo) -> Result<Arc<DeltaTable>> {
+        Ok(self.open_newest(info).await?.0)
+    }
+
+    /// Does what [`Session::open`] does, and returns the newest snapshot, which is known then.
+    pub(crate) async fn open_newest(&self, info: &TableInfo) -> Result<(Arc<DeltaTable>, Arc<Snapshot>)> {
         let Some(location) = info.location.as_deref().filter(|_| info.kind != TableKind::View) else {
             return Err(Error::Condition {
                 kind: Kind::InvalidArgument,
@@ -216,7 +221,7 @@ impl Session {
             });
         };
         let location = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(self.engine.tables().open(&location).await?)
+        Ok(self.engine.tables().open_newest(&location).await?)
     }
 
     /// Returns the DataFusion context beneath, for planning expressions.

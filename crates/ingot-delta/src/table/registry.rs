@@ -15,7 +15,7 @@ use super::handles::Handles;
 use super::{Background, DeltaTable, Place, TablesOptions};
 use crate::deletion_vector::cache::VectorCache;
 use crate::store::{LocalStore, canonical, local_store, remote_store};
-use crate::{Error, Result};
+use crate::{Error, Result, Snapshot};
 
 /// All tables that this process has open. Cheap to clone; clones share the handles.
 #[derive(Clone)]
@@ -79,14 +79,26 @@ impl DeltaTables {
     /// # Errors
     /// `NotFound` when there is no Delta table; `Unsupported` when it needs a reader feature we lack.
     pub async fn open(&self, location: &Url) -> Result<Arc<DeltaTable>> {
+        Ok(self.open_newest(location).await?.0)
+    }
+
+    /// Does what [`DeltaTables::open`] does, and returns the newest snapshot, which tells that the table is there: who
+    /// needs both asks the store once.
+    ///
+    /// # Errors
+    /// As [`DeltaTables::open`].
+    pub async fn open_newest(&self, location: &Url) -> Result<(Arc<DeltaTable>, Arc<Snapshot>)> {
         let location = normalized(location);
         let cell = self.tables().cell(&location);
-        let opened = cell.initialized();
-        let outcome = cell.get_or_try_init(|| self.open_new(location.clone())).await;
-        let outcome = match outcome {
+        let mut loaded = false;
+        let table = cell.get_or_try_init(|| {
+            loaded = true;
+            self.open_new(location.clone())
+        });
+        let outcome = match table.await {
+            Ok(table) if loaded => Ok((Arc::clone(table), table.newest())),
             // A handle from before: is the table still there?
-            Ok(table) if opened => table.snapshot().await.map(|_| Arc::clone(table)),
-            Ok(table) => Ok(Arc::clone(table)),
+            Ok(table) => table.snapshot().await.map(|newest| (Arc::clone(table), newest)),
             Err(error) => Err(error),
         };
         if outcome.is_err() {

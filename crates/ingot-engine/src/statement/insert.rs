@@ -126,10 +126,14 @@ impl Insert {
     }
 
     async fn run(self, session: &Session) -> Result<StatementResult> {
-        let table = self.target.open(session).await?;
-        let _turn = identity::turn(&table).await?;
+        let (table, newest) = self.target.open_newest(session).await?;
+        let turn = identity::turn_at(&table, &newest).await?;
         let reads = Reads::default();
-        let snapshot = reads.snapshot(&table).await?;
+        let snapshot = match turn {
+            None => reads.see(&table, newest),
+            // Others may have given values while we waited.
+            Some(_) => reads.snapshot(&table).await?,
+        };
         let constants = self.constants(session, &snapshot)?;
         let mut options = WriteOptions::of_session(session, self.mode(session, &snapshot)?)?;
         if self.evolve {
@@ -158,6 +162,7 @@ impl Insert {
         }
         let mut request = WriteRequest::new(rows, columns, options);
         request.constants = constants;
+        request.read = Some(snapshot);
         let written = write(session, &table, &request).await?;
         counts(&[
             ("num_affected_rows", written.rows()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use ingot_common::TableName;
-use ingot_delta::DeltaTable;
+use ingot_delta::{DeltaTable, Snapshot};
 use url::Url;
 
 use super::cursor::Cursor;
@@ -61,9 +61,20 @@ impl Target {
     /// # Errors
     /// `NotFound` when there is none; `InvalidArgument` when the name is a view's.
     pub async fn open(&self, session: &Session) -> Result<Arc<DeltaTable>> {
+        Ok(self.open_newest(session).await?.0)
+    }
+
+    /// Opens the table, and returns its newest snapshot.
+    ///
+    /// # Errors
+    /// As [`Target::open`].
+    pub async fn open_newest(&self, session: &Session) -> Result<(Arc<DeltaTable>, Arc<Snapshot>)> {
         match self {
-            Self::Name(name) => Ok(session.open_table(name).await?.1),
-            Self::Path(location) => Ok(session.engine().tables().open(location).await?),
+            Self::Name(name) => {
+                let info = session.engine().metastore().table(name).await?;
+                session.open_newest(&info).await
+            }
+            Self::Path(location) => Ok(session.engine().tables().open_newest(location).await?),
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct WriteRequest {
     /// How the history tells the commit; Spark's `WRITE` with its parameters when `None`.
     pub operation: Option<Operation>,
     pub fence: Option<Fence>,
+    /// The table as the statement found it; what is the newest now when `None`.
+    pub read: Option<Arc<Snapshot>>,
 }
 
 /// Keeps writers of one kind in order, of whom each goes on from what the one before left: the commit is made only
@@ -80,6 +82,7 @@ impl WriteRequest {
             options,
             operation: None,
             fence: None,
+            read: None,
         }
     }
 }
@@ -133,7 +136,7 @@ pub async fn try_write(
 ) -> Result<Written> {
     let read = snapshot_read(request.rows.logical_plan(), table.location())?;
     let reads_target = read.is_some();
-    let mut snapshot = match read {
+    let mut snapshot = match read.or_else(|| request.read.clone()) {
         Some(read) => read,
         None => table.snapshot().await?,
     };

@@ -23,8 +23,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use ingot_common::Kind;
-use ingot_delta::DeltaTable;
 use ingot_delta::column::Identity;
+use ingot_delta::{DeltaTable, Snapshot};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{Error, Result};
@@ -78,8 +78,12 @@ impl Allocation {
 
 /// Waits until no other writer of this process gives values to identity columns of the table, if it has any.
 pub(crate) async fn turn(table: &DeltaTable) -> Result<Option<OwnedMutexGuard<()>>> {
-    let snapshot = table.snapshot().await?;
-    for field in snapshot.schema().fields() {
+    turn_at(table, &*table.snapshot().await?).await
+}
+
+/// Does what [`turn`] does, by a snapshot that is new. Whoever waited reads the table again.
+pub(crate) async fn turn_at(table: &DeltaTable, newest: &Snapshot) -> Result<Option<OwnedMutexGuard<()>>> {
+    for field in newest.schema().fields() {
         if Identity::of(field)?.is_some() {
             return Ok(Some(table.identity_turn().await));
         }
