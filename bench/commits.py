@@ -8,7 +8,6 @@ import http.client
 import json
 import multiprocessing
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -75,17 +74,25 @@ def server_client(address: str, appends: int, start, results) -> None:
 
 
 def ingot_process(ingot: str, data_dir: str, appends: int, start, results) -> None:
-    """One process that runs many statements; their times come from the history."""
+    """One process that runs many statements; each ends with a line of its output. The first takes the start along."""
     start.wait()
     begun = time.perf_counter()
-    statements = ";\n".join([INSERT] * appends)
-    done = subprocess.run(
-        [ingot, "sql", "--data-dir", data_dir, "--output", "json", "-f", "-"],
-        input=statements, capture_output=True, text=True,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
-    results.put([(time.perf_counter() - begun) / appends] * appends)
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as statements:
+        statements.write(";\n".join([INSERT] * appends))
+        statements.flush()
+        process = subprocess.Popen(
+            [ingot, "sql", "--data-dir", data_dir, "--output", "json", "-f", statements.name],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        took = []
+        for _ in process.stdout:
+            ended = time.perf_counter()
+            took.append(ended - begun)
+            begun = ended
+        errors = process.stderr.read()
+        if process.wait() != 0:
+            raise RuntimeError(errors)
+    results.put(took)
 
 
 def deltalake_process(path: str, appends: int, start, results) -> None:
@@ -129,11 +136,15 @@ def together(target, arguments: tuple, writers: int) -> tuple[float, list[float]
     return wall_s, took
 
 
+def percentile(took: list[float], share: float) -> float:
+    """Milliseconds that `share` of the times do not exceed."""
+    ordered = sorted(took)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
 def line(engine: str, commits: int, wall_s: float, took: list[float], failed: int) -> None:
-    took = sorted(took)
-    p99 = took[min(len(took) - 1, int(len(took) * 0.99))]
     print(
-        f"{engine:<34}{commits / wall_s:>11.1f}{statistics.median(took) * 1000:>10.1f}{p99 * 1000:>10.1f}{failed:>8}"
+        f"{engine:<34}{commits / wall_s:>11.1f}{percentile(took, 0.5):>10.1f}{percentile(took, 0.99):>10.1f}{failed:>8}"
     )
 
 
@@ -182,28 +193,41 @@ def many_writers(ingot: str, work: Path, writers: int, appends: int) -> None:
     line("deltalake, processes (not synced)", len(took), wall_s, took, commits - counted // ROWS)
 
 
-def long_lived(ingot: str, work: Path, commits: int, share: int = 500) -> None:
-    """One handle that commits for long: the last commits beside the first, in CPU, wall time and memory."""
+def long_lived(ingot: str, work: Path, commits: int, share: int = 500, seconds_max: float = 900) -> None:
+    """One handle that commits for long: the last commits beside the first, in CPU, time and memory.
+
+    Ends early, and says so, when `seconds_max` have passed.
+    """
     data_dir = Path(tempfile.mkdtemp(dir=work))
     server = Server(ingot, data_dir)
     print(f"\n{commits:,} commits of one row on one handle of a server, by {share}")
-    print(f"{'commits':<14}{'wall ms':>9}{'CPU ms':>9}{'RSS MiB':>9}   per commit")
+    print(f"{'commits':<14}{'wall ms':>9}{'p50':>7}{'p99':>7}{'CPU ms':>9}{'failed':>8}{'RSS MiB':>9}   per commit")
     insert = f"INSERT INTO {TABLE} VALUES (1, 2, 'three')"
+    end = time.perf_counter() + seconds_max
+    made = 0
     try:
         client = Client(server.address)
         client.sql(CREATE)
-        for first in range(0, commits, share):
+        while made < commits and time.perf_counter() < end:
             cpu_before, _ = server.usage()
-            begun = time.perf_counter()
-            for _ in range(share):
-                client.sql(insert)
-            wall_s = time.perf_counter() - begun
+            took, failed = [], 0
+            for _ in range(min(share, commits - made)):
+                begun = time.perf_counter()
+                try:
+                    client.sql(insert)
+                except RuntimeError as error:
+                    failed += 1
+                    print(error, file=sys.stderr)
+                took.append(time.perf_counter() - begun)
             cpu_after, resident = server.usage()
-            if first in (0, share) or first + 2 * share >= commits or first % (4 * share) == 0:
-                print(
-                    f"{first:>6} +{share:<6}{wall_s / share * 1000:>9.2f}{(cpu_after - cpu_before) / share * 1000:>9.2f}"
-                    f"{resident:>9}"
-                )
+            print(
+                f"{made:>6} +{len(took):<6}{sum(took) / len(took) * 1000:>9.2f}{percentile(took, 0.5):>7.1f}"
+                f"{percentile(took, 0.99):>7.1f}{(cpu_after - cpu_before) / len(took) * 1000:>9.2f}{failed:>8}{resident:>9}",
+                flush=True,
+            )
+            made += len(took)
+        counted = client.sql(f"SELECT count(*) AS n FROM {TABLE}")[0]["n"]
+        print(f"{counted:,} rows of {made:,} commits" + ("" if made == commits else f"; stopped after {seconds_max:.0f} s"))
     finally:
         server.stop()
 
