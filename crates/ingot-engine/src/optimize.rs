@@ -55,7 +55,7 @@ use crate::write::conflict_error;
 use crate::{Result, Session};
 
 /// How often files that a concurrent writer changed under the rewrite are planned anew.
-const ROUNDS_MAX: u32 = 5;
+const ROUNDS_MAX: u32 = 20;
 
 /// How often a batch commits again, without what it lost.
 const COMMIT_RETRIES: RetryPolicy = RetryPolicy {
