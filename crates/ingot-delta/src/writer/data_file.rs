@@ -13,12 +13,12 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowSchemaConverter, AsyncArrowWriter};
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use uuid::Uuid;
 
 use super::compression::CompressionCodec;
-use super::statistics::{FileStatistics, IndexedColumns};
+use super::statistics::{BOUND_BYTES_MIN, FileStatistics, IndexedColumns};
 use super::upload::{PART_BYTES, Upload};
 use crate::table::Place;
 use crate::{Add, Error, Result, column_mapping, partition};
@@ -61,46 +61,59 @@ impl FileFormat {
     /// `mapped` is the table's schema with what the log says of columns in files, without partition columns.
     pub fn new(mapped: &Schema, indexed: IndexedColumns, options: &FileOptions<'_>) -> Result<Self> {
         let schema = Arc::new(column_mapping::physical(mapped));
-        let mut properties = WriterProperties::builder()
-            .set_compression(options.compression.parquet()?)
-            .set_max_row_group_row_count(Some(options.row_group_rows_max))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-            .set_created_by(options.created_by.to_owned());
-        for column in floating_columns(&schema)? {
-            // Parquet's bounds pass over NaN, which Spark holds to be the largest of all values: a reader that
-            // prunes by them would lose it.
-            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
-        }
         let seen = mapped.fields().len().saturating_sub(options.hidden);
         let seen: Vec<_> = mapped.fields().iter().take(seen).cloned().collect();
+        let statistics = FileStatistics::new(&Schema::new(seen), &indexed);
+        let properties = writer_properties(&parquet_schema(&schema)?, options)?;
         let parts_in_flight = match options.among_many {
             true => PARTS_IN_FLIGHT_AMONG_MANY,
             false => PARTS_IN_FLIGHT_ALONE,
         };
         Ok(Self {
-            statistics: FileStatistics::new(&Schema::new(seen), &indexed),
             schema,
-            properties: properties.build(),
+            statistics,
+            properties,
             prefix: options.prefix,
             ending: options.compression.file_ending(),
             parts_in_flight,
             begun: AtomicU64::new(0),
         })
     }
+
+    /// Returns how Parquet is written.
+    #[cfg(test)]
+    pub fn properties(&self) -> &WriterProperties {
+        &self.properties
+    }
 }
 
-/// Returns the leaves of `schema` that hold floating-point numbers, as Parquet names them.
-fn floating_columns(schema: &SchemaRef) -> Result<Vec<ColumnPath>> {
-    let parquet = ArrowSchemaConverter::new()
-        .convert(schema)
-        .map_err(|error| Error::Internal {
-            message: format!("the table's schema has no form in Parquet: {error}"),
-        })?;
-    let floating = parquet
-        .columns()
-        .iter()
-        .filter(|column| matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE));
-    Ok(floating.map(|column| column.path().clone()).collect())
+fn parquet_schema(schema: &SchemaRef) -> Result<SchemaDescriptor> {
+    let parquet = ArrowSchemaConverter::new().convert(schema);
+    parquet.map_err(|error| Error::Internal {
+        message: format!("the table's schema has no form in Parquet: {error}"),
+    })
+}
+
+fn writer_properties(schema: &SchemaDescriptor, options: &FileOptions<'_>) -> Result<WriterProperties> {
+    let properties = WriterProperties::builder()
+        .set_compression(options.compression.parquet()?)
+        .set_max_row_group_row_count(Some(options.row_group_rows_max))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_statistics_truncate_length(Some(BOUND_BYTES_MIN))
+        .set_created_by(options.created_by.to_owned());
+    let columns = schema.columns().iter();
+    let properties = columns.fold(properties, |properties, column| encode(properties, column));
+    Ok(properties.build())
+}
+
+fn encode(properties: WriterPropertiesBuilder, column: &ColumnDescriptor) -> WriterPropertiesBuilder {
+    let path = column.path().clone();
+    match column.physical_type() {
+        // Parquet's bounds pass over NaN, which Spark holds to be the largest of all values: a reader that prunes by
+        // them would lose it.
+        Type::FLOAT | Type::DOUBLE => properties.set_column_statistics_enabled(path, EnabledStatistics::None),
+        _ => properties,
+    }
 }
 
 /// A file with rows in it that is not complete yet.
@@ -191,18 +204,21 @@ impl DataFile {
     /// # Errors
     /// `Unavailable` when the store fails; what it holds of the file is deleted then, if it lets us.
     pub async fn close(mut self, data_change: bool) -> Result<Add> {
-        if let Err(source) = self.writer.finish().await {
-            let error = failed("complete", &self.path, source);
-            self.abort().await;
-            return Err(error);
-        }
+        let footer = match self.writer.finish().await {
+            Ok(footer) => footer,
+            Err(source) => {
+                let error = failed("complete", &self.path, source);
+                self.abort().await;
+                return Err(error);
+            }
+        };
         Ok(Add {
             path: self.action_path,
             partition_values: self.partition_values,
             size: i64::try_from(self.writer.bytes_written()).unwrap_or(i64::MAX),
             modification_time: clock::now_ms(),
             data_change,
-            stats: Some(self.statistics.to_json()),
+            stats: Some(self.statistics.to_json(&footer)),
             tags: None,
             deletion_vector: None,
             base_row_id: None,

@@ -1,23 +1,35 @@
-//! Statistics of one data file, gathered batch by batch.
+//! Statistics of one data file.
+//!
+//! ```text
+//! batches ─► nulls, bounds of floating-point columns ─┐
+//! Parquet's footer ─► bounds of all other columns ────┴─► JSON of the `add` action
+//! ```
+//! Parquet's writer compares every value as it encodes it; what it found is not looked for again. It passes over NaN,
+//! so that bounds of floating-point columns are gathered here.
 //!
 //! Bounds are always true, never merely close: a string's upper bound is rounded up when it is cut, a
 //! timestamp's when it has microseconds, and a column that holds NaN has none. Source: Delta protocol,
 //! "Per-file Statistics"; cuts and precision as Spark's.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DecimalType, Fields, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
+    DECIMAL128_MAX_PRECISION, DataType, Date32Type, Decimal128Type, DecimalType, Fields, Float32Type,
+    Float64Type, Schema, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::temporal_conversions::{as_date, as_datetime};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::statistics::Statistics;
 use serde_json::{Map, Number, Value};
 
 use crate::column_mapping;
 
 /// Longest string bound, characters. Source: Spark, `delta.stats.truncate`.
 const STRING_CHARS_MAX: usize = 32;
+
+/// Bytes of a string that Parquet's bounds must keep, so that it can be seen how Spark would cut them: one character
+/// more than it keeps, at four bytes each.
+pub(super) const BOUND_BYTES_MIN: usize = 4 * (STRING_CHARS_MAX + 1);
 
 /// Which columns are counted and bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +66,18 @@ struct ColumnStatistics {
 
 #[derive(Debug, Clone)]
 enum ColumnKind {
-    Leaf { null_count: u64, bounds: Bounds },
+    Leaf(LeafStatistics),
     Struct(Vec<ColumnStatistics>),
+}
+
+#[derive(Debug, Clone)]
+struct LeafStatistics {
+    data_type: DataType,
+    /// The number of the column in the file, counted as Parquet does; of the first one for a list or a map.
+    leaf: usize,
+    null_count: u64,
+    /// Of a floating-point column only.
+    bounds: Bounds,
 }
 
 /// The bounds of one leaf.
@@ -85,7 +107,7 @@ impl FileStatistics {
         };
         Self {
             num_records: 0,
-            columns: columns(schema.fields(), &mut Vec::new(), indexed, &mut left),
+            columns: columns(schema.fields(), &mut Vec::new(), indexed, &mut left, &mut 0),
         }
     }
 
@@ -102,11 +124,12 @@ impl FileStatistics {
         }
     }
 
-    /// Writes the statistics as the JSON of an `add` action.
-    pub fn to_json(&self) -> String {
+    /// Writes the statistics as the JSON of an `add` action. `file` is what the footer of the file says, which holds
+    /// the rows of all batches and no others.
+    pub fn to_json(&self, file: &ParquetMetaData) -> String {
         let (mut min, mut max, mut nulls) = (Map::new(), Map::new(), Map::new());
         for column in &self.columns {
-            column.write(&mut min, &mut max, &mut nulls);
+            column.write(file, &mut min, &mut max, &mut nulls);
         }
         let mut stats = Map::new();
         stats.insert("numRecords".to_owned(), self.num_records.into());
@@ -123,11 +146,12 @@ fn columns(
     path: &mut Vec<String>,
     indexed: &IndexedColumns,
     left: &mut usize,
+    leaf: &mut usize,
 ) -> Vec<ColumnStatistics> {
     let mut columns = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         path.push(field.name().clone());
-        let kind = column_kind(field.data_type(), path, indexed, left);
+        let kind = column_kind(field.data_type(), path, indexed, left, leaf);
         path.pop();
         if let Some(kind) = kind {
             let name = column_mapping::physical_name(field).to_owned();
@@ -137,16 +161,20 @@ fn columns(
     columns
 }
 
-/// Returns what is gathered of the column at `path`; nothing for a leaf that is not indexed.
+/// Returns what is gathered of the column at `path`; nothing for a leaf that is not indexed. `leaf` is its number in
+/// the file, and moves on to that of the next column.
 fn column_kind(
     data_type: &DataType,
     path: &mut Vec<String>,
     indexed: &IndexedColumns,
     left: &mut usize,
+    leaf: &mut usize,
 ) -> Option<ColumnKind> {
     if let DataType::Struct(children) = data_type {
-        return Some(ColumnKind::Struct(columns(children, path, indexed, left)));
+        return Some(ColumnKind::Struct(columns(children, path, indexed, left, leaf)));
     }
+    let own_leaf = *leaf;
+    *leaf += leaves(data_type);
     let chosen = match &indexed.chosen {
         ChosenColumns::First(_) => *left > 0,
         ChosenColumns::Named(names) => names.iter().any(|name| covers(name, path)),
@@ -155,10 +183,21 @@ fn column_kind(
         return None;
     }
     *left = left.saturating_sub(1);
-    Some(ColumnKind::Leaf {
+    Some(ColumnKind::Leaf(LeafStatistics {
+        data_type: data_type.clone(),
+        leaf: own_leaf,
         null_count: 0,
         bounds: Bounds::Empty,
-    })
+    }))
+}
+
+/// Returns how many columns of a Parquet file hold values of a type.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
+        _ => 1,
+    }
 }
 
 fn covered(columns: &[ColumnStatistics], fields: &Fields, path: &[String]) -> bool {
@@ -175,7 +214,7 @@ fn covered(columns: &[ColumnStatistics], fields: &Fields, path: &[String]) -> bo
     found.is_some_and(|column| match (&column.kind, fields[place].data_type()) {
         (ColumnKind::Struct(children), DataType::Struct(fields)) => covered(children, fields, rest),
         (ColumnKind::Struct(_), _) => false,
-        (ColumnKind::Leaf { .. }, _) => rest.is_empty(),
+        (ColumnKind::Leaf(_), _) => rest.is_empty(),
     })
 }
 
@@ -197,20 +236,13 @@ impl ColumnStatistics {
                     child.update(values.column(child.index), nulls.as_ref());
                 }
             }
-            ColumnKind::Leaf { null_count, bounds } => {
-                let array = masked(array, parent);
-                let nulls = array.logical_null_count();
-                *null_count += nulls as u64;
-                if nulls < array.len() {
-                    let seen = std::mem::replace(bounds, Bounds::None);
-                    *bounds = seen.merge(bounds_of(&array));
-                }
-            }
+            ColumnKind::Leaf(leaf) => leaf.update(&masked(array, parent)),
         }
     }
 
     fn write(
         &self,
+        file: &ParquetMetaData,
         min: &mut Map<String, Value>,
         max: &mut Map<String, Value>,
         nulls: &mut Map<String, Value>,
@@ -219,7 +251,7 @@ impl ColumnStatistics {
             ColumnKind::Struct(children) => {
                 let (mut inner_min, mut inner_max, mut inner_nulls) = (Map::new(), Map::new(), Map::new());
                 for child in children {
-                    child.write(&mut inner_min, &mut inner_max, &mut inner_nulls);
+                    child.write(file, &mut inner_min, &mut inner_max, &mut inner_nulls);
                 }
                 for (outer, inner) in [(min, inner_min), (max, inner_max), (nulls, inner_nulls)] {
                     if !inner.is_empty() {
@@ -227,9 +259,9 @@ impl ColumnStatistics {
                     }
                 }
             }
-            ColumnKind::Leaf { null_count, bounds } => {
-                nulls.insert(self.name.clone(), (*null_count).into());
-                let (lower, upper) = bounds.to_json();
+            ColumnKind::Leaf(leaf) => {
+                nulls.insert(self.name.clone(), leaf.null_count.into());
+                let (lower, upper) = leaf.bounds(file).to_json();
                 if let Some(lower) = lower {
                     min.insert(self.name.clone(), lower);
                 }
@@ -238,6 +270,38 @@ impl ColumnStatistics {
                 }
             }
         }
+    }
+}
+
+impl LeafStatistics {
+    fn update(&mut self, array: &ArrayRef) {
+        let nulls = array.logical_null_count();
+        self.null_count += nulls as u64;
+        if nulls < array.len() && self.data_type.is_floating() {
+            let seen = std::mem::replace(&mut self.bounds, Bounds::None);
+            self.bounds = seen.merge(bounds_of(array));
+        }
+    }
+
+    fn bounds(&self, file: &ParquetMetaData) -> Bounds {
+        if self.data_type.is_floating() {
+            return self.bounds.clone();
+        }
+        let mut bounds = Bounds::Empty;
+        for row_group in file.row_groups() {
+            let column = row_group.columns().get(self.leaf);
+            let statistics = column.and_then(|column| column.statistics());
+            bounds = bounds.merge(match statistics {
+                Some(statistics)
+                    if statistics.null_count_opt() == u64::try_from(row_group.num_rows()).ok() =>
+                {
+                    Bounds::Empty
+                }
+                Some(statistics) => bounds_in(statistics, &self.data_type).unwrap_or(Bounds::None),
+                None => Bounds::None,
+            });
+        }
+        bounds
     }
 }
 
@@ -253,21 +317,8 @@ fn masked(array: &ArrayRef, parent: Option<&NullBuffer>) -> ArrayRef {
     }
 }
 
-/// Returns the bounds of the values in `array`, of which at least one is not null.
+/// Returns the bounds of the floating-point values in `array`, of which at least one is not null.
 fn bounds_of(array: &ArrayRef) -> Bounds {
-    fn ends<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Option<(T::Native, T::Native)>
-    where
-        T::Native: arrow::datatypes::ArrowNativeType + PartialOrd,
-    {
-        Some((compute::min(array)?, compute::max(array)?))
-    }
-    fn int<T: ArrowPrimitiveType>(array: &ArrayRef) -> Bounds
-    where
-        T::Native: Into<i64>,
-    {
-        ends(array.as_primitive::<T>())
-            .map_or(Bounds::None, |(low, high)| Bounds::Int(low.into(), high.into()))
-    }
     fn float(values: impl Iterator<Item = Option<f64>>) -> Bounds {
         let mut bounds: Option<(f64, f64)> = None;
         for value in values.flatten() {
@@ -279,10 +330,6 @@ fn bounds_of(array: &ArrayRef) -> Bounds {
         bounds.map_or(Bounds::None, |(low, high)| Bounds::Float(low, high))
     }
     match array.data_type() {
-        DataType::Int8 => int::<Int8Type>(array),
-        DataType::Int16 => int::<Int16Type>(array),
-        DataType::Int32 => int::<Int32Type>(array),
-        DataType::Int64 => int::<Int64Type>(array),
         DataType::Float32 => float(
             array
                 .as_primitive::<Float32Type>()
@@ -290,30 +337,65 @@ fn bounds_of(array: &ArrayRef) -> Bounds {
                 .map(|v| v.map(f64::from)),
         ),
         DataType::Float64 => float(array.as_primitive::<Float64Type>().iter()),
-        DataType::Date32 => ends(array.as_primitive::<Date32Type>())
-            .map_or(Bounds::None, |(low, high)| Bounds::Date(low, high)),
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            ends(array.as_primitive::<TimestampMicrosecondType>()).map_or(Bounds::None, |(low, high)| {
-                Bounds::Timestamp(low, high, zone.is_some())
-            })
-        }
-        DataType::Decimal128(_, scale) => ends(array.as_primitive::<Decimal128Type>())
-            .map_or(Bounds::None, |(low, high)| Bounds::Decimal(low, high, *scale)),
-        DataType::Utf8 => {
-            let values = array.as_string::<i32>();
-            match (compute::min_string(values), compute::max_string(values)) {
-                (Some(low), Some(high)) => Bounds::Text(low.to_owned(), high.to_owned()),
-                _ => Bounds::None,
-            }
-        }
         _ => Bounds::None,
     }
+}
+
+/// Returns the bounds of a column in Parquet's statistics of it; `None` where they say nothing of values of its type,
+/// or nothing at all.
+fn bounds_in(statistics: &Statistics, data_type: &DataType) -> Option<Bounds> {
+    let whole = |statistics: &Statistics| match statistics {
+        Statistics::Int32(values) => Some(((*values.min_opt()?).into(), (*values.max_opt()?).into())),
+        Statistics::Int64(values) => Some((*values.min_opt()?, *values.max_opt()?)),
+        _ => None,
+    };
+    Some(match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            let (low, high): (i64, i64) = whole(statistics)?;
+            Bounds::Int(low, high)
+        }
+        DataType::Date32 => {
+            let (low, high) = whole(statistics)?;
+            Bounds::Date(i32::try_from(low).ok()?, i32::try_from(high).ok()?)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let (low, high) = whole(statistics)?;
+            Bounds::Timestamp(low, high, zone.is_some())
+        }
+        DataType::Decimal128(_, scale) => match statistics {
+            Statistics::FixedLenByteArray(values) => {
+                let (low, high) = (values.min_opt()?.data(), values.max_opt()?.data());
+                Bounds::Decimal(big_endian(low)?, big_endian(high)?, *scale)
+            }
+            _ => {
+                let (low, high) = whole(statistics)?;
+                Bounds::Decimal(low.into(), high.into(), *scale)
+            }
+        },
+        DataType::Utf8 => match statistics {
+            Statistics::ByteArray(values) => {
+                let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+                Bounds::Text(text(values.min_opt()?.data())?, text(values.max_opt()?.data())?)
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// Reads a number of up to sixteen bytes, in two's complement.
+fn big_endian(bytes: &[u8]) -> Option<i128> {
+    let (first, room) = (bytes.first()?, size_of::<i128>().checked_sub(bytes.len())?);
+    let sign = if first & 0x80 == 0 { 0 } else { u8::MAX };
+    let mut whole = [sign; size_of::<i128>()];
+    whole[room..].copy_from_slice(bytes);
+    Some(i128::from_be_bytes(whole))
 }
 
 impl Bounds {
     fn merge(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Empty, other) => other,
+            (Self::Empty, other) | (other, Self::Empty) => other,
             (Self::Int(a, b), Self::Int(c, d)) => Self::Int(a.min(c), b.max(d)),
             (Self::Float(a, b), Self::Float(c, d)) => Self::Float(a.min(c), b.max(d)),
             (Self::Date(a, b), Self::Date(c, d)) => Self::Date(a.min(c), b.max(d)),
@@ -370,7 +452,7 @@ fn instant(milliseconds: i64, zone: bool) -> Option<Value> {
 
 /// A decimal as the nearest JSON number would lose digits; left out where that is so.
 fn decimal(value: i128, scale: i8) -> Option<Value> {
-    let text = Decimal128Type::format_decimal(value, arrow::datatypes::DECIMAL128_MAX_PRECISION, scale);
+    let text = Decimal128Type::format_decimal(value, DECIMAL128_MAX_PRECISION, scale);
     let parsed: f64 = text.parse().ok()?;
     let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
     // A double holds 15 decimal digits exactly.
@@ -398,11 +480,14 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        Decimal128Array, Float64Array, Int32Array, StringArray, StructArray, TimestampMicrosecondArray,
+        Decimal128Array, Float64Array, Int32Array, ListArray, StringArray, StructArray,
+        TimestampMicrosecondArray,
     };
+    use arrow::datatypes::{Field, Int32Type};
+    use parquet::arrow::ArrowWriter;
 
-    use arrow::datatypes::Field;
-
+    use super::super::compression::CompressionCodec;
+    use super::super::data_file::{FileFormat, FileOptions};
     use super::*;
 
     fn first(count: usize) -> IndexedColumns {
@@ -419,10 +504,8 @@ mod tests {
             RecordBatch::try_from_iter([("a", column()), ("b", column()), ("c", column())]).expect("batch");
         let bounded = |chosen: ChosenColumns| {
             let clustering = vec![vec!["C".to_owned()]];
-            let mut statistics = FileStatistics::new(&batch.schema(), &IndexedColumns { chosen, clustering });
-            statistics.update(&batch);
-            let json: Value = serde_json::from_str(&statistics.to_json()).expect("json");
-            json["minValues"]
+            let indexed = IndexedColumns { chosen, clustering };
+            written(std::slice::from_ref(&batch), indexed)["minValues"]
                 .as_object()
                 .expect("bounds")
                 .keys()
@@ -458,29 +541,73 @@ mod tests {
         }
     }
 
+    /// Returns the statistics of a file of these rows, each batch a row group of it.
+    fn written(batches: &[RecordBatch], indexed: IndexedColumns) -> Value {
+        let schema = batches[0].schema();
+        let options = FileOptions {
+            row_group_rows_max: 1 << 20,
+            created_by: "test",
+            prefix: "part",
+            compression: CompressionCodec::default(),
+            hidden: 0,
+            among_many: false,
+        };
+        let format = FileFormat::new(&schema, indexed.clone(), &options).expect("format");
+        let mut statistics = FileStatistics::new(&schema, &indexed);
+        let properties = Some(format.properties().clone());
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, properties).expect("writer");
+        for batch in batches {
+            statistics.update(batch);
+            writer.write(batch).expect("written");
+            writer.flush().expect("a row group");
+        }
+        let footer = writer.finish().expect("complete");
+        serde_json::from_str(&statistics.to_json(&footer)).expect("json")
+    }
+
     fn stats_of(columns: Vec<(&str, ArrayRef)>) -> Value {
-        let batch = RecordBatch::try_from_iter(columns).expect("batch");
-        let mut statistics = FileStatistics::new(&batch.schema(), &first(32));
-        statistics.update(&batch);
-        serde_json::from_str(&statistics.to_json()).expect("json")
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, column)| (name, column, true)),
+        );
+        written(&[batch.expect("batch")], first(32))
     }
 
     #[test]
-    fn bounds_hold_over_batches_and_nulls_are_counted() {
+    fn bounds_hold_over_row_groups_and_nulls_are_counted() {
         let batch = |values: Vec<Option<i32>>| {
-            RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(values)) as ArrayRef)])
-                .expect("batch")
+            let column = Arc::new(Int32Array::from(values)) as ArrayRef;
+            RecordBatch::try_from_iter_with_nullable([("a", column, true)]).expect("batch")
         };
-        let (one, two) = (batch(vec![Some(5), None]), batch(vec![Some(-1), Some(2)]));
-        let mut statistics = FileStatistics::new(&one.schema(), &first(32));
-        statistics.update(&one);
-        statistics.update(&two);
-        let json: Value = serde_json::from_str(&statistics.to_json()).expect("json");
+        let batches = [
+            batch(vec![Some(5), None]),
+            batch(vec![None, None]),
+            batch(vec![Some(-1), Some(2)]),
+        ];
         assert_eq!(
-            json,
-            serde_json::json!({"numRecords": 4, "minValues": {"a": -1}, "maxValues": {"a": 5},
-                "nullCount": {"a": 1}, "tightBounds": true})
+            written(&batches, first(32)),
+            serde_json::json!({"numRecords": 6, "minValues": {"a": -1}, "maxValues": {"a": 5},
+                "nullCount": {"a": 3}, "tightBounds": true})
         );
+        let nulls = written(&batches[1..2], first(32));
+        assert_eq!(nulls["maxValues"], serde_json::json!({}));
+        assert_eq!(nulls["nullCount"]["a"], 2);
+    }
+
+    #[test]
+    fn columns_are_found_behind_lists_and_structs() {
+        let numbers = |value: i32| Arc::new(Int32Array::from(vec![value])) as ArrayRef;
+        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)])]);
+        let field = |name: &str| Arc::new(Field::new(name, DataType::Int32, true));
+        let pair = StructArray::from(vec![(field("x"), numbers(7)), (field("y"), numbers(8))]);
+        let json = stats_of(vec![
+            ("l", Arc::new(list) as ArrayRef),
+            ("s", Arc::new(pair)),
+            ("a", numbers(9)),
+        ]);
+        let bounds = serde_json::json!({"s": {"x": 7, "y": 8}, "a": 9});
+        assert_eq!(json["minValues"], bounds);
+        assert_eq!(json["maxValues"], bounds);
+        assert_eq!(json["nullCount"]["l"], 0);
     }
 
     #[test]
@@ -517,6 +644,16 @@ mod tests {
     }
 
     #[test]
+    fn many_characters_of_many_bytes_are_cut_where_spark_cuts() {
+        let long = "\u{1F980}".repeat(100);
+        let column = Arc::new(StringArray::from(vec![long.as_str()])) as ArrayRef;
+        let json = stats_of(vec![("s", column)]);
+        let crabs = "\u{1F980}".repeat(32);
+        assert_eq!(json["minValues"]["s"], crabs);
+        assert_eq!(json["maxValues"]["s"], format!("{crabs}{}", char::MAX));
+    }
+
+    #[test]
     fn timestamps_are_rounded_outwards_to_milliseconds() {
         let column = TimestampMicrosecondArray::from(vec![1_500, -1_500]).with_timezone("UTC");
         let json = stats_of(vec![("t", Arc::new(column) as ArrayRef)]);
@@ -543,9 +680,11 @@ mod tests {
         };
         let json = stats_of(vec![
             ("small", column(12_345)),
+            ("negative", column(-12_345)),
             ("large", column(10_i128.pow(30))),
         ]);
         assert_eq!(json["minValues"]["small"], 123.45);
+        assert_eq!(json["maxValues"]["negative"], -123.45);
         assert!(json["minValues"].get("large").is_none());
     }
 }
