@@ -172,7 +172,7 @@ impl FileWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform::conform(batch, self.target.schema())?;
+        let batch = conform::conform(batch, self.target.schema(), &self.partition_indices)?;
         let data = batch.project(&self.data_indices).map_err(|source| Error::Arrow {
             action: "separate the partition columns",
             source,

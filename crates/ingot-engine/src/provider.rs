@@ -68,6 +68,38 @@ pub fn delta_provider(
     })
 }
 
+/// Makes the provider of `files`, by number, whose rows are written again as they are: text and bytes come as views of
+/// what was read, where the writer takes them as such.
+pub(crate) fn copied_files_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    files: Vec<usize>,
+) -> Arc<dyn TableProvider> {
+    let partition_columns = snapshot.partition_columns();
+    let fields = snapshot.schema().fields().iter().map(|field| {
+        let view = match field.data_type() {
+            DataType::Utf8 => DataType::Utf8View,
+            DataType::Binary => DataType::BinaryView,
+            _ => return Arc::clone(field),
+        };
+        match partition_columns.contains(field.name()) {
+            true => Arc::clone(field),
+            false => Arc::new(field.as_ref().clone().with_data_type(view)),
+        }
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Arc::new(DeltaTableProvider {
+        table,
+        snapshot,
+        index: None,
+        files: Some(files),
+        schema,
+        hidden: Hidden::default(),
+        rows: Rows::Live,
+        past: false,
+    })
+}
+
 /// Makes the provider of a past version that a query asks for by number or time: it reads the same rows whatever
 /// is committed meanwhile.
 pub(crate) fn past_provider(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> Arc<dyn TableProvider> {

@@ -1,20 +1,28 @@
 //! Makes a batch what the table's files hold: the table's types, and no null where none may be.
+//!
+//! Text and bytes that come as views stay views: in a file they are the same, and copying them costs about as much as
+//! reading them did.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::schema::storable_type;
 use crate::{Error, Result};
 
-/// Returns `batch` with exactly the table's types.
+/// Returns `batch` with the table's types, but for views in columns that do not partition. `partition_indices` are the
+/// places of those that do.
 ///
 /// # Errors
 /// `InvalidArgument` when the columns are not the table's by number, order, name (any case) and type;
 /// `NullInNotNull` for a null in a column that cannot be null.
-pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn conform(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    partition_indices: &[usize],
+) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::InvalidArgument {
             message: format!(
@@ -25,8 +33,9 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         });
     }
     let given = batch.schema_ref().fields();
+    let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns = Vec::with_capacity(batch.num_columns());
-    for ((field, given), column) in schema.fields().iter().zip(given).zip(batch.columns()) {
+    for (place, (field, given)) in schema.fields().iter().zip(given).enumerate() {
         if !field.name().eq_ignore_ascii_case(given.name()) {
             return Err(Error::InvalidArgument {
                 message: format!(
@@ -36,15 +45,29 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
                 ),
             });
         }
-        let column = convert(column, field)?;
+        let stored =
+            match is_view_of(given.data_type(), field.data_type()) && !partition_indices.contains(&place) {
+                true => Arc::new(field.as_ref().clone().with_data_type(given.data_type().clone())),
+                false => Arc::clone(field),
+            };
+        let column = convert(batch.column(place), &stored)?;
         check_nulls(&column, field, field.name())?;
         columns.push(column);
+        fields.push(stored);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|source| Error::Arrow {
+    let schema = Arc::new(Schema::new(fields));
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(|source| Error::Arrow {
         action: "give rows the table's schema",
         source,
     })
+}
+
+fn is_view_of(given: &DataType, wanted: &DataType) -> bool {
+    matches!(
+        (given, wanted),
+        (DataType::Utf8View, DataType::Utf8) | (DataType::BinaryView, DataType::Binary)
+    )
 }
 
 fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {

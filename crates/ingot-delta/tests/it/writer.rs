@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StringViewArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
+    Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StringViewArray, StructArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema};
 use ingot_delta::{CompressionCodec, Error, FileWriter, Operation, WriterOptions};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 use test_case::test_case;
@@ -475,6 +475,90 @@ async fn lists_are_taken_whatever_their_items_are_called() {
     let batch = RecordBatch::try_from_iter([("tags", tags)]).expect("batch");
     let files = write(&table, &snapshot, &batch).await;
     assert_eq!(file_rows(&table, &files[0]).await[0].num_rows(), 1);
+}
+
+/// Few different values are a dictionary's, many are packed; text stays the views it came as.
+#[tokio::test]
+async fn what_no_dictionary_holds_is_packed() {
+    const ROWS: i64 = 50_000;
+    let folder = Folder::new();
+    let columns = Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("few", DataType::Int32, true),
+        Field::new("text", DataType::Utf8, true),
+        Field::new("word", DataType::Utf8, true),
+    ]);
+    let created = tables()
+        .create(&folder.location(), spec(Arc::new(columns), &[]))
+        .await;
+    let table = created.expect("table is created");
+    let text = |row: i64| format!("{row:08} is written in so many words");
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from_iter_values(0..ROWS)) as ArrayRef),
+        (
+            "few",
+            Arc::new(Int32Array::from_iter_values((0..ROWS as i32).map(|row| row % 7))),
+        ),
+        (
+            "text",
+            Arc::new(StringViewArray::from_iter_values((0..ROWS).map(text))),
+        ),
+        (
+            "word",
+            Arc::new(StringViewArray::from_iter_values(
+                (0..ROWS).map(|row| ["a", "b"][row as usize % 2]),
+            )),
+        ),
+    ]);
+    let snapshot = table.snapshot().await.expect("snapshot");
+    let files = write(&table, &snapshot, &batch.expect("batch")).await;
+
+    let path = table.file_path(&files[0].path).expect("path");
+    let (store, _) = table.store();
+    let bytes = store
+        .get(&path)
+        .await
+        .expect("file")
+        .bytes()
+        .await
+        .expect("bytes");
+    let reader = SerializedFileReader::new(bytes).expect("parquet");
+    let row_group = reader.metadata().row_group(0);
+    let encodings: Vec<Vec<Encoding>> = row_group
+        .columns()
+        .iter()
+        .map(|column| column.encodings().collect())
+        .collect();
+    assert!(
+        encodings[0].contains(&Encoding::DELTA_BINARY_PACKED),
+        "{encodings:?}"
+    );
+    assert!(
+        encodings[2].contains(&Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        "{encodings:?}"
+    );
+    for few in [&encodings[1], &encodings[3]] {
+        assert!(
+            !few.iter()
+                .any(|encoding| encoding.to_string().starts_with("DELTA")),
+            "{encodings:?}"
+        );
+    }
+    let rows = file_rows(&table, &files[0]).await;
+    let texts = rows
+        .iter()
+        .flat_map(|batch| batch.column(2).as_string::<i32>().iter().flatten());
+    assert!(texts.eq((0..ROWS).map(text)));
+    let stats: Value = serde_json::from_str(files[0].stats.as_deref().expect("statistics")).expect("json");
+    let last = text(ROWS - 1);
+    assert_eq!(
+        stats["minValues"],
+        json!({"id": 0, "few": 0, "text": text(0)[..32], "word": "a"})
+    );
+    assert_eq!(
+        stats["maxValues"],
+        json!({"id": ROWS - 1, "few": 6, "text": format!("{}\u{7f}", &last[..32]), "word": "b"})
+    );
 }
 
 /// Parquet's bounds leave NaN out, which is greater than every number in SQL.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Bin;
-use crate::provider::{Rows, delta_provider, tracked_provider};
+use crate::provider::{Rows, copied_files_provider, delta_provider, tracked_provider};
 use crate::row_ids::tracked_rows;
 use crate::write::compression_setting;
 use crate::{Error, Result, Session};
@@ -137,7 +137,7 @@ impl Rewriter {
     }
 
     async fn compact_one(&self, bin: Bin) -> Result<Rewritten> {
-        let rows = self.frame_in(&self.narrow, &bin)?.execute_stream().await?;
+        let rows = self.copied(&bin)?.execute_stream().await?;
         // A bin is as large as a file is to be.
         let mut writer = FileWriter::for_target(self.target.clone(), self.writer.clone())?;
         if let Err(error) = self.copy(&mut writer, rows).await {
@@ -159,6 +159,16 @@ impl Rewriter {
     /// Plans the live rows of a bin for all cores.
     pub(super) fn frame(&self, bin: &Bin) -> Result<DataFrame> {
         self.frame_in(&self.wide, bin)
+    }
+
+    /// Plans the live rows of a bin for one core that writes them as they are.
+    fn copied(&self, bin: &Bin) -> Result<DataFrame> {
+        if self.snapshot.row_id_columns().is_some() {
+            return self.frame_in(&self.narrow, bin);
+        }
+        let (table, snapshot) = (Arc::clone(&self.table), Arc::clone(&self.snapshot));
+        let context = SessionContext::new_with_state(self.narrow.clone());
+        Ok(context.read_table(copied_files_provider(table, snapshot, bin.files.clone()))?)
     }
 
     fn frame_in(&self, state: &SessionState, bin: &Bin) -> Result<DataFrame> {
