@@ -20,6 +20,8 @@ mod curve;
 mod layout;
 mod limits;
 mod metrics;
+mod parting;
+mod pieces;
 mod plan;
 mod predicate;
 mod ranges;

@@ -1,40 +1,38 @@
 //! Rewriting a bin along a curve.
 //!
 //! ```text
-//! columns of the curve ─► sample ─► ranges of each column ─► where the curve is cut, once for each core
-//! all columns ─► place on the curve ─► parted by the cuts ─► sorted, spilling ─► a file after so many rows
+//! columns of the curve ─► sample ─► ranges of each column ─► where the curve is cut into pieces (`pieces`)
+//! all columns ─► parted by the cuts (`parting`) ─► pieces sorted, spilling ─► a file after so many rows
 //! ```
 //! The first pass reads the columns of the curve only. Sorting spills within the engine's memory limit; besides,
-//! each core holds the open row group of one file.
+//! each core holds the open row group of one file. Pieces that follow each other on the curve are written by one core,
+//! in their order. All rows that were read are written, or nothing is kept.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, create_udf};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, RangePartitioning, SplitPoint};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{
-    ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream_partitioned,
-};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::StreamingTableExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::Column;
-use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
 use ingot_delta::{Add, FileWriter};
 use tokio::task::JoinSet;
 
 use super::curve::{Curve, Shape};
+use super::parting::{PLACE, Parting};
+use super::pieces::{self, Pieces};
 use super::plan::Bin;
 use super::ranges::{self, Ranges, Sample};
 use super::rewrite::{Rewriter, Rewritten};
 use crate::{Error, Result};
-
-/// The column that holds a row's place on the curve while it is sorted.
-const PLACE: &str = "__ingot_place";
 
 /// How the rows of a bin are laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +87,12 @@ impl Rewriter {
             columns: top_columns(order).1,
             curve,
         });
-        let shares = shares(files, self.parallelism);
-        let cuts = places.cuts(&sample, &shares);
-        let sorted = self.sorted(bin, order, &places, cuts).await?;
+        let shares = pieces::shares(files, self.parallelism);
+        let count = pieces::count(sample.rows, bin.bytes, self.memory_bytes(), shares.len());
+        let pieces = Pieces::new(places.drawn(&sample), &shares, count);
         let rows_per_file = usize::try_from(sample.rows.div_ceil(files as u64)).unwrap_or(usize::MAX);
-        let added = self.write_sorted(&sorted, &shares, rows_per_file).await?;
+        let sorting = self.sorting(bin, order, places, pieces).await?;
+        let added = self.write_sorted(sorting, &shares, rows_per_file).await?;
         Ok(Rewritten { removed, added })
     }
 
@@ -133,99 +132,111 @@ impl Rewriter {
         Ok(sample)
     }
 
-    /// Plans the rows of a bin with their places, in order: one partition of the plan for each piece between `cuts`.
-    async fn sorted(&self, bin: &Bin, order: &Order, places: &Arc<Places>, cuts: Vec<u64>) -> Result<Sorted> {
+    /// Plans the rows of a bin, parted and in order.
+    async fn sorting(
+        &self,
+        bin: &Bin,
+        order: &Order,
+        places: Arc<Places>,
+        pieces: Pieces,
+    ) -> Result<Sorting> {
         let rows = self.frame(bin)?;
-        let names = top_columns(order).0;
         let schema = Arc::clone(rows.schema().inner());
-        let types = names
+        let columns = top_columns(order).0;
+        let columns: Vec<usize> = columns
             .iter()
-            .map(|name| Ok(schema.field_with_name(name)?.data_type().clone()));
-        let types: Vec<DataType> = types
-            .collect::<Result<_, arrow::error::ArrowError>>()
+            .map(|name| schema.index_of(name))
+            .collect::<Result<_, _>>()
             .map_err(DataFusionError::from)?;
-        let places = Arc::clone(places);
-        let place = create_udf(
-            PLACE,
-            types,
-            DataType::UInt64,
-            Volatility::Immutable,
-            Arc::new(move |arguments: &[ColumnarValue]| {
-                let arrays = ColumnarValue::values_to_arrays(arguments)?;
-                Ok(ColumnarValue::Array(Arc::new(places.of(&arrays)?)))
-            }),
-        );
-        let mut columns: Vec<Expr> = schema
-            .fields()
-            .iter()
-            .map(|field| column(field.name().clone()))
-            .collect();
-        columns.push(place.call(names.into_iter().map(column).collect()).alias(PLACE));
-        let rows = rows.select(columns)?;
-        let task = Arc::new(rows.task_ctx());
-        let mut plan = rows.create_physical_plan().await?;
-        let last = plan.schema().fields().len() - 1;
-        let by_place = PhysicalSortExpr::new_default(Arc::new(PhysicalColumn::new(PLACE, last)));
-        let ordering = LexOrdering::from([by_place]);
-        plan = match cuts.is_empty() {
-            true => Arc::new(CoalescePartitionsExec::new(plan)),
-            false => {
-                let cuts = cuts
-                    .into_iter()
-                    .map(|cut| SplitPoint::new(vec![ScalarValue::UInt64(Some(cut))]));
-                let ranges = RangePartitioning::try_new(ordering.clone(), cuts.collect())?;
-                Arc::new(RepartitionExec::try_new(plan, Partitioning::Range(ranges))?)
-            }
+        let places_of = move |batch: &RecordBatch| {
+            let columns: Vec<ArrayRef> = columns.iter().map(|place| batch.column(*place).clone()).collect();
+            places.of(&columns)
         };
-        let plan = SortExec::new(ordering, plan).with_preserve_partitioning(true);
-        Ok(Sorted {
-            plan: Arc::new(plan),
-            task,
+        let (parting, inputs) = Parting::new(&schema, pieces.cuts.clone(), Box::new(places_of));
+        let task = sorting_whole_pieces(rows.task_ctx(), inputs.len(), self.memory_bytes());
+        let unsorted = Arc::clone(parting.schema());
+        let by_place = PhysicalColumn::new(PLACE, unsorted.fields().len() - 1);
+        let ordering = LexOrdering::from([PhysicalSortExpr::new_default(Arc::new(by_place))]);
+        let input = StreamingTableExec::try_new(unsorted, inputs, None, [], false, None)?;
+        Ok(Sorting {
+            scan: rows.create_physical_plan().await?,
+            parting: Arc::new(parting),
+            sorted: SortExec::new(ordering, Arc::new(input)).with_preserve_partitioning(true),
+            task: Arc::new(task),
             schema,
+            pieces,
         })
     }
 
-    /// Writes each piece of the curve on a task of its own.
+    /// Reads and parts all rows, and writes the pieces, those of each writer on a task of its own.
     async fn write_sorted(
         &self,
-        sorted: &Sorted,
+        sorting: Sorting,
         shares: &[usize],
         rows_per_file: usize,
     ) -> Result<Vec<Add>> {
         let mut tasks = JoinSet::new();
-        for piece in 0..sorted.plan.output_partitioning().partition_count() {
-            let rows = sorted.plan.execute(piece, Arc::clone(&sorted.task))?;
+        for (writer, files) in shares.iter().enumerate() {
+            // All pieces take rows from the same scan, and so run at once until each of them has its first.
+            let pieces = sorting.pieces.of_writer(writer);
+            let pieces =
+                pieces.map(|piece| Ok(begun(sorting.sorted.execute(piece, Arc::clone(&sorting.task))?)));
+            let pieces: Vec<SendableRecordBatchStream> = pieces.collect::<Result<_>>()?;
             let mut cutter = Cutter {
                 rewriter: self.clone(),
                 open: None,
                 rows: 0,
                 rows_per_file,
-                files_left: shares.get(piece).copied().unwrap_or(1).max(1),
-                added: Vec::new(),
+                files_left: *files,
+                written: Written::default(),
             };
-            let schema = Arc::clone(&sorted.schema);
+            let schema = Arc::clone(&sorting.schema);
             tasks.spawn(async move {
-                let outcome = cutter.write_all(rows, &schema).await;
-                (piece, cutter.end(outcome).await)
+                let outcome = cutter.write_all(pieces, &schema).await;
+                Ok(Ended::Written(writer, cutter.end(outcome).await?))
             });
         }
-        let mut pieces: Vec<(usize, Vec<Add>)> = Vec::new();
+        for rows in execute_stream_partitioned(sorting.scan, sorting.task)? {
+            let (rewriter, parting) = (self.clone(), Arc::clone(&sorting.parting));
+            tasks.spawn(async move { Ok(Ended::Parted(parting.part(&rewriter, rows).await?)) });
+        }
+        // The inputs of the pieces end with the last task that parts rows.
+        drop(sorting.parting);
+        self.all_written(tasks).await
+    }
+
+    /// Waits for all tasks; returns the files in the curve's order. On an error none is left behind.
+    async fn all_written(&self, mut tasks: JoinSet<Result<Ended>>) -> Result<Vec<Add>> {
+        let mut written: Vec<(usize, Written)> = Vec::new();
+        let mut rows_parted = 0;
         let mut failure = None;
         while let Some(ended) = tasks.join_next().await {
             let error = match ended {
-                Ok((piece, Ok(added))) => {
-                    pieces.push((piece, added));
+                Ok(Ok(Ended::Written(writer, files))) => {
+                    written.push((writer, files));
                     continue;
                 }
-                Ok((_, Err(error))) => error,
+                Ok(Ok(Ended::Parted(rows))) => {
+                    rows_parted += rows;
+                    continue;
+                }
+                Ok(Err(error)) => error,
                 Err(error) => Error::internal(format!("writing sorted rows failed: {error}")),
             };
             // The first failure is the cause; those after it are cancellations.
             self.stop();
             failure.get_or_insert(error);
         }
-        pieces.sort_by_key(|(piece, _)| *piece);
-        let added: Vec<Add> = pieces.into_iter().flat_map(|(_, added)| added).collect();
+        written.sort_by_key(|(writer, _)| *writer);
+        let rows_written: usize = written.iter().map(|(_, written)| written.rows).sum();
+        let added: Vec<Add> = written
+            .into_iter()
+            .flat_map(|(_, written)| written.files)
+            .collect();
+        let failure = failure.or_else(|| {
+            let lost = rows_written != rows_parted;
+            lost.then(|| Error::internal(format!("{rows_parted} rows were read, {rows_written} written")))
+        });
         match failure {
             None => Ok(added),
             Some(error) => {
@@ -236,12 +247,63 @@ impl Rewriter {
     }
 }
 
-/// A plan of rows that are in order within each of its partitions, their places in the last column.
-struct Sorted {
-    plan: Arc<dyn ExecutionPlan>,
+/// Bytes of a piece that are sorted at once, rather than as many batches that are then merged row by row.
+const SORTED_AT_ONCE_BYTES_MAX: usize = 64 << 20;
+
+/// The share of the memory, one in so many parts, that all pieces together keep free for merging what they may have to
+/// spill.
+const MERGE_SHARE: usize = 4;
+
+fn sorting_whole_pieces(task: TaskContext, pieces: usize, memory_bytes: u64) -> TaskContext {
+    let config = task.session_config().clone();
+    let merge_bytes_max = usize::try_from(memory_bytes).unwrap_or(usize::MAX) / MERGE_SHARE / pieces.max(1);
+    let merge_bytes = config.options().execution.sort_spill_reservation_bytes;
+    let config = config
+        .with_sort_in_place_threshold_bytes(SORTED_AT_ONCE_BYTES_MAX)
+        .with_sort_spill_reservation_bytes(merge_bytes.min(merge_bytes_max));
+    task.with_session_config(config)
+}
+
+/// Runs a stream until its first rows, whether or not somebody waits for them.
+fn begun(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut ahead = RecordBatchReceiverStream::builder(rows.schema(), 1);
+    let sender = ahead.tx();
+    ahead.spawn(async move {
+        while let Some(batch) = rows.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    ahead.build()
+}
+
+/// Rows on their way into files.
+struct Sorting {
+    scan: Arc<dyn ExecutionPlan>,
+    parting: Arc<Parting>,
+    /// One partition for each piece, in order within it, places in the last column.
+    sorted: SortExec,
+    pieces: Pieces,
     task: Arc<TaskContext>,
     /// Without the places.
     schema: SchemaRef,
+}
+
+/// What became of a task.
+enum Ended {
+    /// So many rows are in the pieces.
+    Parted(usize),
+    /// The pieces of a writer are in files.
+    Written(usize, Written),
+}
+
+/// What a writer has written.
+#[derive(Default)]
+struct Written {
+    files: Vec<Add>,
+    rows: usize,
 }
 
 /// Cuts rows into files.
@@ -253,11 +315,19 @@ struct Cutter {
     rows_per_file: usize,
     /// Files to come, the open one included; the last one takes all that is left.
     files_left: usize,
-    added: Vec<Add>,
+    written: Written,
 }
 
 impl Cutter {
-    async fn write_all(&mut self, mut rows: SendableRecordBatchStream, schema: &SchemaRef) -> Result<()> {
+    /// Writes streams of rows one after the other.
+    async fn write_all(&mut self, pieces: Vec<SendableRecordBatchStream>, schema: &SchemaRef) -> Result<()> {
+        for rows in pieces {
+            self.write_piece(rows, schema).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_piece(&mut self, mut rows: SendableRecordBatchStream, schema: &SchemaRef) -> Result<()> {
         while let Some(batch) = self.rewriter.next(&mut rows).await? {
             let columns = batch.columns()[..schema.fields().len()].to_vec();
             let batch = RecordBatch::try_new(Arc::clone(schema), columns).map_err(DataFusionError::from)?;
@@ -286,6 +356,7 @@ impl Cutter {
         };
         writer.write(rows).await?;
         self.rows += rows.num_rows();
+        self.written.rows += rows.num_rows();
         if self.rows >= self.rows_per_file && self.files_left > 1 {
             self.close().await?;
             self.files_left -= 1;
@@ -296,24 +367,24 @@ impl Cutter {
     async fn close(&mut self) -> Result<()> {
         self.rows = 0;
         if let Some(writer) = self.open.take() {
-            self.added.extend(writer.close().await?);
+            self.written.files.extend(writer.close().await?);
         }
         Ok(())
     }
 
     /// Completes the last file, or deletes all of them.
-    async fn end(mut self, outcome: Result<()>) -> Result<Vec<Add>> {
+    async fn end(mut self, outcome: Result<()>) -> Result<Written> {
         let outcome = match outcome {
             Ok(()) => self.close().await,
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(()) => Ok(self.added),
+            Ok(()) => Ok(self.written),
             Err(error) => {
                 if let Some(writer) = self.open.take() {
                     writer.abort().await;
                 }
-                self.rewriter.target.discard(&self.added).await;
+                self.rewriter.target.discard(&self.written.files).await;
                 Err(error)
             }
         }
@@ -345,28 +416,10 @@ impl Places {
         places
     }
 
-    /// Returns where the curve is cut so that the pieces hold rows for `shares` files each.
-    fn cuts(&self, sample: &Sample, shares: &[usize]) -> Vec<u64> {
-        let mut places = self.on_curve(&sample.numbers(&self.ranges));
-        places.sort_unstable();
-        let files: usize = shares.iter().sum();
-        let mut before = 0;
-        let mut cuts = Vec::with_capacity(shares.len());
-        for share in &shares[..shares.len().saturating_sub(1)] {
-            before += share;
-            cuts.extend(places.get(before * places.len() / files.max(1)));
-        }
-        cuts.dedup();
-        cuts.retain(|cut| *cut > 0);
-        cuts
+    /// Returns the places of the rows that were drawn.
+    fn drawn(&self, sample: &Sample) -> Vec<u64> {
+        self.on_curve(&sample.numbers(&self.ranges))
     }
-}
-
-/// Deals `files` out to at most `pieces` pieces.
-fn shares(files: usize, pieces: usize) -> Vec<usize> {
-    let pieces = pieces.clamp(1, files.max(1));
-    let share = |piece: usize| files * (piece + 1) / pieces - files * piece / pieces;
-    (0..pieces).map(share).collect()
 }
 
 /// Returns the columns that hold those of the curve, and for each of these its column and the path in it.
@@ -402,18 +455,4 @@ fn dimensions(
 
 fn column(name: String) -> Expr {
     Expr::Column(Column::new_unqualified(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use test_case::test_case;
-
-    use super::*;
-
-    #[test_case(1, 4, &[1])]
-    #[test_case(5, 2, &[2, 3])]
-    #[test_case(6, 4, &[1, 2, 1, 2])]
-    fn files_are_dealt_out(files: usize, pieces: usize, expected: &[usize]) {
-        assert_eq!(shares(files, pieces), expected);
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
@@ -154,6 +155,14 @@ impl Rewriter {
             }
         }
         Ok(Rewritten { removed, added })
+    }
+
+    /// Returns what all operators of the engine together may hold.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        match self.wide.runtime_env().memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes as u64,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => u64::MAX,
+        }
     }
 
     /// Plans the live rows of a bin for all cores.
