@@ -19,20 +19,24 @@ class Run:
 
     wall_s: float
     cpu_s: float
+    memory_mib: float
 
 
-def measure(command: list[str]) -> Run:
-    """Runs a command to its end and returns what it used; its failure ends the benchmark."""
+def measure(command: list[str], settings: dict[str, str] | None = None) -> Run:
+    """Runs a command to its end and returns what it used; its failure ends the benchmark. `settings` join its
+    environment."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(HERE)}
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"PYTHONPATH": str(HERE)} | (settings or {}),
     )
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - start
     if status != 0:
         sys.exit(f"{' '.join(command)}\n{output}")
-    return Run(wall_s, usage.ru_utime + usage.ru_stime)
+    # Linux counts kibibytes.
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def sail():
@@ -49,14 +53,16 @@ def sail():
 
 
 def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:
-    """Prints medians by engine and the ratio of CPU to the first engine's."""
+    """Prints medians by engine, the most memory that a run held, and the ratio of CPU to the first engine's."""
     print(f"\n{title}: {rows:,} rows")
-    print(f"{'engine':<24}{'wall s':>9}{'CPU s':>9}{'rows/s':>12}{'rows/CPU-s':>12}{'CPU ratio':>11}")
+    print(f"{'engine':<24}{'wall s':>9}{'CPU s':>9}{'rows/s':>12}{'rows/CPU-s':>12}{'MiB':>8}{'CPU ratio':>11}")
     first = None
     for engine, measured in runs.items():
         wall_s = statistics.median(run.wall_s for run in measured)
         cpu_s = statistics.median(run.cpu_s for run in measured)
+        memory_mib = max(run.memory_mib for run in measured)
         first = first or cpu_s
         print(
-            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{cpu_s / first:>11.2f}"
+            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{memory_mib:>8,.0f}"
+            f"{cpu_s / first:>11.2f}"
         )
