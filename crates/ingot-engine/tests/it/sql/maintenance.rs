@@ -1,6 +1,11 @@
 //! Upkeep that runs beside statements.
 
+use std::time::Duration;
+
 use super::{open, rows, run};
+
+/// Checkpoints are written beside the commits; none takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn expired_logs_of_tables_that_we_own_are_cleaned_up() {
@@ -20,6 +25,8 @@ async fn expired_logs_of_tables_that_we_own_are_cleaned_up() {
     for table in ["owned", "external", "young"] {
         for value in 0..5 {
             run(&session, &[&format!("INSERT INTO {table} VALUES ({value})")]).await;
+            // A checkpoint that is still under way would let the next one wait.
+            assert!(engine.tables().settle(PATIENCE).await);
         }
     }
     // Commits 0 to 3 and checkpoint 2 of the first; checkpoint 4 and what follows stay.
