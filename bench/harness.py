@@ -1,6 +1,7 @@
 """What the suites share: whole processes, measured and compared."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,8 @@ class Run:
 
     wall_s: float
     cpu_s: float
-    memory_mib: float
+    # The most it held; `None` where that was less than this process had held before it.
+    memory_mib: float | None
 
 
 def measure(command: list[str], settings: dict[str, str] | None = None) -> Run:
@@ -35,8 +37,10 @@ def measure(command: list[str], settings: dict[str, str] | None = None) -> Run:
     wall_s = time.perf_counter() - start
     if status != 0:
         sys.exit(f"{' '.join(command)}\n{output}")
-    # Linux counts kibibytes.
-    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    # Linux counts kibibytes, and from what the parent held when it forked.
+    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory_mib = usage.ru_maxrss / 1024 if usage.ru_maxrss > ours else None
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, memory_mib)
 
 
 def sail():
@@ -60,9 +64,10 @@ def report(title: str, rows: int, runs: dict[str, list[Run]]) -> None:
     for engine, measured in runs.items():
         wall_s = statistics.median(run.wall_s for run in measured)
         cpu_s = statistics.median(run.cpu_s for run in measured)
-        memory_mib = max(run.memory_mib for run in measured)
+        known = [run.memory_mib for run in measured if run.memory_mib is not None]
+        memory_mib = f"{max(known):,.0f}" if known else "-"
         first = first or cpu_s
         print(
-            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{memory_mib:>8,.0f}"
+            f"{engine:<24}{wall_s:>9.2f}{cpu_s:>9.2f}{rows / wall_s:>12,.0f}{rows / cpu_s:>12,.0f}{memory_mib:>8}"
             f"{cpu_s / first:>11.2f}"
         )
