@@ -306,6 +306,18 @@ impl DeltaTable {
         &self.log
     }
 
+    /// Makes all commits durable that stand in the log. A commit can be read before its name is on disk and it is
+    /// reported: who answers that something was done already, because the log says so, settles the log first.
+    ///
+    /// # Errors
+    /// `Unavailable` when that cannot be said of them.
+    pub async fn settle_log(&self) -> Result<()> {
+        match self.log.staged() {
+            Some(log) => log.settle(None).await,
+            None => Ok(()),
+        }
+    }
+
     /// Returns the deletion vectors that this process has read.
     pub(crate) fn vectors(&self) -> &VectorCache {
         &self.vectors

@@ -243,17 +243,13 @@ impl Transaction {
         self.upgrade_protocol()?;
         self.check_writable()?;
         self.begin_row_tracking();
-        let staged_log = self.table.log().staged();
         if let Some(applied) = self.applied_before().await? {
-            if let Some(log) = staged_log {
-                // It may be that it was published just now, and is not settled.
-                log.settle(None).await?;
-            }
+            self.table.settle_log().await?;
             return Ok(applied);
         }
         let ours = self.staged();
         let attempt = Attempt::new(&self);
-        let ended = match staged_log {
+        let ended = match self.table.log().staged() {
             Some(log) => attempt.staged(log, &ours).await?,
             None => attempt.queued(&ours).await?,
         };

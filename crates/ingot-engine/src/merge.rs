@@ -290,6 +290,7 @@ async fn merge_once(
         if let Some(applied) = snapshot.app_transaction(app_id).await?
             && applied >= *version
         {
+            table.settle_log().await?;
             let app_id = app_id.clone();
             let version = applied;
             return Ok((

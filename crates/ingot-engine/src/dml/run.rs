@@ -69,7 +69,7 @@ impl RowStatement<'_> {
         let reads = Reads::default();
         let snapshot = reads.snapshot(self.table).await?;
         check_rows_can_change(self.table, &snapshot)?;
-        if settings.applied_to(&snapshot).await? {
+        if settings.applied_to(self.table, &snapshot).await? {
             return Ok(Attempt::Done(ChangeCounts::default()));
         }
         let place = Place {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use ingot_common::Kind;
-use ingot_delta::{CompressionCodec, Snapshot, Transaction};
+use ingot_delta::{CompressionCodec, DeltaTable, Snapshot, Transaction};
 use strsim::jaro_winkler;
 
 use crate::{Error, Result, Session};
@@ -176,13 +176,17 @@ impl CommitSettings {
         })
     }
 
-    /// Says if the table has the application's version, or a newer one.
-    pub async fn applied_to(&self, snapshot: &Snapshot) -> Result<bool> {
+    /// Says if the table has the application's version, or a newer one; it is on disk then.
+    pub async fn applied_to(&self, table: &DeltaTable, snapshot: &Snapshot) -> Result<bool> {
         let Some((app_id, ours)) = &self.app_transaction else {
             return Ok(false);
         };
         let theirs = snapshot.app_transaction(app_id).await?;
-        Ok(theirs.is_some_and(|theirs| theirs >= *ours))
+        let applied = theirs.is_some_and(|theirs| theirs >= *ours);
+        if applied {
+            table.settle_log().await?;
+        }
+        Ok(applied)
     }
 
     /// Puts them into a commit.

@@ -142,7 +142,7 @@ pub async fn try_write(
     };
     let mut retries = WRITE_RETRIES.attempts();
     loop {
-        if let Some(applied) = applied(&snapshot, request).await? {
+        if let Some(applied) = applied(table, &snapshot, request).await? {
             return Ok(applied);
         }
         let attempt = Attempt::new(session, table, request, Arc::clone(&snapshot))?;
@@ -179,8 +179,16 @@ pub(crate) async fn validate(
     Ok((Arc::clone(attempt.target.schema()), rows))
 }
 
-/// Looks the request's application transactions up.
-async fn applied(snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
+/// Looks the request's application transactions up. What was applied already is on disk when this returns.
+async fn applied(table: &DeltaTable, snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
+    let found = applied_in(snapshot, request).await?;
+    if found.is_some() {
+        table.settle_log().await?;
+    }
+    Ok(found)
+}
+
+async fn applied_in(snapshot: &Snapshot, request: &WriteRequest) -> Result<Option<Written>> {
     if let Some((app_id, ours)) = &request.options.app_transaction {
         let theirs = snapshot.app_transaction(app_id).await?;
         if let Some(version) = theirs.filter(|theirs| theirs >= ours) {
@@ -335,7 +343,7 @@ impl<'a> Attempt<'a> {
                 discard(self.table, &staged.files).await;
                 return Ok(Step::Again(newest));
             }
-            if let Some(applied) = applied(&newest, self.request).await? {
+            if let Some(applied) = applied(self.table, &newest, self.request).await? {
                 discard(self.table, &staged.files).await;
                 return Ok(Step::Done(applied));
             }

@@ -401,6 +401,9 @@ mod tests {
             let table = process.open(&lab.location()).await.expect("opens");
             let error = commit(&table, Some("stream")).await.expect_err("not durable");
             assert!(matches!(error, Error::Store { .. }), "{error}");
+            // As writers do that ask a snapshot themselves.
+            let error = table.settle_log().await.expect_err("not durable");
+            assert!(matches!(error, Error::Store { .. }), "{error}");
         }
         lab.set(Disk::Works);
         let outcome = commit(&table, Some("stream")).await;
