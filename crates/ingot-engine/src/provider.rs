@@ -55,16 +55,9 @@ pub fn delta_provider(
     snapshot: Arc<Snapshot>,
     files: Option<Vec<usize>>,
 ) -> Arc<dyn TableProvider> {
-    let schema = Arc::clone(snapshot.schema());
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
         files,
-        schema,
-        hidden: Hidden::default(),
-        rows: Rows::Live,
-        past: false,
+        ..DeltaTableProvider::whole(table, snapshot)
     })
 }
 
@@ -89,30 +82,18 @@ pub(crate) fn copied_files_provider(
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
         files: Some(files),
         schema,
-        hidden: Hidden::default(),
-        rows: Rows::Live,
-        past: false,
+        ..DeltaTableProvider::whole(table, snapshot)
     })
 }
 
 /// Makes the provider of a past version that a query asks for by number or time: it reads the same rows whatever
 /// is committed meanwhile.
 pub(crate) fn past_provider(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> Arc<dyn TableProvider> {
-    let schema = Arc::clone(snapshot.schema());
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
-        files: None,
-        schema,
-        hidden: Hidden::default(),
-        rows: Rows::Live,
         past: true,
+        ..DeltaTableProvider::whole(table, snapshot)
     })
 }
 
@@ -123,17 +104,9 @@ pub fn added_files_provider(
     snapshot: Arc<Snapshot>,
     adds: Vec<Arc<Add>>,
 ) -> Arc<dyn TableProvider> {
-    let schema = Arc::clone(snapshot.schema());
-    let index = snapshot.index_of(adds);
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: Some(index),
-        files: None,
-        schema,
-        hidden: Hidden::default(),
-        rows: Rows::Live,
-        past: false,
+        index: Some(snapshot.index_of(adds)),
+        ..DeltaTableProvider::whole(table, snapshot)
     })
 }
 
@@ -144,21 +117,14 @@ pub(crate) fn rows_provider(
     files: Vec<usize>,
     rows: Rows,
 ) -> Arc<dyn TableProvider> {
-    let schema = Arc::clone(snapshot.schema());
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
         files: Some(files),
-        schema,
-        hidden: Hidden::default(),
         rows,
-        past: false,
+        ..DeltaTableProvider::whole(table, snapshot)
     })
 }
 
-/// Makes such a provider whose rows also have what their ids are made of, if `ids` are given: see
-/// [`crate::row_ids`].
+/// Makes such a provider whose rows also have what their ids are made of: see [`crate::row_ids`].
 pub(crate) fn tracked_provider(
     table: Arc<DeltaTable>,
     snapshot: Arc<Snapshot>,
@@ -166,20 +132,10 @@ pub(crate) fn tracked_provider(
     rows: Rows,
     ids: &RowIdColumns,
 ) -> Arc<dyn TableProvider> {
-    let hidden = Hidden {
-        positions: false,
-        row_ids: true,
-    };
-    let schema = hidden.schema(&snapshot, Some(ids));
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
         files: Some(files),
-        schema,
-        hidden,
         rows,
-        past: false,
+        ..DeltaTableProvider::with_hidden(table, snapshot, false, Some(ids))
     })
 }
 
@@ -190,21 +146,9 @@ pub(crate) fn tracked_files_provider(
     adds: Vec<Arc<Add>>,
     ids: &RowIdColumns,
 ) -> Arc<dyn TableProvider> {
-    let hidden = Hidden {
-        positions: false,
-        row_ids: true,
-    };
-    let schema = hidden.schema(&snapshot, Some(ids));
-    let index = snapshot.index_of(adds);
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: Some(index),
-        files: None,
-        schema,
-        hidden,
-        rows: Rows::Live,
-        past: false,
+        index: Some(snapshot.index_of(adds)),
+        ..DeltaTableProvider::with_hidden(table, snapshot, false, Some(ids))
     })
 }
 
@@ -226,20 +170,10 @@ pub(crate) fn tagged_rows_provider(
     rows: Rows,
     ids: Option<&RowIdColumns>,
 ) -> Arc<dyn TableProvider> {
-    let hidden = Hidden {
-        positions: true,
-        row_ids: ids.is_some(),
-    };
-    let schema = hidden.schema(&snapshot, ids);
     Arc::new(DeltaTableProvider {
-        table,
-        snapshot,
-        index: None,
         files,
-        schema,
-        hidden,
         rows,
-        past: false,
+        ..DeltaTableProvider::with_hidden(table, snapshot, true, ids)
     })
 }
 
@@ -297,6 +231,39 @@ pub struct DeltaTableProvider {
 }
 
 impl DeltaTableProvider {
+    /// All live rows of a snapshot, in the table's columns.
+    fn whole(table: Arc<DeltaTable>, snapshot: Arc<Snapshot>) -> Self {
+        let schema = Arc::clone(snapshot.schema());
+        Self {
+            table,
+            snapshot,
+            index: None,
+            files: None,
+            schema,
+            hidden: Hidden::default(),
+            rows: Rows::Live,
+            past: false,
+        }
+    }
+
+    /// The same with hidden columns: where rows are, if `positions`, and what their ids are made of, if `ids` are given.
+    fn with_hidden(
+        table: Arc<DeltaTable>,
+        snapshot: Arc<Snapshot>,
+        positions: bool,
+        ids: Option<&RowIdColumns>,
+    ) -> Self {
+        let hidden = Hidden {
+            positions,
+            row_ids: ids.is_some(),
+        };
+        Self {
+            schema: hidden.schema(&snapshot, ids),
+            hidden,
+            ..Self::whole(table, snapshot)
+        }
+    }
+
     /// Returns the table.
     pub fn table(&self) -> &Arc<DeltaTable> {
         &self.table

@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    fn ask(held: &Held) -> thread::JoinHandle<io::Result<()>> {
+    fn ask(held: &Held) -> Caller {
         let syncs = Arc::clone(&held.syncs);
         thread::spawn(move || syncs.sync(Path::new("t")))
     }
@@ -181,13 +181,21 @@ mod tests {
         }
     }
 
+    type Caller = thread::JoinHandle<io::Result<()>>;
+
+    /// Begins a sync, and lets others ask while it runs.
+    fn first_and_late(held: &Held) -> (Caller, Vec<Caller>) {
+        let first = ask(held);
+        held.begun.recv().expect("begun");
+        let late = (0..LATE).map(|_| ask(held)).collect();
+        wait_for_waiting(held, LATE);
+        (first, late)
+    }
+
     #[test]
     fn those_who_come_during_a_sync_share_the_next() {
         let held = held();
-        let first = ask(&held);
-        held.begun.recv().expect("begun");
-        let late: Vec<_> = (0..LATE).map(|_| ask(&held)).collect();
-        wait_for_waiting(&held, LATE);
+        let (first, late) = first_and_late(&held);
         held.end.send(Ok(())).expect("runs");
         first.join().expect("thread").expect("synced");
         held.begun.recv().expect("begun anew for those who came late");
@@ -206,10 +214,7 @@ mod tests {
     #[test]
     fn a_sync_that_fails_fails_for_all_who_waited_for_it_and_for_nobody_else() {
         let held = held();
-        let first = ask(&held);
-        held.begun.recv().expect("begun");
-        let late: Vec<_> = (0..LATE).map(|_| ask(&held)).collect();
-        wait_for_waiting(&held, LATE);
+        let (first, late) = first_and_late(&held);
         held.end.send(Ok(())).expect("runs");
         held.begun.recv().expect("begun");
         let later = ask(&held);

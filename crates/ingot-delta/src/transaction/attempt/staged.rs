@@ -369,6 +369,16 @@ mod tests {
         begun
     }
 
+    /// Begins commits whose folder's sync hangs, and waits until all have their names.
+    async fn begin_on_hanging_disk(lab: &Lab, table: &Arc<DeltaTable>) -> JoinSet<Result<CommitOutcome>> {
+        lab.set(Disk::Hangs);
+        let begun = begin(table, COMMITS);
+        while lab.version().await < COMMITS as i64 {
+            tokio::task::yield_now().await;
+        }
+        begun
+    }
+
     fn version(outcome: &Result<CommitOutcome>) -> Option<i64> {
         match outcome {
             Ok(CommitOutcome::Committed { version, .. }) => Some(*version),
@@ -418,11 +428,7 @@ mod tests {
     async fn commits_follow_each_other_before_the_first_is_on_disk_and_wait_for_it() {
         let lab = Lab::new();
         let table = lab.create().await;
-        lab.set(Disk::Hangs);
-        let mut begun = begin(&table, COMMITS);
-        while lab.version().await < COMMITS as i64 {
-            tokio::task::yield_now().await;
-        }
+        let mut begun = begin_on_hanging_disk(&lab, &table).await;
         assert!(begun.try_join_next().is_none(), "nothing is on disk");
         lab.set(Disk::Works);
         let outcomes = begun.join_all().await;
@@ -435,11 +441,7 @@ mod tests {
     async fn a_process_that_dies_between_name_and_disk_leaves_a_whole_log() {
         let lab = Lab::new();
         let table = lab.create().await;
-        lab.set(Disk::Hangs);
-        let mut begun = begin(&table, COMMITS);
-        while lab.version().await < COMMITS as i64 {
-            tokio::task::yield_now().await;
-        }
+        let mut begun = begin_on_hanging_disk(&lab, &table).await;
         begun.shutdown().await;
         lab.set(Disk::Works);
         let other = lab.process().open(&lab.location()).await.expect("opens");
