@@ -9,6 +9,7 @@
 
 pub(crate) mod files;
 mod mapped;
+mod small_files;
 
 use std::any::Any;
 use std::fmt;

@@ -10,16 +10,17 @@ use ingot_common::clock;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ArrowSchemaConverter, AsyncArrowWriter};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Encoding, Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use uuid::Uuid;
 
 use super::compression::CompressionCodec;
 use super::statistics::{BOUND_BYTES_MIN, FileStatistics, IndexedColumns};
-use super::upload::{PART_BYTES, Upload};
+use super::upload::{PART_BYTES, Parts, Upload};
 use crate::table::Place;
 use crate::{Add, Error, Result, column_mapping, partition};
 
@@ -132,7 +133,8 @@ pub(super) struct DataFile {
     path: Path,
     action_path: String,
     partition_values: BTreeMap<String, Option<String>>,
-    writer: AsyncArrowWriter<Upload>,
+    writer: ArrowWriter<Parts>,
+    upload: Upload,
     parts_in_flight: usize,
     statistics: FileStatistics,
 }
@@ -159,8 +161,8 @@ impl DataFile {
         let options = ArrowWriterOptions::new()
             .with_properties(format.properties.clone())
             .with_skip_arrow_metadata(true);
-        let writer = AsyncArrowWriter::try_new_with_options(upload, Arc::clone(&format.schema), options)
-            .map_err(|source| failed("begin", &path, source))?;
+        let writer = ArrowWriter::try_new_with_options(Parts::default(), Arc::clone(&format.schema), options)
+            .map_err(|source| not_encoded("begin", &path, source))?;
         Ok(Self {
             sequence,
             store,
@@ -168,6 +170,7 @@ impl DataFile {
             action_path,
             partition_values,
             writer,
+            upload,
             parts_in_flight: format.parts_in_flight,
             statistics: format.statistics.clone(),
         })
@@ -196,15 +199,25 @@ impl DataFile {
 
     /// Ends the open row group and hands it to the store.
     pub async fn flush(&mut self) -> Result<()> {
-        let flushed = self.writer.flush().await;
-        flushed.map_err(|source| failed("write", &self.path, source))
+        let flushed = self.writer.flush();
+        flushed.map_err(|source| not_encoded("write", &self.path, source))?;
+        self.send().await
     }
 
     /// Adds rows.
     pub async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.statistics.update(rows);
-        let written = self.writer.write(rows).await;
-        written.map_err(|source| failed("write", &self.path, source))?;
+        let written = self.writer.write(rows);
+        written.map_err(|source| not_encoded("write", &self.path, source))?;
+        self.send().await
+    }
+
+    /// Sends the parts that are full.
+    async fn send(&mut self) -> Result<()> {
+        for part in self.writer.inner_mut().take_full() {
+            let sent = self.upload.send(part).await;
+            sent.map_err(|source| not_stored("write", &self.path, source))?;
+        }
         Ok(())
     }
 
@@ -213,10 +226,9 @@ impl DataFile {
     /// # Errors
     /// `Unavailable` when the store fails; what it holds of the file is deleted then, if it lets us.
     pub async fn close(mut self, data_change: bool) -> Result<Add> {
-        let footer = match self.writer.finish().await {
+        let footer = match self.complete().await {
             Ok(footer) => footer,
-            Err(source) => {
-                let error = failed("complete", &self.path, source);
+            Err(error) => {
                 self.abort().await;
                 return Err(error);
             }
@@ -236,9 +248,19 @@ impl DataFile {
         })
     }
 
+    async fn complete(&mut self) -> Result<ParquetMetaData> {
+        let footer = self.writer.finish();
+        let footer = footer.map_err(|source| not_encoded("complete", &self.path, source))?;
+        self.send().await?;
+        let rest = self.writer.inner_mut().take_rest();
+        let completed = self.upload.complete(rest).await;
+        completed.map_err(|source| not_stored("complete", &self.path, source))?;
+        Ok(footer)
+    }
+
     /// Gives the file up. What the store holds of it is deleted if the store lets us.
     pub async fn abort(self) {
-        self.writer.into_inner().abort().await;
+        self.upload.abort().await;
         delete_one(&self.store, &self.path).await;
     }
 }
@@ -264,34 +286,15 @@ async fn delete_one(store: &Arc<dyn ObjectStore>, path: &Path) {
     }
 }
 
-/// Keeps a store's failure a store's failure, so that a full disk is not taken for a bad file.
-fn failed(action: &'static str, path: &Path, source: ParquetError) -> Error {
+fn not_encoded(action: &'static str, path: &Path, source: ParquetError) -> Error {
     let path = path.to_string();
-    let ParquetError::External(inner) = source else {
-        return Error::Parquet { action, path, source };
-    };
-    // The buffer wraps what the store says into `io::Error`.
-    let inner = match inner.downcast::<std::io::Error>() {
-        Ok(error) => {
-            let kind = error.kind();
-            error
-                .into_inner()
-                .unwrap_or_else(|| Box::new(std::io::Error::from(kind)))
-        }
-        Err(inner) => inner,
-    };
-    match inner.downcast::<object_store::Error>() {
-        Ok(source) => Error::Store {
-            action,
-            path,
-            source: *source,
-        },
-        Err(inner) => Error::Parquet {
-            action,
-            path,
-            source: ParquetError::External(inner),
-        },
-    }
+    Error::Parquet { action, path, source }
+}
+
+/// Keeps a store's failure apart, so that a full disk is not taken for a bad file.
+fn not_stored(action: &'static str, path: &Path, source: object_store::Error) -> Error {
+    let path = path.to_string();
+    Error::Store { action, path, source }
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{
-    CachedParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection,
-};
+use datafusion::datasource::physical_plan::parquet::{ParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -25,6 +23,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::mapped::MappedReaderFactory;
+use super::small_files::SmallFileReaderFactory;
 use crate::provider::{BASE_ROW_ID, FILE_COLUMN, FILE_COMMIT_VERSION, ROW_COLUMN, Rows, external};
 use crate::pruning;
 use crate::scan::{DeltaScanExec, ScanTarget};
@@ -104,7 +103,7 @@ pub(crate) fn reader_factory(
     mapping: Option<&ColumnMapping>,
 ) -> Arc<dyn ParquetFileReaderFactory> {
     let cache = runtime.cache_manager.get_file_metadata_cache();
-    let files = CachedParquetFileReaderFactory::new(Arc::clone(store), cache);
+    let files = SmallFileReaderFactory::new(Arc::clone(store), cache);
     match mapping {
         Some(mapping) => Arc::new(MappedReaderFactory::new(files, mapping.clone())),
         None => Arc::new(files),

@@ -15,9 +15,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{
-    CachedParquetFileReaderFactory, ParquetFileReaderFactory,
-};
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
@@ -33,14 +31,16 @@ use parquet::file::metadata::{
 };
 use parquet::schema::types::{ColumnDescPtr, SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
 
+use super::small_files::SmallFileReaderFactory;
+
 /// Makes readers of files whose columns are mapped.
 pub(super) struct MappedReaderFactory {
-    files: CachedParquetFileReaderFactory,
+    files: SmallFileReaderFactory,
     mapping: ColumnMapping,
 }
 
 impl MappedReaderFactory {
-    pub fn new(files: CachedParquetFileReaderFactory, mapping: ColumnMapping) -> Self {
+    pub fn new(files: SmallFileReaderFactory, mapping: ColumnMapping) -> Self {
         Self { files, mapping }
     }
 }
