@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use crate::spark::literal;
 use crate::{Error, Result};
 
 /// The dialect. For sqlparser it is the Databricks one, but that `\` escapes in literals and that names may hold
@@ -99,6 +100,10 @@ impl Dialect for SparkDialect {
         DATABRICKS.supports_optimize_table()
     }
 
+    fn supports_bitwise_shift_operators(&self) -> bool {
+        true
+    }
+
     fn supports_bang_not_operator(&self) -> bool {
         DATABRICKS.supports_bang_not_operator()
     }
@@ -146,7 +151,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         .map_err(datafusion::sql::sqlparser::parser::ParserError::from)?;
     let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for mut token in tokens {
-        let raw = literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
+        let raw = is_literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
         if raw && let Some(prefix) = read.pop() {
             token.span.start = prefix.span.start;
         }
@@ -156,11 +161,42 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
             Token::Word(word) if word.quote_style == Some('`') => word.value = word.value.replace("``", "`"),
             _ => {}
         }
+        suffixed_number(&mut read, &mut token);
         read.push(token);
     }
     describe_relations(&mut read);
     time_travel(&mut read);
     Ok(read)
+}
+
+/// Makes a number of `1.5d`, `10L` and `1e3D`, which sqlparser takes for names, or for a number and a name.
+fn suffixed_number(read: &mut Vec<TokenWithSpan>, token: &mut TokenWithSpan) {
+    let Token::Word(word) = &token.token else { return };
+    if word.quote_style.is_some()
+        || !word
+            .value
+            .starts_with(|c: char| c == '.' || c.is_ascii_alphanumeric())
+    {
+        return;
+    }
+    let digits = match read.last() {
+        Some(before) if before.token == Token::Period => return,
+        Some(TokenWithSpan {
+            token: Token::Number(digits, false),
+            ..
+        }) => digits.as_str(),
+        _ => "",
+    };
+    let number = format!("{digits}{}", word.value);
+    if literal::split(&number).1.is_none() {
+        return;
+    }
+    if !digits.is_empty()
+        && let Some(before) = read.pop()
+    {
+        token.span.start = before.span.start;
+    }
+    token.token = Token::Number(number, false);
 }
 
 /// Makes a call of a function ([`DESCRIBE_RELATION`]) of each `(DESCRIBE HISTORY | DETAIL name [LIMIT n])`, token by
@@ -243,7 +279,7 @@ fn is_word(token: &Token, expected: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
 
-fn literal(token: &Token) -> bool {
+fn is_literal(token: &Token) -> bool {
     matches!(token, Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))
 }
 

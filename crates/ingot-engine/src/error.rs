@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_common::{Classify, Kind, TableName};
+
+use crate::write::type_text;
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,7 +111,7 @@ impl Error {
         let root = error.find_root();
         let ours = match root {
             DataFusionError::External(inner) => inner.downcast_ref::<Self>().and_then(Self::copied),
-            root => condition(root),
+            root => condition_of(root),
         };
         ours.unwrap_or(Self::DataFusion(error))
     }
@@ -169,7 +172,7 @@ impl From<ParserError> for Error {
 }
 
 /// Finds Spark's condition for an error of DataFusion's.
-fn condition(error: &DataFusionError) -> Option<Error> {
+fn condition_of(error: &DataFusionError) -> Option<Error> {
     let made = |kind, condition, sqlstate, message| {
         Some(Error::Condition {
             kind,
@@ -268,6 +271,34 @@ fn condition(error: &DataFusionError) -> Option<Error> {
         }
         _ => None,
     }
+}
+
+/// Carries an error of ours through DataFusion.
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Makes one of Spark's conditions about a value or an argument, on its way through DataFusion.
+pub(crate) fn condition(condition: &'static str, sqlstate: &'static str, message: String) -> DataFusionError {
+    external(Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition,
+        sqlstate,
+        message,
+    })
+}
+
+pub(crate) fn divide_by_zero() -> DataFusionError {
+    let message = "division by zero; use `try_divide` to get NULL instead".to_owned();
+    condition("DIVIDE_BY_ZERO", "22012", message)
+}
+
+pub(crate) fn arithmetic_overflow(data_type: &DataType) -> DataFusionError {
+    let message = format!(
+        "the result does not fit into {}; use the `try_` function of the operator to get NULL instead",
+        type_text(data_type).to_uppercase()
+    );
+    condition("ARITHMETIC_OVERFLOW", "22003", message)
 }
 
 impl Classify for Error {

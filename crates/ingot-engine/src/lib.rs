@@ -23,6 +23,7 @@ mod resolve;
 mod row_ids;
 pub mod scan;
 pub mod session;
+mod spark;
 mod stack;
 mod statement;
 mod statistics;

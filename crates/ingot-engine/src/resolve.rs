@@ -28,8 +28,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, ExprWithAlias, Ident, ObjectName, ObjectNamePart, Statement, TableFactor, TableVersion, VisitMut,
-    VisitorMut,
+    Expr, Ident, ObjectName, ObjectNamePart, Statement, TableFactor, TableVersion, VisitMut, VisitorMut,
 };
 use futures::future::BoxFuture;
 use ingot_catalog::{TableInfo, TableKind};
@@ -43,7 +42,7 @@ use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::stack::deep;
 use crate::statement::DescribeRequest;
-use crate::{Error, Result, Session, files};
+use crate::{Error, Result, Session, files, spark};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -211,6 +210,7 @@ fn plan_at_depth<'a>(
             return Err(Error::parse("only queries can be planned".to_owned()));
         };
         let output = columns.restore(&mut query);
+        spark::query(&mut query);
         let state = context.state();
         let plan = state
             .statement_to_plan(DataFusionStatement::Statement(query))
@@ -570,11 +570,7 @@ async fn change_point(session: &Session, expr: &Expr) -> Result<TimeTravel> {
 /// Evaluates an expression without columns to an instant, milliseconds since the epoch.
 pub(crate) async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
     let state = session.datafusion().state();
-    let parsed = ExprWithAlias {
-        expr: expr.clone(),
-        alias: None,
-    };
-    let value = state.create_logical_expr_from_sql_expr(parsed, &DFSchema::empty())?;
+    let value = spark::plan(&state, expr.clone(), &DFSchema::empty())?;
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let micros = cast(cast(value, timestamp), DataType::Int64);
     let rows = session

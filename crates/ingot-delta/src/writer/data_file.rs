@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use futures::FutureExt;
 use ingot_common::clock;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -215,7 +216,8 @@ impl DataFile {
     /// Sends the parts that are full.
     async fn send(&mut self) -> Result<()> {
         for part in self.writer.inner_mut().take_full() {
-            let sent = self.upload.send(part).await;
+            // On the heap, as below: what waits for a writer would grow by all that a store's future holds.
+            let sent = self.upload.send(part).boxed().await;
             sent.map_err(|source| not_stored("write", &self.path, source))?;
         }
         Ok(())
@@ -253,7 +255,7 @@ impl DataFile {
         let footer = footer.map_err(|source| not_encoded("complete", &self.path, source))?;
         self.send().await?;
         let rest = self.writer.inner_mut().take_rest();
-        let completed = self.upload.complete(rest).await;
+        let completed = self.upload.complete(rest).boxed().await;
         completed.map_err(|source| not_stored("complete", &self.path, source))?;
         Ok(footer)
     }

@@ -10,14 +10,14 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
 use ingot_common::Kind;
 
 use super::source::SOURCE_MARK;
 use super::subqueries::{ANSWERS, Answers};
 use super::{Merge, clause_error};
 use crate::write::type_text;
-use crate::{Error, Result, Session, dialect};
+use crate::{Error, Result, Session, dialect, spark};
 
 /// The relation of the table's rows.
 pub(crate) const TARGET: &str = "__ingot_target";
@@ -189,13 +189,7 @@ impl<'a> Scope<'a> {
         if let ControlFlow::Break(error) = outcome {
             return Err(error);
         }
-        let parsed = ExprWithAlias {
-            expr: parsed,
-            alias: None,
-        };
-        let expression = self
-            .state
-            .create_logical_expr_from_sql_expr(parsed, &self.joined)?;
+        let expression = spark::plan(&self.state, parsed, &self.joined)?;
         self.check_columns(&expression, visible)?;
         if expression.exists(|part| {
             Ok(matches!(

@@ -2,13 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::common::DFSchema;
 use datafusion::logical_expr::Expr;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
 use ingot_common::Kind;
 use ingot_delta::Snapshot;
 
-use crate::{Error, Result, Session, dialect};
+use crate::{Error, Result, Session, dialect, spark};
 
 /// Reads `text` as a condition on the partition columns of `snapshot`.
 ///
@@ -44,13 +43,7 @@ pub(crate) fn compile(session: &Session, snapshot: &Snapshot, text: &str) -> Res
     if let ControlFlow::Break(error) = outcome {
         return Err(error);
     }
-    let parsed = ExprWithAlias {
-        expr: parsed,
-        alias: None,
-    };
-    let columns = DFSchema::try_from(snapshot.schema().as_ref().clone())?;
-    let state = session.datafusion().state();
-    Ok(state.create_logical_expr_from_sql_expr(parsed, &columns)?)
+    spark::plan_over(&session.datafusion().state(), parsed, snapshot.schema())
 }
 
 fn partition_column(snapshot: &Snapshot, name: &str) -> Result<String> {

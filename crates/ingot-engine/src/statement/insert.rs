@@ -11,7 +11,7 @@ mod defaults;
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, cast};
-use datafusion::sql::sqlparser::ast::{ExprWithAlias, Query, Statement, With};
+use datafusion::sql::sqlparser::ast::{Query, Statement, With};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::Kind;
 use ingot_common::port::StatementResult;
@@ -24,7 +24,7 @@ use super::{Work, counts};
 use crate::resolve::{self, Reads};
 use crate::write::rules::identity;
 use crate::write::{ColumnMatch, SchemaEvolution, WriteMode, WriteOptions, WriteRequest, type_text, write};
-use crate::{Error, Result, Session, dialect};
+use crate::{Error, Result, Session, dialect, spark};
 
 /// Words that go on with the statement after the table's name, and are no alias.
 const AFTER_NAME: [&str; 8] = [
@@ -215,12 +215,8 @@ impl Insert {
             if constants.iter().any(|(other, _)| other == field.name()) {
                 return Err(Error::parse(format!("PARTITION names the column `{name}` twice")));
             }
-            let parsed = ExprWithAlias {
-                expr: dialect::expression(value)?,
-                alias: None,
-            };
             let state = session.datafusion().state();
-            let value = state.create_logical_expr_from_sql_expr(parsed, &DFSchema::empty())?;
+            let value = spark::plan(&state, dialect::expression(value)?, &DFSchema::empty())?;
             constants.push((field.name().clone(), cast(value, field.data_type().clone())));
         }
         Ok(constants)

@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
 use ingot_common::Kind;
 
 use super::rules::expression::spelled;
-use crate::{Error, Result, Session, dialect};
+use crate::{Error, Result, Session, dialect, spark};
 
 /// A predicate, compiled for a table's schema.
 #[derive(Debug, Clone)]
@@ -31,13 +31,9 @@ impl TablePredicate {
     /// `InvalidArgument` for an unknown column, and for what is no truth value; `Unsupported` for subqueries and for
     /// expressions that do not give the same each time.
     pub fn parse(session: &Session, schema: &SchemaRef, text: &str) -> Result<Self> {
-        let parsed = ExprWithAlias {
-            expr: with_spelled_names(dialect::expression(text)?, schema, text)?,
-            alias: None,
-        };
-        let columns = DFSchema::try_from(Arc::clone(schema))?;
+        let parsed = with_spelled_names(dialect::expression(text)?, schema, text)?;
         let state = session.datafusion().state();
-        let expression = state.create_logical_expr_from_sql_expr(parsed, &columns)?;
+        let expression = spark::plan_over(&state, parsed, schema)?;
         Self::new(session, schema, expression, text.to_owned())
     }
 
@@ -178,12 +174,8 @@ pub(super) fn join_condition(
         DFSchema::try_from_qualified_schema(left.0, left.2)?,
         DFSchema::try_from_qualified_schema(right.0, right.2)?,
     );
-    let parsed = ExprWithAlias {
-        expr: parsed,
-        alias: None,
-    };
     let state = session.datafusion().state();
-    let condition = state.create_logical_expr_from_sql_expr(parsed, &left.join(&right)?)?;
+    let condition = spark::plan(&state, parsed, &left.join(&right)?)?;
     if condition.is_volatile() {
         return Err(Error::unsupported(format!(
             "`{text}` does not give the same each time, and cannot say which rows are replaced"

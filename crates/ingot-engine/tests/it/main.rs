@@ -7,6 +7,7 @@
 )]
 
 mod deletion_vectors;
+mod expressions;
 mod hooked_store;
 mod merge;
 mod races;

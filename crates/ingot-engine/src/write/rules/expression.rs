@@ -5,13 +5,12 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, Volatility};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
 
-use crate::{Error, Result, dialect};
+use crate::{Error, Result, dialect, spark};
 
 /// Functions whose value depends on when they are called, or by whom.
 const OF_THE_MOMENT: [&str; 9] = [
@@ -70,12 +69,7 @@ pub(crate) fn compile(state: &SessionState, mut parsed: SqlExpr, schema: &Schema
     if let ControlFlow::Break(error) = outcome {
         return Err(error);
     }
-    let columns = DFSchema::try_from(schema.clone())?;
-    let parsed = ExprWithAlias {
-        expr: parsed,
-        alias: None,
-    };
-    Ok(state.create_logical_expr_from_sql_expr(parsed, &columns)?)
+    spark::plan_over(state, parsed, schema)
 }
 
 /// Spells the name of a column, or of a field below it, as the columns are; `None` when it is none of theirs.

@@ -1,0 +1,89 @@
+//! What expressions mean in Spark, for a planner that would take them to mean something else.
+//!
+//! ```text
+//! AST ─► names of unnamed columns (`names`) ─► forms: `{literal: '1'}`, `{cast: x, type: 'int'}` ─► DataFusion's planner
+//!                                                                    its arguments planned ─► [`SparkForms`] ─► Expr
+//! ```
+//! DataFusion fixes the type of a literal, a cast and a sign while it plans, and asks nobody. What it does ask us about
+//! is a dictionary literal, which Spark has none of: so an expression whose meaning is ours becomes one (a form), with
+//! its kind as the first key and its operands as values, and is planned here once the types of its operands are known.
+//! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames, intervals), it stays one.
+
+mod arithmetic;
+pub(crate) mod literal;
+mod names;
+mod rewrite;
+
+use arrow::datatypes::Schema;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr};
+use datafusion::sql::sqlparser::ast;
+
+use self::rewrite::expression;
+pub(crate) use self::rewrite::query;
+use crate::Result;
+
+/// Makes an expression over columns of one that is parsed.
+///
+/// # Errors
+/// Spark's conditions, as `UNRESOLVED_COLUMN`.
+pub(crate) fn plan(state: &SessionState, mut parsed: ast::Expr, columns: &DFSchema) -> Result<Expr> {
+    expression(&mut parsed);
+    let parsed = ast::ExprWithAlias {
+        expr: parsed,
+        alias: None,
+    };
+    Ok(state.create_logical_expr_from_sql_expr(parsed, columns)?)
+}
+
+/// Makes an expression over the columns of `schema` of one that is parsed.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn plan_over(state: &SessionState, parsed: ast::Expr, schema: &Schema) -> Result<Expr> {
+    plan(state, parsed, &DFSchema::try_from(schema.clone())?)
+}
+
+/// Plans forms, and the operators of Spark.
+#[derive(Debug)]
+pub(crate) struct SparkForms;
+
+impl ExprPlanner for SparkForms {
+    fn plan_dictionary_literal(
+        &self,
+        form: RawDictionaryExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawDictionaryExpr>> {
+        let kind = match form.keys.first() {
+            Some(Expr::Literal(ScalarValue::Utf8(Some(kind)), _)) => kind.clone(),
+            _ => return Ok(PlannerResult::Original(form)),
+        };
+        let planned = match (kind.as_str(), form.values.as_slice()) {
+            (rewrite::LITERAL, [text]) => literal::plan(text)?,
+            (rewrite::NEGATIVE, [operand]) => arithmetic::negative(operand.clone(), schema)?,
+            _ => return Ok(PlannerResult::Original(form)),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_binary_op(
+        &self,
+        operation: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
+        arithmetic::plan(operation, schema)
+    }
+}
+
+/// Returns the text of a literal that a form carries.
+fn carried_text(value: &Expr) -> PlanResult<&str> {
+    match value {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => Ok(text),
+        other => Err(DataFusionError::Internal(format!(
+            "a form carries {other}, no text"
+        ))),
+    }
+}
