@@ -68,13 +68,17 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
     let files = partitioned_files(request, &layout, &statistics).await?;
     let (store, _) = request.table.store();
 
-    let source = ParquetSource::new(layout.table_schema.clone())
+    let mut source = ParquetSource::new(layout.table_schema.clone())
         .with_table_parquet_options(parquet_options(state))
         .with_parquet_file_reader_factory(reader_factory(
             state.runtime_env(),
             &store,
             request.snapshot.column_mapping(),
         ));
+    // The source does not look for it in its options.
+    if let Some(first_read) = state.config_options().execution.parquet.metadata_size_hint {
+        source = source.with_metadata_size_hint(first_read);
+    }
     let location = request.table.location();
     let config = FileScanConfigBuilder::new(ScanTarget::store_url(location)?, Arc::new(source))
         .with_file_groups(group_files(files, state.config().target_partitions()))
