@@ -1,7 +1,9 @@
 //! Functions: DataFusion's, then Spark's over them, then ours.
 
+#[allow(dead_code, reason = "each family of functions uses a part of it")]
 pub(crate) mod arguments;
 mod from_json;
+#[allow(dead_code, reason = "each family of functions uses a part of it")]
 mod function;
 
 use std::sync::Arc;

@@ -93,9 +93,7 @@ impl VisitorMut for Former {
         if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             expressions.iter_mut().for_each(plain);
         }
-        for sort in [&mut select.sort_by] {
-            sort.iter_mut().for_each(plain_order);
-        }
+        select.sort_by.iter_mut().for_each(plain_order);
         ControlFlow::Continue(())
     }
 

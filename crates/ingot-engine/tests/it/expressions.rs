@@ -5,7 +5,6 @@
 //! Los Angeles.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{

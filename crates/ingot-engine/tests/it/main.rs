@@ -8,6 +8,7 @@
 
 mod deletion_vectors;
 mod expressions;
+mod functions;
 mod hooked_store;
 mod merge;
 mod races;
