@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
-use crate::spark::SparkForms;
+use crate::spark::{SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
 /// the place of earlier ones of the same name, so Spark's meaning wins.
@@ -21,6 +22,9 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     let planners = state.expr_planners().get_or_insert_default();
     // The first that plans an expression wins.
     planners.insert(0, Arc::new(SparkForms));
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(UnionTypes));
+    *state.analyzer() = Some(Analyzer::with_rules(rules));
     let functions = state.scalar_functions().get_or_insert_default();
     functions.push(Arc::new(ScalarUDF::from(from_json::FromJson::new())));
     state

@@ -215,6 +215,10 @@ fn plan_at_depth<'a>(
         let plan = state
             .statement_to_plan(DataFusionStatement::Statement(query))
             .await?;
+        // At once: what reads the plan's schema finds the types that its rows will have.
+        let plan = state
+            .analyzer()
+            .execute_and_check(plan, state.config_options(), |_, _| {})?;
         output.apply(DataFrame::new(state, plan))
     })
 }

@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::Schema;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
@@ -25,7 +26,7 @@ use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
 use crate::resolve::Reads;
-use crate::{Engine, Error, Result, functions, resolve, statement, types};
+use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
 
 /// The setting whose text goes into every commit of the session.
 const USER_METADATA: &str = "spark.databricks.delta.commitInfo.userMetadata";
@@ -166,11 +167,17 @@ impl Session {
 
     /// Runs a plan; its batches come as they are produced, until the request is cancelled.
     pub(crate) async fn run(&self, rows: DataFrame) -> Result<StatementResult> {
-        let schema = Arc::new(Schema::new(rows.schema().as_arrow().fields().clone()));
+        let fields = rows.schema().fields().iter();
+        let fields = fields.map(|field| Field::clone(field).with_name(spark::shown_name(field.name())));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let shown = Arc::clone(&schema);
         let stream = rows.execute_stream().await.map_err(Error::from)?;
         let cancelled = self.context.cancellation.clone().cancelled_owned();
         let batches = stream
-            .map(|batch| batch.map_err(|error| ServiceError::from_error(&Error::from(error))))
+            .map(move |batch| {
+                let batch = batch.and_then(|batch| renamed(batch, &shown));
+                batch.map_err(|error| ServiceError::from_error(&Error::from(error)))
+            })
             .take_until(cancelled)
             .boxed();
         Ok(StatementResult {
@@ -236,6 +243,18 @@ impl std::fmt::Debug for Session {
             .field("namespace", &self.namespace())
             .finish_non_exhaustive()
     }
+}
+
+/// Gives the columns of a batch the names of `shown`.
+fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<RecordBatch> {
+    let schema = batch.schema();
+    let names = schema.fields().iter().zip(shown.fields());
+    if names.clone().all(|(field, shown)| field.name() == shown.name()) {
+        return Ok(batch);
+    }
+    let fields = names.map(|(field, shown)| Field::clone(field).with_name(shown.name()));
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
+    Ok(batch.with_schema(Arc::new(schema))?)
 }
 
 /// Batches that end with an error, rather than quietly, when their request is cancelled.

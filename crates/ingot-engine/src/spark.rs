@@ -10,9 +10,12 @@
 //! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames, intervals), it stays one.
 
 mod arithmetic;
+pub(crate) mod coercion;
+mod conditional;
 pub(crate) mod literal;
 mod names;
 mod rewrite;
+mod set_operations;
 
 use arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -24,7 +27,13 @@ use datafusion::sql::sqlparser::ast;
 
 use self::rewrite::expression;
 pub(crate) use self::rewrite::query;
+pub(crate) use self::set_operations::UnionTypes;
 use crate::Result;
+
+/// Returns the name that a query's column has for those who asked.
+pub(crate) fn shown_name(name: &str) -> &str {
+    name.split_once(rewrite::AGAIN).map_or(name, |(name, _)| name)
+}
 
 /// Makes an expression over columns of one that is parsed.
 ///
@@ -64,6 +73,8 @@ impl ExprPlanner for SparkForms {
         let planned = match (kind.as_str(), form.values.as_slice()) {
             (rewrite::LITERAL, [text]) => literal::plan(text)?,
             (rewrite::NEGATIVE, [operand]) => arithmetic::negative(operand.clone(), schema)?,
+            (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
+            (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
             _ => return Ok(PlannerResult::Original(form)),
         };
         Ok(PlannerResult::Planned(planned))
@@ -74,7 +85,10 @@ impl ExprPlanner for SparkForms {
         operation: RawBinaryExpr,
         schema: &DFSchema,
     ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
-        arithmetic::plan(operation, schema)
+        match conditional::comparison(operation, schema)? {
+            PlannerResult::Original(operation) => arithmetic::plan(operation, schema),
+            planned => Ok(planned),
+        }
     }
 }
 

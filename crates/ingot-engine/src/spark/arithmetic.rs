@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::coercion::{digits, is_integral};
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
 
 const DIGITS_MAX: u8 = 38;
@@ -203,13 +204,6 @@ fn common_type(left: &DataType, right: &DataType) -> Option<Common> {
     })
 }
 
-fn is_integral(side: &DataType) -> bool {
-    matches!(
-        side,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64
-    )
-}
-
 fn is_decimal(side: &DataType) -> bool {
     matches!(side, DataType::Decimal128(..))
 }
@@ -239,12 +233,7 @@ fn as_decimal(side: Expr, from: &DataType) -> Result<(Expr, (u8, i8))> {
             ScalarValue::Int64(Some(value)) => value.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1,
             _ => 1,
         },
-        _ => match from {
-            DataType::Int8 => 3,
-            DataType::Int16 => 5,
-            DataType::Int32 => 10,
-            _ => 20,
-        },
+        _ => digits(from),
     };
     Ok((cast(side, DataType::Decimal128(precision, 0)), (precision, 0)))
 }

@@ -1,11 +1,12 @@
 //! From the AST of a query to one with forms.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DictionaryField, Expr, Function, FunctionArguments, GroupByExpr, Ident, LimitClause, OrderBy,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, Statement, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, VisitorMut, WindowFrameBound, WindowType,
+    BinaryOperator, DataType, DictionaryField, Expr, Function, FunctionArguments, GroupByExpr, Ident,
+    LimitClause, OrderBy, OrderByExpr, OrderByKind, Parens, Query, Select, SelectItem, SetExpr, Statement,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
 };
 
 use super::names;
@@ -13,6 +14,13 @@ use super::names;
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
 pub(super) const NEGATIVE: &str = "negative";
+/// Conditions and results in turn, and the result otherwise if there is one.
+pub(super) const CASE: &str = "case";
+/// A value and those that it may be.
+pub(super) const IN: &str = "in";
+
+/// Parts the name of a column from what tells it apart from others of that name: DataFusion has one of each.
+pub(super) const AGAIN: char = '\u{1f}';
 
 /// Names the unnamed columns of a query, and makes forms of its expressions.
 pub(crate) fn query(query: &mut Statement) {
@@ -33,17 +41,26 @@ impl VisitorMut for Namer {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut seen = HashSet::new();
         for item in &mut select.projection {
-            let SelectItem::UnnamedExpr(expr) = item else {
-                continue;
+            let (name, expr) = match item {
+                SelectItem::UnnamedExpr(expr) => match names::of_column(expr) {
+                    Some(name) => (name, expr),
+                    // Columns of two relations may be called alike.
+                    None if seen.insert(expr.to_string().to_lowercase()) => continue,
+                    None => (names::pretty(expr), expr),
+                },
+                SelectItem::ExprWithAlias { expr, alias } => (alias.value.clone(), expr),
+                _ => continue,
             };
-            let Some(name) = names::of_column(expr) else {
-                continue;
-            };
-            let expr = std::mem::replace(expr, Expr::value(Value::Null));
+            let mut distinct = name.clone();
+            while !seen.insert(distinct.to_lowercase()) {
+                distinct = format!("{name}{AGAIN}{}", seen.len());
+            }
+            let expr = take(expr);
             *item = SelectItem::ExprWithAlias {
                 expr,
-                alias: Ident::with_quote('`', name),
+                alias: Ident::with_quote('`', distinct),
             };
         }
         ControlFlow::Continue(())
@@ -82,6 +99,44 @@ impl VisitorMut for Former {
                 op: UnaryOperator::Plus,
                 expr: operand,
             } => *expr = take(operand),
+            Expr::Between {
+                expr: operand,
+                negated,
+                low,
+                high,
+            } => {
+                let operand = take(operand);
+                let low = binary(operand.clone(), BinaryOperator::GtEq, take(low));
+                let high = binary(operand, BinaryOperator::LtEq, take(high));
+                *expr = negated_if(*negated, binary(low, BinaryOperator::And, high));
+            }
+            Expr::InList {
+                expr: operand,
+                list,
+                negated,
+            } if !list.is_empty() => {
+                let mut operands = vec![(IN, take(operand))];
+                operands.extend(std::mem::take(list).into_iter().map(|item| ("of", item)));
+                *expr = negated_if(*negated, form(IN, operands));
+            }
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => {
+                let mut operands = Vec::with_capacity(2 * conditions.len() + 1);
+                for when in std::mem::take(conditions) {
+                    let condition = match operand {
+                        Some(operand) => binary(operand.as_ref().clone(), BinaryOperator::Eq, when.condition),
+                        None => when.condition,
+                    };
+                    let key = if operands.is_empty() { CASE } else { "when" };
+                    operands.extend([(key, condition), ("then", when.result)]);
+                }
+                operands.extend(else_result.take().map(|otherwise| ("else", *otherwise)));
+                *expr = form(CASE, operands);
+            }
             Expr::Interval(interval) => plain(&mut interval.value),
             Expr::Function(function) => plain_frames(function),
             _ => {}
@@ -98,6 +153,9 @@ impl VisitorMut for Former {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            doubles(&mut values.rows);
+        }
         if let Some(OrderBy {
             kind: OrderByKind::Expressions(expressions),
             ..
@@ -120,6 +178,40 @@ impl VisitorMut for Former {
             fetch.quantity.iter_mut().for_each(plain);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Makes doubles of the decimals of a column of VALUES that has doubles: DataFusion would make decimals of them.
+fn doubles(rows: &mut [Parens<Vec<Expr>>]) {
+    let columns = rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
+    for column in 0..columns {
+        let values = || rows.iter().filter_map(|row| row.content.get(column));
+        if !values().any(is_double) {
+            continue;
+        }
+        for value in rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+            if let Some(text) = number_of(value)
+                && super::literal::split(text).1.is_none()
+            {
+                *value = literal(format!("{text}D"));
+            }
+        }
+    }
+}
+
+fn is_double(expr: &Expr) -> bool {
+    let double = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Double(_) | DataType::Float(_) | DataType::Real
+        )
+    };
+    match expr {
+        Expr::Cast { data_type, .. } => double(data_type),
+        other => number_of(other).is_some_and(|text| {
+            let (digits, suffix) = super::literal::split(text);
+            matches!(suffix, Some("D" | "F")) || (suffix.is_none() && digits.contains(['e', 'E']))
+        }),
     }
 }
 
@@ -180,6 +272,24 @@ pub(super) fn form(kind: &'static str, operands: Vec<(&'static str, Expr)>) -> E
         value: Box::new(value),
     });
     Expr::Dictionary(fields.collect())
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op,
+        right: Box::new(right),
+    }
+}
+
+fn negated_if(negated: bool, expr: Expr) -> Expr {
+    match negated {
+        true => Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(Expr::Nested(Box::new(expr))),
+        },
+        false => expr,
+    }
 }
 
 fn take(expr: &mut Expr) -> Expr {
