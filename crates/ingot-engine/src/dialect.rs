@@ -108,6 +108,10 @@ impl Dialect for SparkDialect {
         DATABRICKS.supports_bang_not_operator()
     }
 
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
+    }
+
     fn supports_cte_without_as(&self) -> bool {
         DATABRICKS.supports_cte_without_as()
     }

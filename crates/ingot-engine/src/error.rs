@@ -262,6 +262,12 @@ fn condition_of(error: &DataFusionError) -> Option<Error> {
                 "the condition of WHERE is about one row; aggregate functions stand in HAVING".to_owned(),
             )
         }
+        DataFusionError::Plan(message) if message.starts_with("lambda defined ") => made(
+            Kind::InvalidArgument,
+            "INVALID_LAMBDA_FUNCTION_CALL.NUM_ARGS_MISMATCH",
+            "42K0D",
+            message.clone(),
+        ),
         DataFusionError::Plan(message) => {
             made(Kind::InvalidArgument, "INVALID_SQL", "42000", message.clone())
         }

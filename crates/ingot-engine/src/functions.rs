@@ -2,14 +2,20 @@
 
 #[allow(dead_code, reason = "each family of functions uses a part of it")]
 pub(crate) mod arguments;
-mod from_json;
+pub(crate) mod array;
+pub(crate) mod collection;
+pub(crate) mod common_type;
 #[allow(dead_code, reason = "each family of functions uses a part of it")]
 mod function;
+mod json;
+mod lambda;
+pub(crate) mod map;
+pub(crate) mod r#struct;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
@@ -26,6 +32,42 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     rules.insert(0, Arc::new(UnionTypes));
     *state.analyzer() = Some(Analyzer::with_rules(rules));
     let functions = state.scalar_functions().get_or_insert_default();
-    functions.push(Arc::new(ScalarUDF::from(from_json::FromJson::new())));
+    functions.extend(array::functions());
+    functions.extend(json::functions());
+    functions.extend(map::functions());
+    functions.extend(r#struct::functions());
+    let higher_order = state.higher_order_functions().get_or_insert_default();
+    higher_order.extend(lambda::functions());
+    let mut taken = HashSet::new();
+    keep_last(higher_order, &mut taken, |function| {
+        names(function.name(), function.aliases())
+    });
+    if let Some(functions) = state.scalar_functions() {
+        keep_last(functions, &mut taken, |function| {
+            names(function.name(), function.aliases())
+        });
+    }
     state
+}
+
+fn names(name: &str, aliases: &[String]) -> Vec<String> {
+    let names = aliases.iter().cloned();
+    names.chain([name.to_owned()]).collect()
+}
+
+/// Removes the functions of which a later one has a name, and adds the names of the others to `taken`.
+///
+/// A session may be made of another with its functions in any order: which of two has a name that both go by would
+/// then be a matter of luck.
+fn keep_last<F>(functions: &mut Vec<F>, taken: &mut HashSet<String>, names: impl Fn(&F) -> Vec<String>) {
+    let mut kept: Vec<F> = Vec::with_capacity(functions.len());
+    for function in std::mem::take(functions).into_iter().rev() {
+        let names = names(&function);
+        if !names.iter().any(|name| taken.contains(name)) {
+            taken.extend(names);
+            kept.push(function);
+        }
+    }
+    kept.reverse();
+    *functions = kept;
 }

@@ -9,22 +9,27 @@
 //! its kind as the first key and its operands as values, and is planned here once the types of its operands are known.
 //! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames, intervals), it stays one.
 
+mod access;
 mod arithmetic;
 pub(crate) mod coercion;
 mod conditional;
 pub(crate) mod literal;
 mod names;
+mod parts;
 mod rewrite;
 mod set_operations;
 
-use arrow::datatypes::Schema;
-use datafusion::common::{DFSchema, ScalarValue};
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr, RawFieldAccessExpr,
+};
 use datafusion::sql::sqlparser::ast;
 
+pub(crate) use self::arithmetic::adjusted as fitted_decimal;
 use self::rewrite::expression;
 pub(crate) use self::rewrite::query;
 pub(crate) use self::set_operations::UnionTypes;
@@ -89,6 +94,26 @@ impl ExprPlanner for SparkForms {
             PlannerResult::Original(operation) => arithmetic::plan(operation, schema),
             planned => Ok(planned),
         }
+    }
+
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawFieldAccessExpr>> {
+        match access::plan(&access, schema)? {
+            Some(planned) => Ok(PlannerResult::Planned(planned)),
+            None => Ok(PlannerResult::Original(access)),
+        }
+    }
+
+    fn plan_compound_identifier(
+        &self,
+        column: &Field,
+        relation: Option<&TableReference>,
+        fields: &[String],
+    ) -> PlanResult<PlannerResult<Vec<Expr>>> {
+        access::column(column, relation, fields).map(PlannerResult::Planned)
     }
 }
 

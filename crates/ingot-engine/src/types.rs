@@ -97,11 +97,19 @@ impl<'a> TypeParser<'a> {
                 DataType::List(Arc::new(Field::new("element", item, true)))
             }
             "map" => {
-                self.expect('<')?;
+                self.skip_space();
+                // sqlparser writes a type that it has read as `Map(K, V)`.
+                let close = match self.rest.next_if_eq(&'(') {
+                    Some(_) => ')',
+                    None => {
+                        self.expect('<')?;
+                        '>'
+                    }
+                };
                 let key = Field::new("key", self.data_type(depth + 1)?, false);
                 self.expect(',')?;
                 let value = Field::new("value", self.data_type(depth + 1)?, true);
-                self.expect('>')?;
+                self.expect(close)?;
                 let entries = DataType::Struct(vec![key, value].into());
                 DataType::Map(Arc::new(Field::new("key_value", entries, false)), false)
             }

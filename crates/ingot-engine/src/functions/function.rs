@@ -16,7 +16,8 @@ pub(crate) struct Function {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub volatility: Volatility,
-    /// Says which types the arguments are converted to, given those of the call.
+    /// Says which types the arguments are converted to, given those of the call. Asked again about the types that it
+    /// said, it says the same.
     ///
     /// # Errors
     /// `WRONG_NUM_ARGS`, `DATATYPE_MISMATCH`: see [`super::arguments`].
@@ -84,8 +85,10 @@ impl ScalarUDFImpl for Udf {
         &self.signature
     }
 
+    /// Leaves arguments that are refused as they are: DataFusion would make its own error of ours, so that
+    /// `return_field_from_args` says it.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        (self.function.arguments)(types)
+        Ok((self.function.arguments)(types).unwrap_or_else(|_| types.to_vec()))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
@@ -97,16 +100,12 @@ impl ScalarUDFImpl for Udf {
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let fields = arguments.arg_fields.iter();
+        let types: Vec<DataType> = fields.map(|field| field.data_type().clone()).collect();
+        let types = (self.function.arguments)(&types)?;
         let data_type = match &self.function.returns {
             Returns::Field(of) => of(&arguments)?,
-            _ => {
-                let types: Vec<DataType> = arguments
-                    .arg_fields
-                    .iter()
-                    .map(|field| field.data_type().clone())
-                    .collect();
-                self.return_type(&types)?
-            }
+            _ => self.return_type(&types)?,
         };
         Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }

@@ -203,6 +203,8 @@ pub(super) fn pretty(expr: &Expr) -> String {
             }
             text
         }
+        Expr::Struct { values, .. } => format!("struct({})", joined(values)),
+        Expr::Named { expr, name } => format!("{} AS {}", pretty(expr), name.value),
         Expr::Lambda(lambda) => format!("lambdafunction({})", pretty(&lambda.body)),
         Expr::Interval(interval) => interval.to_string(),
         other => other.to_string(),

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
 };
 
-use super::names;
+use super::{names, parts};
 
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
@@ -138,8 +138,11 @@ impl VisitorMut for Former {
                 *expr = form(CASE, operands);
             }
             Expr::Interval(interval) => plain(&mut interval.value),
-            Expr::Function(function) => plain_frames(function),
-            _ => {}
+            Expr::Function(function) => {
+                plain_frames(function);
+                parts::change(expr);
+            }
+            expr => parts::change(expr),
         }
         ControlFlow::Continue(())
     }

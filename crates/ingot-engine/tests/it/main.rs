@@ -13,6 +13,7 @@ mod hooked_store;
 mod merge;
 mod races;
 mod scan;
+mod spark;
 mod sql;
 mod support;
 mod write;

@@ -38,7 +38,7 @@ mod vacuum;
 use crate::support;
 
 /// Opens an engine and a session over a directory of its own.
-async fn open() -> (TempDir, Engine, Session) {
+pub(crate) async fn open() -> (TempDir, Engine, Session) {
     let directory = tempfile::tempdir().expect("directory");
     let engine = support::engine(directory.path()).await;
     let session = support::session(&engine);
@@ -92,20 +92,20 @@ async fn try_rows(session: &Session, statement: &str) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-async fn rows(session: &Session, statement: &str) -> Vec<String> {
+pub(crate) async fn rows(session: &Session, statement: &str) -> Vec<String> {
     let outcome = try_rows(session, statement).await;
     outcome.unwrap_or_else(|error| panic!("{statement}: {}", ingot_common::error::chain(&error)))
 }
 
 /// Runs statements one after the other.
-async fn run(session: &Session, statements: &[&str]) {
+pub(crate) async fn run(session: &Session, statements: &[&str]) {
     for statement in statements {
         rows(session, statement).await;
     }
 }
 
 /// Runs a statement that must fail, and returns its condition.
-async fn refused(session: &Session, statement: &str) -> String {
+pub(crate) async fn refused(session: &Session, statement: &str) -> String {
     match try_rows(session, statement).await {
         Ok(rows) => panic!("{statement}: ran, and gave {rows:?}"),
         Err(ingot_engine::Error::Condition {

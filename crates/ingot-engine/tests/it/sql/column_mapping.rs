@@ -119,7 +119,7 @@ async fn nested(mode: &str) -> (TempDir, Engine, Session) {
 #[tokio::test]
 async fn nested_columns_are_found_in_files_by_physical_name_or_id(mode: &str) {
     let (directory, engine, session) = nested(mode).await;
-    let query = "SELECT id, p, s.x, s.y, l[1]['v'], m['k']['w'] FROM t ORDER BY id";
+    let query = "SELECT id, p, s.x, s.y, l[0]['v'], m['k']['w'] FROM t ORDER BY id";
     let expected = [
         "1|a|10|ten|100|1000",
         "2|b|20|twenty|200|2000",
@@ -169,7 +169,7 @@ async fn renamed_columns_keep_their_values_and_dropped_ones_do_not_come_back(mod
     renamed(&engine, &directory, &["l", "element", "v"], "vv").await;
     renamed(&engine, &directory, &["m", "value", "w"], "ww").await;
     dropped(&engine, &directory, &["s", "y"]).await;
-    let query = "SELECT key, part, s.`renamed inside`, l[1]['vv'], m['k']['ww'] FROM t ORDER BY key";
+    let query = "SELECT key, part, s.`renamed inside`, l[0]['vv'], m['k']['ww'] FROM t ORDER BY key";
     let expected = ["1|a|10|100|1000", "2|b|20|200|2000", "3|NULL|NULL|NULL|NULL"];
     assert_eq!(rows(&session, query).await, expected);
     run(

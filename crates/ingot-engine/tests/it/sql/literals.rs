@@ -157,7 +157,7 @@ async fn fields_of_structs_are_found_in_any_case() {
     ] {
         assert_eq!(rows(&session, query).await, ["10|20|30"], "{query}");
     }
-    let inside = "SELECT l[1].inner, l[1].INNER + m['k'].inner, x FROM t";
+    let inside = "SELECT l[0].inner, l[0].INNER + m['k'].inner, x FROM t";
     assert_eq!(rows(&session, inside).await, ["40|90|5"]);
     run(
         &session,

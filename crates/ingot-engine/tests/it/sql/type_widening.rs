@@ -125,7 +125,7 @@ async fn nested_types_are_widened_with_and_without_mapped_names() {
     widen(&engine, &directory, &["m", "value"], DataType::Int64).await;
     run(&session, &[&insert(2, 5_000_000_000)]).await;
     assert_eq!(
-        rows(&session, "SELECT k, s.x, l[1], m['k'] FROM t ORDER BY k").await,
+        rows(&session, "SELECT k, s.x, l[0], m['k'] FROM t ORDER BY k").await,
         ["1|7|7|7", "2|5000000000|5000000000|5000000000"]
     );
     assert_eq!(rows(&session, "SELECT k FROM t WHERE s.x < 10").await, ["1"]);

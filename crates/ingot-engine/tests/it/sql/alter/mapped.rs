@@ -41,7 +41,7 @@ async fn columns_are_renamed_at_any_depth(mode: &str) {
         ],
     )
     .await;
-    let query = "SELECT `a key`, part, S2.xx, S2.y, l[1]['w'] FROM t ORDER BY 1";
+    let query = "SELECT `a key`, part, S2.xx, S2.y, l[0]['w'] FROM t ORDER BY 1";
     let expected = ["1|a|10|20|30", "2|b|11|21|31"];
     assert_eq!(rows(&session, query).await, expected);
     assert_eq!(rows(&new_session(&engine), query).await, expected);
@@ -231,7 +231,7 @@ async fn types_are_widened() {
     .await;
     let described = rows(&session, "DESCRIBE TABLE t").await;
     assert_eq!(described[..2], ["b|decimal(12,1)|", "a|bigint|wide"]);
-    let query = "SELECT a, b, l[1], s.x FROM t ORDER BY a";
+    let query = "SELECT a, b, l[0], s.x FROM t ORDER BY a";
     let expected = ["1|2.0|3|0.5", "5000000000|2.5|5000000000|0.1"];
     assert_eq!(rows(&session, query).await, expected);
     assert_eq!(rows(&new_session(&engine), query).await, expected);

@@ -1,0 +1,155 @@
+//! Structs, fields and lambdas as DataFusion's planner takes them: `struct(a, 1)` has its names written, and `x.f` of a
+//! lambda's parameter is an access, not a column.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    LambdaFunction, ObjectName, Value, VisitMut, VisitorMut,
+};
+
+use crate::functions::map::MAP;
+
+/// Changes an expression that is one of these.
+pub(super) fn change(expr: &mut Expr) {
+    match expr {
+        Expr::Struct { values, fields } if fields.is_empty() => {
+            let values = std::mem::take(values);
+            let arguments = values.into_iter().enumerate().flat_map(|(place, value)| {
+                let (name, value) = match value {
+                    Expr::Named { expr, name } => (name.value, *expr),
+                    value => {
+                        let name = name_of(&value).unwrap_or_else(|| format!("col{}", place + 1));
+                        (name, value)
+                    }
+                };
+                [text(name), value]
+            });
+            *expr = call("named_struct", arguments.collect());
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => fields_by_name(root, access_chain),
+        Expr::Lambda(lambda) => parameters(lambda),
+        Expr::Function(function) => match function.name.to_string().to_lowercase().as_str() {
+            "arrays_zip" => names_of_zipped(function),
+            "map" => function.name = ObjectName::from(vec![Ident::new(MAP)]),
+            _ => {}
+        },
+        _ => {}
+    }
+}
+
+/// Returns the name that an expression has of itself.
+fn name_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(name.value.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.clone()),
+        Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
+            Some(AccessExpr::Dot(Expr::Identifier(name))) => Some(name.value.clone()),
+            Some(AccessExpr::Dot(Expr::Value(value))) => value.value.clone().into_string(),
+            _ => None,
+        },
+        Expr::Nested(inner) => name_of(inner),
+        _ => None,
+    }
+}
+
+/// Writes the names of fields as texts where they cannot be those of a column.
+fn fields_by_name(root: &Expr, chain: &mut [AccessExpr]) {
+    let is_name = |access: &AccessExpr| matches!(access, AccessExpr::Dot(Expr::Identifier(_)));
+    let of_column = match root {
+        Expr::Identifier(_) => chain.iter().take_while(|access| is_name(access)).count(),
+        _ => 0,
+    };
+    for access in chain.iter_mut().skip(of_column) {
+        if let AccessExpr::Dot(field) = access
+            && let Expr::Identifier(name) = field
+        {
+            *field = text(std::mem::take(&mut name.value));
+        }
+    }
+}
+
+/// Makes `x.f` in a lambda of `x` an access.
+fn parameters(lambda: &mut LambdaFunction) {
+    let names: Vec<String> = lambda
+        .params
+        .iter()
+        .map(|parameter| parameter.name.value.to_lowercase())
+        .collect();
+    let _ = VisitMut::visit(lambda.body.as_mut(), &mut Parameters { names });
+}
+
+struct Parameters {
+    names: Vec<String>,
+}
+
+impl VisitorMut for Parameters {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_parameter = |name: &Ident| self.names.contains(&name.value.to_lowercase());
+        match expr {
+            Expr::CompoundIdentifier(parts) if parts.first().is_some_and(is_parameter) => {
+                let mut parts = std::mem::take(parts).into_iter();
+                if let Some(root) = parts.next() {
+                    *expr = Expr::CompoundFieldAccess {
+                        root: Box::new(Expr::Identifier(root)),
+                        access_chain: parts.map(|part| AccessExpr::Dot(text(part.value))).collect(),
+                    };
+                }
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                if let Expr::Identifier(name) = root.as_ref()
+                    && is_parameter(name)
+                {
+                    fields_by_name(&Expr::value(Value::Null), access_chain);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts the name of each array before it.
+fn names_of_zipped(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    let arguments = std::mem::take(&mut list.args).into_iter().enumerate();
+    list.args = arguments
+        .flat_map(|(place, argument)| {
+            let name = match &argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => name_of(expr),
+                _ => None,
+            };
+            [unnamed(text(name.unwrap_or_else(|| place.to_string()))), argument]
+        })
+        .collect();
+}
+
+/// Calls a function.
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn unnamed(argument: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))
+}
+
+fn text(text: String) -> Expr {
+    Expr::value(Value::SingleQuotedString(text))
+}
