@@ -18,6 +18,8 @@ mod names;
 mod parts;
 mod rewrite;
 mod set_operations;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod temporal;
 
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
