@@ -77,7 +77,15 @@ impl Dialect for SparkDialect {
     }
 
     fn require_interval_qualifier(&self) -> bool {
-        DATABRICKS.require_interval_qualifier()
+        false
+    }
+
+    fn supports_interval_options(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_custom(&self) -> bool {
+        true
     }
 
     fn supports_struct_literal(&self) -> bool {
@@ -170,6 +178,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     }
     describe_relations(&mut read);
     time_travel(&mut read);
+    intervals(&mut read);
     Ok(read)
 }
 
@@ -277,6 +286,71 @@ fn time_travel(tokens: &mut [TokenWithSpan]) {
             tokens[before].token = Token::Whitespace(Whitespace::Space);
         }
     }
+}
+
+/// Makes one text of the numbers and units of an interval that has several: `INTERVAL 3 days 2 hours`. Makes TIMESTAMP
+/// of `TIMESTAMP_LTZ` before a literal.
+fn intervals(tokens: &mut [TokenWithSpan]) {
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|place| !matches!(tokens[*place].token, Token::Whitespace(_)))
+        .collect();
+    for (nth, place) in places.iter().enumerate() {
+        let rest = &places[nth + 1..];
+        if is_word(&tokens[*place].token, "TIMESTAMP_LTZ")
+            && let Some(next) = rest.first()
+            && is_literal(&tokens[*next].token)
+        {
+            tokens[*place].token = Token::make_word("TIMESTAMP", None);
+        }
+        if !is_word(&tokens[*place].token, "INTERVAL") {
+            continue;
+        }
+        let (mut text, mut units, mut taken) = (String::new(), 0, 0);
+        while let Some((part, count)) = unit_of_interval(tokens, &rest[taken..]) {
+            text.push_str(&part);
+            units += 1;
+            taken += count;
+        }
+        if units < 2 {
+            continue;
+        }
+        for place in &rest[..taken] {
+            tokens[*place].token = Token::Whitespace(Whitespace::Space);
+        }
+        tokens[rest[0]].token = Token::SingleQuotedString(text.trim_end().to_owned());
+    }
+}
+
+/// Reads a number and its unit, and says how many tokens they are.
+fn unit_of_interval(tokens: &[TokenWithSpan], places: &[usize]) -> Option<(String, usize)> {
+    const UNITS: [&str; 9] = [
+        "YEAR",
+        "MONTH",
+        "WEEK",
+        "DAY",
+        "HOUR",
+        "MINUTE",
+        "SECOND",
+        "MILLISECOND",
+        "MICROSECOND",
+    ];
+    let token = |nth: usize| places.get(nth).map(|place| &tokens[*place].token);
+    let (sign, after) = match token(0)? {
+        Token::Minus => ("-", 1),
+        Token::Plus => ("", 1),
+        _ => ("", 0),
+    };
+    let number = match token(after)? {
+        Token::Number(number, false) => number.as_str(),
+        Token::SingleQuotedString(number) => number.trim(),
+        _ => return None,
+    };
+    let Token::Word(word) = token(after + 1)? else {
+        return None;
+    };
+    let unit = word.value.to_uppercase();
+    let known = UNITS.contains(&unit.strip_suffix('S').unwrap_or(&unit));
+    known.then(|| (format!("{sign}{number} {unit} "), after + 2))
 }
 
 fn is_word(token: &Token, expected: &str) -> bool {

@@ -5,8 +5,9 @@ pub(crate) mod arguments;
 pub(crate) mod array;
 pub(crate) mod collection;
 pub(crate) mod common_type;
+pub(crate) mod datetime;
 #[allow(dead_code, reason = "each family of functions uses a part of it")]
-mod function;
+pub(crate) mod function;
 mod json;
 mod lambda;
 pub(crate) mod map;
@@ -33,6 +34,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     *state.analyzer() = Some(Analyzer::with_rules(rules));
     let functions = state.scalar_functions().get_or_insert_default();
     functions.extend(array::functions());
+    functions.extend(datetime::functions());
     functions.extend(json::functions());
     functions.extend(map::functions());
     functions.extend(r#struct::functions());

@@ -130,6 +130,13 @@ impl Session {
         found.map(|(_, value)| value.clone())
     }
 
+    /// Has functions take `zone` for the session's; UTC when there is none.
+    pub(crate) fn set_time_zone(&self, zone: Option<&str>) {
+        let state = self.datafusion.state_ref();
+        let mut state = state.write();
+        state.config_mut().options_mut().execution.time_zone = zone.map(str::to_owned);
+    }
+
     /// Returns what the session's commits say of who makes them: its principal, and the remark of
     /// `spark.databricks.delta.commitInfo.userMetadata`.
     pub(crate) fn author(&self) -> Author {

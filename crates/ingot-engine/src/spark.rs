@@ -18,8 +18,9 @@ mod names;
 mod parts;
 mod rewrite;
 mod set_operations;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod temporal;
+mod temporal_arithmetic;
+mod typed_literal;
 
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
@@ -63,6 +64,11 @@ pub(crate) fn plan_over(state: &SessionState, parsed: ast::Expr, schema: &Schema
     plan(state, parsed, &DFSchema::try_from(schema.clone())?)
 }
 
+/// Returns the offset that an interval of SET TIME ZONE says: `+01:00`; `None` for what is none.
+pub(crate) fn offset_of_interval(parsed: &ast::Expr) -> Option<String> {
+    typed_literal::offset(parsed)
+}
+
 /// Plans forms, and the operators of Spark.
 #[derive(Debug)]
 pub(crate) struct SparkForms;
@@ -79,9 +85,14 @@ impl ExprPlanner for SparkForms {
         };
         let planned = match (kind.as_str(), form.values.as_slice()) {
             (rewrite::LITERAL, [text]) => literal::plan(text)?,
-            (rewrite::NEGATIVE, [operand]) => arithmetic::negative(operand.clone(), schema)?,
             (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
             (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
+            (rewrite::NEGATIVE, [operand]) => match temporal_arithmetic::negative(operand, schema)? {
+                Some(planned) => planned,
+                None => arithmetic::negative(operand.clone(), schema)?,
+            },
+            (rewrite::TYPED, [text, of]) => typed_literal::plan(text, of)?,
+            (rewrite::INTERVAL, [carried, text]) => typed_literal::plan_interval(carried, text)?,
             _ => return Ok(PlannerResult::Original(form)),
         };
         Ok(PlannerResult::Planned(planned))
@@ -92,6 +103,10 @@ impl ExprPlanner for SparkForms {
         operation: RawBinaryExpr,
         schema: &DFSchema,
     ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
+        let operation = match temporal_arithmetic::plan(operation, schema)? {
+            PlannerResult::Original(operation) => operation,
+            planned => return Ok(planned),
+        };
         match conditional::comparison(operation, schema)? {
             PlannerResult::Original(operation) => arithmetic::plan(operation, schema),
             planned => Ok(planned),

@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast;
@@ -90,6 +90,7 @@ impl<'a> TypeParser<'a> {
             "timestamp" | "timestamp_ltz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             "timestamp_ntz" => DataType::Timestamp(TimeUnit::Microsecond, None),
             "decimal" | "dec" | "numeric" => self.decimal()?,
+            "interval" => self.interval()?,
             "array" => {
                 self.expect('<')?;
                 let item = self.data_type(depth + 1)?;
@@ -121,6 +122,25 @@ impl<'a> TypeParser<'a> {
             }
             _ => return Err(self.wrong(&format!("`{name}` is no type"))),
         })
+    }
+
+    /// Reads what follows INTERVAL: its fields, or nothing for one of months, days and microseconds.
+    fn interval(&mut self) -> Result<DataType> {
+        const FIELDS: [&str; 6] = ["year", "month", "day", "hour", "minute", "second"];
+        let Some(from) = FIELDS.iter().position(|field| self.optional_word(field)) else {
+            return Ok(DataType::Interval(IntervalUnit::MonthDayNano));
+        };
+        let to = match self.optional_word("to") {
+            true => FIELDS.iter().position(|field| self.optional_word(field)),
+            false => Some(from),
+        };
+        match to {
+            Some(0 | 1) if from < 2 => Ok(DataType::Interval(IntervalUnit::YearMonth)),
+            Some(to) if from >= 2 && from <= to => Ok(DataType::Duration(TimeUnit::Microsecond)),
+            _ => {
+                Err(self.wrong("an interval goes from YEAR to MONTH, or from DAY, HOUR or MINUTE to SECOND"))
+            }
+        }
     }
 
     fn decimal(&mut self) -> Result<DataType> {

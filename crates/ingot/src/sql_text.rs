@@ -211,6 +211,10 @@ impl ClientSession {
     }
 
     fn after_set(mut self, setting: &str) -> Self {
+        if let Some(zone) = time_zone(setting) {
+            self.settings.insert(TIME_ZONE.to_owned(), zone);
+            return self;
+        }
         if let Some((key, value)) = setting.split_once('=') {
             self.settings.insert(unquoted(key.trim()), unquoted(value.trim()));
         }
@@ -222,6 +226,25 @@ impl ClientSession {
         self.settings
             .retain(|known, _| !key.is_empty() && !known.eq_ignore_ascii_case(&key));
         self
+    }
+}
+
+/// The setting that `SET TIME ZONE` sets.
+const TIME_ZONE: &str = "spark.sql.session.timeZone";
+
+/// Returns the zone of `TIME ZONE '…'`, of `TIME ZONE LOCAL` and of an interval.
+fn time_zone(setting: &str) -> Option<String> {
+    let words: Vec<&str> = setting.split_whitespace().collect();
+    let ["time", "zone"] = [
+        words.first()?.to_lowercase().as_str(),
+        words.get(1)?.to_lowercase().as_str(),
+    ] else {
+        return None;
+    };
+    let zone = words.get(2..)?.join(" ");
+    match zone.to_lowercase().as_str() {
+        "local" => Some("UTC".to_owned()),
+        _ => Some(unquoted(&zone)),
     }
 }
 
@@ -281,6 +304,11 @@ mod tests {
     #[test_case(&["SET a = 1", "SET b = 2", "RESET A"], &[("b", "2")]; "one is taken back")]
     #[test_case(&["SET a = 1", "reset"], &[]; "all are taken back")]
     #[test_case(&["SETTLE a = 1"], &[]; "another word")]
+    #[test_case(
+        &["SET TIME ZONE 'Europe/Berlin'"],
+        &[("spark.sql.session.timeZone", "Europe/Berlin")];
+        "a time zone"
+    )]
     fn settings_are_remembered(statements: &[&str], expected: &[(&str, &str)]) {
         let session = statements
             .iter()

@@ -11,6 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 
 use super::arithmetic::adjusted;
+use super::temporal_arithmetic::moment;
 
 /// Returns the least common type of two; `None` where there is none.
 pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
@@ -92,7 +93,10 @@ pub(super) fn unified(expressions: Vec<Expr>, schema: &DFSchema) -> Result<Vec<E
 pub(super) fn converted_to(expression: Expr, from: &DataType, to: &DataType) -> Expr {
     match from == to || plain(from) == *to {
         true => expression,
-        false => cast(expression, to.clone()),
+        false => match moment(expression, from, to) {
+            Ok(converted) => converted,
+            Err(expression) => cast(expression, to.clone()),
+        },
     }
 }
 

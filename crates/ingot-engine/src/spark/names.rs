@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::literal;
+use super::typed_literal::IntervalLiteral;
 
 /// Returns the name of a column; `None` when it is one of a table's, which keeps its own.
 pub(super) fn of_column(expr: &Expr) -> Option<String> {
@@ -206,7 +207,10 @@ pub(super) fn pretty(expr: &Expr) -> String {
         Expr::Struct { values, .. } => format!("struct({})", joined(values)),
         Expr::Named { expr, name } => format!("{} AS {}", pretty(expr), name.value),
         Expr::Lambda(lambda) => format!("lambdafunction({})", pretty(&lambda.body)),
-        Expr::Interval(interval) => interval.to_string(),
+        Expr::Interval(interval) => {
+            let shown = IntervalLiteral::of(interval).shown();
+            shown.unwrap_or_else(|| interval.to_string())
+        }
         other => other.to_string(),
     }
 }

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, DictionaryField, Expr, Function, FunctionArguments, GroupByExpr, Ident,
-    LimitClause, OrderBy, OrderByExpr, OrderByKind, Parens, Query, Select, SelectItem, SetExpr, Statement,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
+    BinaryOperator, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderBy,
+    OrderByExpr, OrderByKind, Parens, Query, Select, SelectItem, SetExpr, Statement, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
 };
 
+use super::typed_literal::{self, IntervalLiteral};
 use super::{names, parts};
 
 /// Forms, by their first key.
@@ -21,6 +23,8 @@ pub(super) const IN: &str = "in";
 
 /// Parts the name of a column from what tells it apart from others of that name: DataFusion has one of each.
 pub(super) const AGAIN: char = '\u{1f}';
+pub(super) const TYPED: &str = "typed";
+pub(super) const INTERVAL: &str = "interval";
 
 /// Names the unnamed columns of a query, and makes forms of its expressions.
 pub(crate) fn query(query: &mut Statement) {
@@ -137,9 +141,29 @@ impl VisitorMut for Former {
                 operands.extend(else_result.take().map(|otherwise| ("else", *otherwise)));
                 *expr = form(CASE, operands);
             }
-            Expr::Interval(interval) => plain(&mut interval.value),
+            Expr::Interval(interval) => {
+                let carried = IntervalLiteral::of(interval).carried();
+                *expr = form(
+                    INTERVAL,
+                    vec![(INTERVAL, text(carried)), ("text", text(interval.to_string()))],
+                );
+            }
+            Expr::TypedString(typed) => {
+                if let Some(of) = typed_literal::word(&typed.data_type)
+                    && let Some(written) = typed.value.clone().into_string()
+                {
+                    *expr = form(TYPED, vec![(TYPED, text(written)), ("of", text(of.to_owned()))]);
+                }
+            }
+            Expr::Extract {
+                field, expr: source, ..
+            } => {
+                let field = text(field.to_string());
+                *expr = call("date_part", vec![field, take(source)]);
+            }
             Expr::Function(function) => {
                 plain_frames(function);
+                quote_unit(function);
                 parts::change(expr);
             }
             expr => parts::change(expr),
@@ -230,6 +254,9 @@ fn plain_frames(function: &mut Function) {
         for bound in bounds.into_iter().flatten() {
             if let WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) = bound {
                 plain(rows);
+                if let Some(interval) = carried(rows, INTERVAL).and_then(IntervalLiteral::plain) {
+                    **rows = interval;
+                }
             }
         }
     }
@@ -245,26 +272,72 @@ fn plain(expr: &mut Expr) {
     }
 }
 
+/// Makes a text of the unit with which functions as `dateadd(DAY, 1, x)` begin.
+fn quote_unit(function: &mut Function) {
+    const WITH_UNIT: [&str; 6] = [
+        "date_add",
+        "date_diff",
+        "dateadd",
+        "datediff",
+        "timestampadd",
+        "timestampdiff",
+    ];
+    let name = function.name.to_string().to_lowercase();
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(unit)), _, _] = list.args.as_mut_slice()
+        && WITH_UNIT.contains(&name.as_str())
+        && let Expr::Identifier(word) = unit
+    {
+        *unit = text(word.value.clone());
+    }
+}
+
 /// Returns the text of a literal's form.
 pub(super) fn number_of(expr: &Expr) -> Option<&str> {
+    carried(expr, LITERAL)
+}
+
+/// Returns the text that a form of a kind carries first.
+fn carried<'a>(expr: &'a Expr, kind: &str) -> Option<&'a str> {
     let Expr::Dictionary(fields) = expr else {
         return None;
     };
-    let [field] = fields.as_slice() else { return None };
+    let field = fields.first()?;
     match field.value.as_ref() {
         Expr::Value(ValueWithSpan {
             value: Value::SingleQuotedString(text),
             ..
-        }) if field.key.value == LITERAL => Some(text),
+        }) if field.key.value == kind => Some(text),
         _ => None,
     }
 }
 
+fn text(text: String) -> Expr {
+    Expr::value(Value::SingleQuotedString(text))
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let unnamed = |argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
 fn literal(text: String) -> Expr {
-    form(
-        LITERAL,
-        vec![(LITERAL, Expr::value(Value::SingleQuotedString(text)))],
-    )
+    form(LITERAL, vec![(LITERAL, self::text(text))])
 }
 
 /// Makes a form of its kind, which is the key of its first operand.

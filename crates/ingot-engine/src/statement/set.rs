@@ -10,10 +10,11 @@ use ingot_delta::CompressionCodec;
 
 use super::cursor::Cursor;
 use super::{Work, done, text_rows, vacuum};
+use crate::spark::{self, temporal::Zone};
 use crate::{Error, Result, Session, dml, optimize, write};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
-const FIXED: [(&str, &[&str]); 14] = [
+const FIXED: [(&str, &[&str]); 12] = [
     ("ansi_mode", &["true"]),
     ("legacy_time_parser_policy", &["corrected", "exception"]),
     ("spark.sql.ansi.enabled", &["true"]),
@@ -23,15 +24,17 @@ const FIXED: [(&str, &[&str]); 14] = [
     ("spark.sql.mapKeyDedupPolicy", &["exception"]),
     ("spark.sql.optimizer.collapseProjectAlwaysInline", &["false"]),
     ("spark.sql.parser.escapedStringLiterals", &["false"]),
-    (
-        "spark.sql.session.timeZone",
-        &["utc", "etc/utc", "z", "+00:00", "gmt"],
-    ),
     ("spark.sql.sources.default", &["delta"]),
     ("spark.sql.storeAssignmentPolicy", &["ansi"]),
     ("spark.sql.timestampType", &["timestamp_ltz"]),
-    ("timezone", &["utc", "etc/utc", "z", "+00:00", "gmt"]),
 ];
+
+/// The session's time zone, and what Databricks calls it.
+const TIME_ZONE: &str = "spark.sql.session.timeZone";
+const TIME_ZONE_ALIAS: &str = "timezone";
+
+/// The zone of a session that has set none, and `LOCAL`.
+const DEFAULT_TIME_ZONE: &str = "UTC";
 
 /// Settings that change no result: how work is spread, cached and shown.
 const HARMLESS: [&str; 11] = [
@@ -128,8 +131,13 @@ fn honoured() -> impl Iterator<Item = Known> {
     WRITES.into_iter().chain(tables).chain(sizes)
 }
 
-/// `SET`, `SET key`, `SET key = value`.
+/// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if cursor.accept_all(&["TIME", "ZONE"]) {
+        let zone = time_zone(cursor)?;
+        let result = set_time_zone(session, &zone).and_then(|()| shown(TIME_ZONE, &zone));
+        return Ok(Work::reads(async { result }));
+    }
     let result = set(session, cursor.rest());
     Ok(Work::reads(async { result }))
 }
@@ -138,10 +146,15 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let key = cursor.rest().trim_matches('`').to_owned();
     Ok(Work::reads(async move {
+        let key = named(&key);
         let mut settings = session.settings();
-        match key.as_str() {
+        match key {
             "" => settings.clear(),
             key => settings.retain(|known, _| !known.eq_ignore_ascii_case(key)),
+        }
+        drop(settings);
+        if key.is_empty() || key == TIME_ZONE {
+            session.set_time_zone(None);
         }
         done()
     }))
@@ -152,18 +165,81 @@ pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 /// # Errors
 /// `CONFIG_NOT_AVAILABLE` for a key that is unknown, or a value that cannot be.
 pub(crate) fn set_setting(session: &Session, key: &str, value: &str) -> Result<()> {
+    let key = named(key);
+    if key == TIME_ZONE {
+        return set_time_zone(session, value);
+    }
     check(key, value)?;
+    keep(session, key, value);
+    Ok(())
+}
+
+/// Returns the name of a setting, of those that have several.
+fn named(key: &str) -> &str {
+    let zone = [TIME_ZONE, TIME_ZONE_ALIAS]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(key));
+    if zone { TIME_ZONE } else { key }
+}
+
+fn keep(session: &Session, key: &str, value: &str) {
     let mut settings = session.settings();
     settings.retain(|other, _| !other.eq_ignore_ascii_case(key));
     settings.insert(key.to_owned(), value.to_owned());
+}
+
+/// Reads what follows `TIME ZONE`: a name, `LOCAL`, or an interval that is the offset.
+fn time_zone(cursor: &mut Cursor<'_>) -> Result<String> {
+    if cursor.at_string() {
+        let zone = cursor.string()?;
+        cursor.end()?;
+        return Ok(zone);
+    }
+    if cursor.accept("LOCAL") {
+        cursor.end()?;
+        return Ok(DEFAULT_TIME_ZONE.to_owned());
+    }
+    let (expression, text) = cursor.expression()?;
+    cursor.end()?;
+    spark::offset_of_interval(&expression).ok_or_else(|| {
+        Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "INVALID_INTERVAL_FORMAT.TIMEZONE_INTERVAL_OUT_OF_RANGE",
+            sqlstate: "22006",
+            message: format!(
+                "`{text}` is no time zone; it is a name in quotes, LOCAL, or an interval of hours, minutes and seconds \
+                 within 18 hours"
+            ),
+        }
+    })
+}
+
+/// Takes a zone for the session.
+fn set_time_zone(session: &Session, zone: &str) -> Result<()> {
+    if Zone::parse(zone).is_none() {
+        return Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "INVALID_CONF_VALUE.TIME_ZONE",
+            sqlstate: "22022",
+            message: format!(
+                "`{TIME_ZONE}` cannot be `{zone}`; it is a region, as `Europe/Berlin`, or an offset, as `+01:00`"
+            ),
+        });
+    }
+    keep(session, TIME_ZONE, zone);
+    session.set_time_zone(Some(zone));
     Ok(())
+}
+
+fn shown(key: &str, value: &str) -> Result<StatementResult> {
+    text_rows(&[("key", vec![key]), ("value", vec![value])])
 }
 
 fn set(session: &Session, rest: &str) -> Result<StatementResult> {
     if let Some((key, value)) = rest.split_once('=') {
         let (key, value) = (key.trim().trim_matches('`'), unquoted(value.trim()));
         set_setting(session, key, value)?;
-        return text_rows(&[("key", vec![key]), ("value", vec![value])]);
+        return shown(key, value);
     }
     let settings = session.settings();
     if rest.is_empty() {
@@ -172,8 +248,13 @@ fn set(session: &Session, rest: &str) -> Result<StatementResult> {
         return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
     }
     let key = rest.trim_matches('`');
-    let value = settings.get(key).map_or("<undefined>", String::as_str);
-    text_rows(&[("key", vec![key]), ("value", vec![value])])
+    let unset = if named(key) == TIME_ZONE {
+        DEFAULT_TIME_ZONE
+    } else {
+        "<undefined>"
+    };
+    let value = settings.get(named(key)).map_or(unset, String::as_str);
+    shown(key, value)
 }
 
 fn unquoted(value: &str) -> &str {
@@ -240,7 +321,6 @@ mod tests {
     #[test_case("spark.databricks.delta.write.txnVersion", "-1", false)]
     #[test_case("SPARK.SQL.ANSI.ENABLED", "false", false)]
     #[test_case("spark.sql.adaptive.coalescePartitions.enabled", "true", true)]
-    #[test_case("spark.sql.session.timeZone", "Europe/Berlin", false)]
     #[test_case("spark.sql.adaptive", "true", false; "only what is below a prefix")]
     #[test_case("spark.databricks.delta.optimize.maxFileSize", "1048576", true)]
     #[test_case("spark.databricks.delta.optimize.maxDeletedRowsRatio", "1.5", false)]

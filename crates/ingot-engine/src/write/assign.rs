@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use ingot_common::Kind;
 
@@ -448,6 +448,9 @@ pub fn type_text(data_type: &DataType) -> String {
         Date32 | Date64 => "date".to_owned(),
         Timestamp(_, Some(_)) => "timestamp".to_owned(),
         Timestamp(_, None) => "timestamp_ntz".to_owned(),
+        Duration(TimeUnit::Microsecond) => "interval day to second".to_owned(),
+        Interval(IntervalUnit::YearMonth) => "interval year to month".to_owned(),
+        Interval(_) => "interval".to_owned(),
         Decimal32(precision, scale)
         | Decimal64(precision, scale)
         | Decimal128(precision, scale)
@@ -479,7 +482,7 @@ pub fn type_text(data_type: &DataType) -> String {
 mod tests {
     use super::*;
     use arrow::array::{Int32Array, Int64Array, StringArray};
-    use arrow::datatypes::TimeUnit;
+
     use test_case::test_case;
 
     fn schema(name: &str, data_type: DataType) -> SchemaRef {

@@ -101,6 +101,16 @@ impl Zone {
         }
     }
 
+    /// Returns the instant at which clocks show `local`, of two the one that is as far ahead of Greenwich as `from` is.
+    pub fn relocated(&self, from: i64, local: i64) -> Option<i64> {
+        let offset = self.offset_seconds(from);
+        let kept = local.checked_sub(i64::from(offset) * SECOND_MICROS)?;
+        match self.offset_seconds(kept) == offset {
+            true => Some(kept),
+            false => self.instant(local),
+        }
+    }
+
     /// Returns the instant at which a day begins.
     pub fn start_of_day(&self, days: i32) -> Option<i64> {
         self.instant(local_of(days, 0)?)
