@@ -10,8 +10,11 @@ mod interval_arithmetic;
 mod make;
 mod moments;
 mod now;
+mod patterns;
+mod sequence;
 mod trunc;
 mod units;
+mod window;
 mod zones;
 
 use std::sync::Arc;
@@ -42,6 +45,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         .chain(fields::functions())
         .chain(make::functions())
         .chain(now::functions())
+        .chain([sequence::sequence().udf()])
+        .chain(window::functions())
+        .chain(patterns::functions())
         .chain(trunc::functions())
         .chain(units::functions())
         .chain(zones::functions())

@@ -12,6 +12,7 @@
 mod calendar;
 mod interval;
 mod parse;
+mod pattern;
 mod write;
 mod zone;
 
@@ -28,6 +29,7 @@ pub(crate) use self::interval::{
 pub(crate) use self::parse::{
     parse_date, parse_timestamp, parse_timestamp_ntz, special_date, special_timestamp,
 };
+pub(crate) use self::pattern::{Parsed, Pattern, Use};
 pub(crate) use self::write::{write_date, write_local, write_timestamp};
 pub(crate) use self::zone::Zone;
 

@@ -95,7 +95,7 @@ fn timestamp_seconds() -> Function {
     }
 }
 
-fn of_seconds(seconds: &ArrayRef) -> Result<TimestampMicrosecondArray> {
+pub(super) fn of_seconds(seconds: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     match seconds.data_type() {
         DataType::Decimal128(_, scale) => {
             let up = 10_i128.pow(u32::from(6_u8.saturating_sub(scale.unsigned_abs())));
