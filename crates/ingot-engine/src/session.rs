@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
@@ -26,6 +26,7 @@ use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
 use crate::resolve::Reads;
+use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
 
 /// The setting whose text goes into every commit of the session.
@@ -177,6 +178,10 @@ impl Session {
         let fields = rows.schema().fields().iter();
         let fields = fields.map(|field| Field::clone(field).with_name(spark::shown_name(field.name())));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        schema
+            .fields()
+            .iter()
+            .try_for_each(|field| check_given(field.data_type()))?;
         let shown = Arc::clone(&schema);
         let stream = rows.execute_stream().await.map_err(Error::from)?;
         let cancelled = self.context.cancellation.clone().cancelled_owned();
@@ -308,6 +313,28 @@ where
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses a column of a type of which clients have no values.
+///
+/// Source: Spark, `toArrowType`.
+fn check_given(data_type: &DataType) -> Result<()> {
+    match data_type {
+        DataType::Interval(_) => Err(Error::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION",
+            sqlstate: "0A000",
+            message: format!(
+                "a column of the type {} cannot be given to clients; cast it to STRING",
+                type_text(data_type).to_uppercase()
+            ),
+        }),
+        DataType::List(element) | DataType::LargeList(element) | DataType::Map(element, _) => {
+            check_given(element.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_given(field.data_type())),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a name of the metastore from a part of a statement.

@@ -1,6 +1,7 @@
 //! Expressions and functions that mean what they mean in Spark.
 
 mod arrays;
+mod datetime;
 mod lambdas;
 mod maps;
 

@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Field};
+use arrow::datatypes::{DataType, Date32Type, Field, IntervalMonthDayNanoType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Volatility;
 
@@ -218,7 +218,7 @@ fn step(steps: Option<&ArrayRef>, row: usize) -> Step {
             (0, micros / DAY_MICROS, micros % DAY_MICROS)
         }
         _ => {
-            let parts = parts(steps.as_primitive().value(row));
+            let parts = parts(steps.as_primitive::<IntervalMonthDayNanoType>().value(row));
             (i64::from(parts.months), i64::from(parts.days), parts.micros)
         }
     }
