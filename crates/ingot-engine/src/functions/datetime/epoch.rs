@@ -112,7 +112,7 @@ pub(super) fn of_seconds(seconds: &ArrayRef) -> Result<TimestampMicrosecondArray
             // A cast of a double saturates; what is no number has no instant.
             seconds
                 .is_finite()
-                .then(|| (seconds * SECOND_MICROS as f64) as i64)
+                .then_some((seconds * SECOND_MICROS as f64) as i64)
         })),
         _ => longs(seconds).try_unary(|seconds| times(seconds, SECOND_MICROS)),
     }

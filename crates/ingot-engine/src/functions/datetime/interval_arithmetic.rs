@@ -279,7 +279,7 @@ impl Factors {
                 let power = 10_i128.checked_pow(*scale).ok_or_else(interval_overflow)?;
                 pairs(values, numbers, |value, number| exact(value, number, power))
             }
-            Self::Double(numbers) => pairs(values, numbers, |value, number| double(value, number)),
+            Self::Double(numbers) => pairs(values, numbers, double),
         }
     }
 }
