@@ -20,7 +20,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
-use crate::spark::{SparkForms, UnionTypes};
+use crate::spark::{SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
 /// the place of earlier ones of the same name, so Spark's meaning wins.
@@ -31,6 +31,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     planners.insert(0, Arc::new(SparkForms));
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(UnionTypes));
+    rules.push(Arc::new(SparkCasts));
     *state.analyzer() = Some(Analyzer::with_rules(rules));
     let functions = state.scalar_functions().get_or_insert_default();
     functions.extend(array::functions());

@@ -576,11 +576,11 @@ pub(crate) async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
     let state = session.datafusion().state();
     let value = spark::plan(&state, expr.clone(), &DFSchema::empty())?;
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let micros = cast(cast(value, timestamp), DataType::Int64);
+    let instant = cast(value, timestamp);
     let rows = session
         .datafusion()
         .read_empty()?
-        .select(vec![micros])?
+        .select(vec![instant])?
         .collect()
         .await?;
     let value = match rows.first() {
@@ -588,7 +588,7 @@ pub(crate) async fn instant(session: &Session, expr: &Expr) -> Result<i64> {
         _ => ScalarValue::Null,
     };
     match value {
-        ScalarValue::Int64(Some(micros)) => Ok(micros.div_euclid(1000)),
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => Ok(micros.div_euclid(1000)),
         _ => Err(Error::parse(format!(
             "`{expr}` is no instant for TIMESTAMP AS OF"
         ))),

@@ -11,6 +11,7 @@
 
 mod access;
 mod arithmetic;
+mod casts;
 pub(crate) mod coercion;
 mod conditional;
 pub(crate) mod literal;
@@ -34,6 +35,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::sql::sqlparser::ast;
 
 pub(crate) use self::arithmetic::adjusted as fitted_decimal;
+pub(crate) use self::casts::{SparkCasts, zone_of};
 use self::rewrite::expression;
 pub(crate) use self::rewrite::query;
 pub(crate) use self::set_operations::UnionTypes;
@@ -54,7 +56,8 @@ pub(crate) fn plan(state: &SessionState, mut parsed: ast::Expr, columns: &DFSche
         expr: parsed,
         alias: None,
     };
-    Ok(state.create_logical_expr_from_sql_expr(parsed, columns)?)
+    let expression = state.create_logical_expr_from_sql_expr(parsed, columns)?;
+    Ok(casts::in_expression(expression, columns, state.config_options())?)
 }
 
 /// Makes an expression over the columns of `schema` of one that is parsed.

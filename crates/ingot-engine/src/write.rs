@@ -11,7 +11,6 @@
 mod align;
 mod assign;
 mod auto_compact;
-mod cast;
 mod clone;
 mod commit;
 mod create;
@@ -39,7 +38,7 @@ use crate::provider::DeltaTableProvider;
 
 pub use align::align_by_name;
 pub use assign::type_text;
-pub(crate) use assign::{MissingFields, assignable};
+pub(crate) use assign::{MissingFields, assignable, element};
 pub use auto_compact::compact_after;
 pub(crate) use auto_compact::{Compactions, SETTINGS as AUTO_COMPACT_SETTINGS};
 pub(crate) use clone::{CloneTarget, clone_table};

@@ -14,7 +14,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, 
 use arrow::error::ArrowError;
 use ingot_common::Kind;
 
-use super::cast::{CastFailure, binary, cast_values, castable, instant};
+use crate::cast::{CastFailure, binary, cast_values, castable, instant};
+use crate::spark::temporal::Zone;
 use crate::{Error, Result};
 
 /// How the fields of structs find their places.
@@ -39,6 +40,7 @@ pub(crate) enum MissingFields {
 pub(crate) struct Assignment {
     target: SchemaRef,
     nested: Nested,
+    zone: Zone,
 }
 
 impl Assignment {
@@ -46,7 +48,7 @@ impl Assignment {
     ///
     /// # Errors
     /// `InvalidArgument` naming the column, or both counts of columns.
-    pub(crate) fn new(source: &Schema, target: &SchemaRef, nested: Nested) -> Result<Self> {
+    pub(crate) fn new(source: &Schema, target: &SchemaRef, nested: Nested, zone: Zone) -> Result<Self> {
         if source.fields().len() != target.fields().len() {
             return Err(arity_error(source.fields().len(), target.fields().len()));
         }
@@ -56,6 +58,7 @@ impl Assignment {
         Ok(Self {
             target: Arc::clone(target),
             nested,
+            zone,
         })
     }
 
@@ -71,7 +74,7 @@ impl Assignment {
                     column: field.name().clone(),
                 }));
             }
-            let column = assign(array, field.data_type(), self.nested)
+            let column = assign(array, field.data_type(), self.nested, &self.zone)
                 .map_err(|not_stored| not_stored.into_error(field.name(), OVERFLOW_OF_INSERT))?;
             columns.push(column);
         }
@@ -349,7 +352,7 @@ fn below(path: &str, name: &str) -> String {
 }
 
 /// Returns the elements of a list, of whatever kind it is.
-fn element(list: &DataType) -> Option<&FieldRef> {
+pub(crate) fn element(list: &DataType) -> Option<&FieldRef> {
     match list {
         DataType::List(element)
         | DataType::LargeList(element)
@@ -361,7 +364,12 @@ fn element(list: &DataType) -> Option<&FieldRef> {
 }
 
 /// Converts values to `to`; struct fields take the target's names.
-pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<ArrayRef, NotStored> {
+pub(crate) fn assign(
+    array: &ArrayRef,
+    to: &DataType,
+    nested: Nested,
+    zone: &Zone,
+) -> Result<ArrayRef, NotStored> {
     let from = array.data_type();
     let failed = |error: ArrowError| NotStored::new(from, to, error);
     match (from, to) {
@@ -376,7 +384,7 @@ pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<
                     Nested::Name(_) => place(given, field.name()),
                 };
                 columns.push(match found {
-                    Some(found) => assign(rows.column(found), field.data_type(), nested)
+                    Some(found) => assign(rows.column(found), field.data_type(), nested, zone)
                         .map_err(|not_stored| not_stored.of_part(field.name()))?,
                     None => new_null_array(field.data_type(), rows.len()),
                 });
@@ -393,7 +401,7 @@ pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<
             // Writers call the entries' fields differently.
             let parts = map.entries().columns().iter().zip(pair);
             let parts = parts.map(|(column, field)| {
-                assign(column, field.data_type(), nested).map_err(|part| part.of_part(field.name()))
+                assign(column, field.data_type(), nested, zone).map_err(|part| part.of_part(field.name()))
             });
             let parts = parts.collect::<Result<Vec<_>, _>>()?;
             let values = StructArray::try_new_with_length(
@@ -413,7 +421,7 @@ pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<
         }
         (DataType::List(_), DataType::List(field)) => {
             let list = array.as_list::<i32>();
-            let elements = assign(list.values(), field.data_type(), nested)
+            let elements = assign(list.values(), field.data_type(), nested, zone)
                 .map_err(|not_stored| not_stored.of_part("element"))?;
             let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
             let list = ListArray::try_new(Arc::clone(field), offsets, elements, nulls);
@@ -422,11 +430,11 @@ pub(super) fn assign(array: &ArrayRef, to: &DataType, nested: Nested) -> Result<
         (from, DataType::List(_)) => match element(from) {
             Some(element) => {
                 let list = cast(array, &DataType::List(Arc::clone(element))).map_err(failed)?;
-                assign(&list, to, nested)
+                assign(&list, to, nested, zone)
             }
             None => cast(array, to).map_err(failed),
         },
-        _ => cast_values(array, to).map_err(|failure| NotStored::new(from, to, failure)),
+        _ => cast_values(array, to, zone).map_err(|failure| NotStored::new(from, to, failure)),
     }
 }
 
@@ -509,7 +517,7 @@ mod tests {
     fn values_are_cast_under_ansi(from: DataType, to: DataType, allowed: bool) {
         let list = |data_type: &DataType| DataType::new_list(data_type.clone(), true);
         for (from, to) in [(from.clone(), to.clone()), (list(&from), list(&to))] {
-            let checked = Assignment::new(&schema("x", from), &schema("x", to), Nested::Position);
+            let checked = Assignment::new(&schema("x", from), &schema("x", to), Nested::Position, Zone::UTC);
             assert_eq!(checked.is_ok(), allowed, "{checked:?}");
         }
     }
@@ -523,7 +531,8 @@ mod tests {
         )]));
         let to = DataType::Struct(vec![Field::new("b", DataType::Int32, true)].into());
         let source = schema("s", given.data_type().clone());
-        let assignment = Assignment::new(&source, &schema("s", to), Nested::Position).expect("assignable");
+        let assignment =
+            Assignment::new(&source, &schema("s", to), Nested::Position, Zone::UTC).expect("assignable");
         let batch = RecordBatch::try_new(source, vec![given]).expect("valid batch");
         let error = assignment.apply(&batch).expect_err("malformed").to_string();
         assert!(error.contains("'x'") && error.contains("`s.b`"), "{error}");
@@ -535,7 +544,7 @@ mod tests {
         let target = schema("small", DataType::Int32);
         let values: ArrayRef = Arc::new(Int64Array::from(vec![1_i64 << 40]));
         let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
-        let assignment = Assignment::new(&source, &target, Nested::Position).expect("assignable");
+        let assignment = Assignment::new(&source, &target, Nested::Position, Zone::UTC).expect("assignable");
         let error = assignment.apply(&batch).expect_err("does not fit");
         assert!(error.to_string().contains("`small`"), "{error}");
     }
@@ -546,7 +555,7 @@ mod tests {
         let target: SchemaRef = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, false)]));
         let values: ArrayRef = Arc::new(Int32Array::from(vec![None]));
         let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
-        let assignment = Assignment::new(&source, &target, Nested::Position).expect("assignable");
+        let assignment = Assignment::new(&source, &target, Nested::Position, Zone::UTC).expect("assignable");
         let error = assignment.apply(&batch).expect_err("null");
         assert!(error.to_string().contains("`x` cannot be null"), "{error}");
     }
@@ -558,7 +567,7 @@ mod tests {
             Arc::new(Int32Array::from(vec![7])) as ArrayRef,
         )]));
         let to = DataType::Struct(vec![Field::new("b", DataType::Utf8, true)].into());
-        let assigned = assign(&from, &to, Nested::Position).expect("assignable");
+        let assigned = assign(&from, &to, Nested::Position, &Zone::UTC).expect("assignable");
         let expected = StringArray::from(vec!["7"]);
         assert_eq!(assigned.as_struct().column(0).as_string::<i32>(), &expected);
         assert_eq!(assigned.data_type(), &to);
@@ -572,8 +581,13 @@ mod tests {
             (given("a"), Arc::new(Int32Array::from(vec![1])) as ArrayRef),
         ]));
         let to = |names: &[&str]| DataType::Struct(names.iter().map(|name| given(name)).collect());
-        let assigned =
-            assign(&from, &to(&["a", "b", "c"]), Nested::Name(MissingFields::Null)).expect("assignable");
+        let assigned = assign(
+            &from,
+            &to(&["a", "b", "c"]),
+            Nested::Name(MissingFields::Null),
+            &Zone::UTC,
+        )
+        .expect("assignable");
         let values: Vec<_> = assigned
             .as_struct()
             .columns()

@@ -29,7 +29,7 @@ use super::options::compression_setting;
 use super::predicate::TablePredicate;
 use super::rules::{RowRules, identity};
 use super::{StagedFiles, snapshot_read};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, spark};
 
 /// Bytes in memory up to which a partition's rows wait for those of the others.
 const HELD_BYTES_MAX: usize = 8 << 20;
@@ -155,6 +155,7 @@ async fn prepared(
     let target = request.target;
     let rules = RowRules::new(&request.rows, target.schema(), target.properties())?;
     let task = Arc::new(request.rows.task_ctx());
+    let zone = spark::zone_of(task.session_config().options());
     let plan = request.rows.create_physical_plan().await?;
     let partitions = task.session_config().target_partitions();
     let plan = match request.optimize {
@@ -166,7 +167,7 @@ async fn prepared(
         false => HELD_BYTES_MAX,
     };
     let staging = Staging {
-        assignment: Assignment::new(&plan.schema(), target.schema(), request.nested)?,
+        assignment: Assignment::new(&plan.schema(), target.schema(), request.nested, zone)?,
         rules,
         target,
         condition: request.condition,

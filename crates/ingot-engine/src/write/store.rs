@@ -11,7 +11,8 @@ use datafusion::scalar::ScalarValue;
 use ingot_common::Kind;
 
 use super::assign::{Misfit, MissingFields, Nested, OVERFLOW_OF_WRITE, assign, storable_misfit, type_text};
-use crate::Error;
+use crate::spark::temporal::Zone;
+use crate::{Error, spark};
 
 /// Makes `value`, which has type `given`, one of the column `field`, named `path` in errors.
 ///
@@ -80,8 +81,8 @@ struct StoreAs {
 }
 
 impl StoreAs {
-    fn store(&self, values: &ArrayRef) -> Result<ArrayRef> {
-        assign(values, &self.data_type, self.nested).map_err(|not_stored| {
+    fn store(&self, values: &ArrayRef, zone: &Zone) -> Result<ArrayRef> {
+        assign(values, &self.data_type, self.nested, zone).map_err(|not_stored| {
             DataFusionError::External(Box::new(not_stored.into_error(&self.column, OVERFLOW_OF_WRITE)))
         })
     }
@@ -101,10 +102,11 @@ impl ScalarUDFImpl for StoreAs {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zone = spark::zone_of(&arguments.config_options);
         match arguments.args.first() {
-            Some(ColumnarValue::Array(values)) => Ok(ColumnarValue::Array(self.store(values)?)),
+            Some(ColumnarValue::Array(values)) => Ok(ColumnarValue::Array(self.store(values, &zone)?)),
             Some(ColumnarValue::Scalar(value)) => {
-                let stored = self.store(&value.to_array()?)?;
+                let stored = self.store(&value.to_array()?, &zone)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&stored, 0)?))
             }
             None => Err(DataFusionError::Internal("nothing is stored".to_owned())),

@@ -1,22 +1,27 @@
-//! Plain values on their way into a column of another type: Spark's cast under ANSI.
+//! Plain values as values of another type: Spark's cast under ANSI.
 //!
 //! A value that does not fit is an error and never null or another value. Text is read without the blanks around it.
+//! Days and clocks are those of a zone, the session's.
 //! Source: Spark, `Cast.canAnsiCast`; Delta puts this cast on what INSERT (`DeltaInsertCastSupport`), UPDATE and MERGE
 //! (`UpdateExpressionsSupport.cast`) write.
 
+pub(crate) mod nested;
+mod text;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit,
+    DECIMAL128_MAX_PRECISION, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
     TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// How Spark writes a timestamp into a string column.
-const TIMESTAMP_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.f";
+use crate::spark::temporal::{self, Zone};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -64,24 +69,101 @@ pub(crate) fn castable(from: &DataType, to: &DataType) -> bool {
 ///
 /// # Errors
 /// [`CastFailure`], with the first value that does not fit.
-pub(crate) fn cast_values(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, CastFailure> {
-    use DataType::*;
-    let cast = match (values.data_type(), to) {
-        (from, to) if from == to => return Ok(Arc::clone(values)),
-        (Dictionary(_, plain), _) => return cast_values(&tried(values, plain)?, to),
-        (RunEndEncoded(_, plain), _) => return cast_values(&tried(values, plain.data_type())?, to),
-        (from, Boolean) if text(from) => truth_of_text(values)?,
-        (from, Boolean) if from.is_decimal() => tried(&tried(values, &Float64)?, to)?,
-        (Boolean, to) if to.is_decimal() => tried(&tried(values, &Int8)?, to)?,
-        (from, to) if text(from) && !text(to) && !binary(to) => tried(&trimmed(values)?, to)?,
-        (from, Timestamp(_, _)) if from.is_numeric() => instants_of_seconds(values, to)?,
-        (Timestamp(_, _), to) if to.is_numeric() => seconds_of_instants(values, to)?,
-        _ => tried(values, to)?,
-    };
+pub(crate) fn cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, CastFailure> {
+    let cast = try_cast_values(values, to, zone)?;
     if cast.logical_null_count() == values.logical_null_count() {
         return Ok(cast);
     }
     Err(failure(values, &cast, to)?)
+}
+
+/// Casts plain values of a type that is [`castable`]; one that does not fit becomes null.
+///
+/// # Errors
+/// None for values.
+pub(crate) fn try_cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, ArrowError> {
+    use DataType::*;
+    match (values.data_type(), to) {
+        (from, to) if from == to => Ok(Arc::clone(values)),
+        (Dictionary(_, plain), _) => try_cast_values(&tried(values, plain)?, to, zone),
+        (RunEndEncoded(_, plain), _) => try_cast_values(&tried(values, plain.data_type())?, to, zone),
+        (_, Utf8) => text::texts(values, zone),
+        (from, Boolean) if text(from) => truth_of_text(values),
+        (from, Boolean) if from.is_decimal() => tried(&tried(values, &Float64)?, to),
+        (Boolean, to) if to.is_decimal() => tried(&tried(values, &Int8)?, to),
+        (from, Date32) if text(from) => days_of_text(values),
+        (from, Timestamp(_, _)) if text(from) => instants_of_text(values, to, zone),
+        (from, to) if text(from) && !text(to) && !binary(to) => tried(&trimmed(values)?, to),
+        (from, Timestamp(_, _)) if from.is_numeric() => instants_of_seconds(values, to),
+        (Timestamp(_, _), to) if to.is_numeric() => seconds_of_instants(values, to),
+        (Date32 | Timestamp(_, _), Date32 | Timestamp(_, _)) => relocated(values, to, zone),
+        _ => tried(values, to),
+    }
+}
+
+/// Reads days. Source: Spark, `DateTimeUtils.stringToDate`.
+fn days_of_text(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = tried(values, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>().iter();
+    let days: Date32Array = texts.map(|text| text.and_then(temporal::parse_date)).collect();
+    Ok(Arc::new(days))
+}
+
+/// Reads instants, or what clocks show. Source: Spark, `DateTimeUtils.stringToTimestamp`.
+fn instants_of_text(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, ArrowError> {
+    let texts = tried(values, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>().iter();
+    let marked = matches!(to, DataType::Timestamp(_, Some(_)));
+    let read = |text: &str| match marked {
+        true => temporal::parse_timestamp(text, zone),
+        false => temporal::parse_timestamp_ntz(text),
+    };
+    let micros: TimestampMicrosecondArray = texts.map(|text| text.and_then(read)).collect();
+    of_instants(micros, to)
+}
+
+/// Gives microseconds the unit and the mark of `to`.
+fn of_instants(micros: TimestampMicrosecondArray, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let micros: ArrayRef = Arc::new(micros.with_timezone_opt(match to {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    }));
+    tried(&micros, to)
+}
+
+/// Casts between days, clocks and instants.
+fn relocated(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, ArrowError> {
+    use DataType::*;
+    if let Date32 = values.data_type() {
+        let days = values.as_primitive::<Date32Type>().iter();
+        let midnight = |day: i32| match to {
+            Timestamp(_, Some(_)) => zone.start_of_day(day),
+            _ => i64::from(day).checked_mul(temporal::DAY_MICROS),
+        };
+        return of_instants(days.map(|day| day.and_then(midnight)).collect(), to);
+    }
+    let marked = matches!(values.data_type(), Timestamp(_, Some(_)));
+    let plain = tried(values, &Timestamp(TimeUnit::Microsecond, None))?;
+    let micros = plain.as_primitive::<TimestampMicrosecondType>().iter();
+    match to {
+        Date32 => {
+            let day = |micros: i64| match marked {
+                true => Some(zone.day(micros)),
+                false => i32::try_from(micros.div_euclid(temporal::DAY_MICROS)).ok(),
+            };
+            let days: Date32Array = micros.map(|micros| micros.and_then(day)).collect();
+            Ok(Arc::new(days))
+        }
+        Timestamp(_, to_zone) => {
+            let moved = |micros: i64| match (marked, to_zone.is_some()) {
+                (true, false) => Some(zone.local(micros)),
+                (false, true) => zone.instant(micros),
+                _ => Some(micros),
+            };
+            of_instants(micros.map(|micros| micros.and_then(moved)).collect(), to)
+        }
+        _ => tried(values, to),
+    }
 }
 
 /// Tells of the first value that became null.
@@ -106,9 +188,7 @@ fn failure(values: &ArrayRef, cast: &ArrayRef, to: &DataType) -> Result<CastFail
 fn tried(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let options = CastOptions {
         safe: true,
-        format_options: FormatOptions::new()
-            .with_timestamp_format(Some(TIMESTAMP_FORMAT))
-            .with_timestamp_tz_format(Some(TIMESTAMP_FORMAT)),
+        format_options: FormatOptions::new(),
     };
     cast_with_options(values, to, &options)
 }
@@ -159,11 +239,7 @@ fn instants_of_seconds(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arr
                 .collect()
         }
     };
-    let micros: ArrayRef = Arc::new(micros.with_timezone_opt(match to {
-        DataType::Timestamp(_, zone) => zone.clone(),
-        _ => None,
-    }));
-    tried(&micros, to)
+    of_instants(micros, to)
 }
 
 /// Whole numbers are the seconds before; others keep the fraction.
@@ -194,14 +270,14 @@ fn text(data_type: &DataType) -> bool {
     )
 }
 
-pub(super) fn binary(data_type: &DataType) -> bool {
+pub(crate) fn binary(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
     )
 }
 
-pub(super) fn instant(data_type: &DataType) -> bool {
+pub(crate) fn instant(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)
@@ -267,7 +343,10 @@ mod tests {
     #[test_case(&["2024-02-29 12:00:00.5"], NTZ, "2024-02-29T12:00:00.500")]
     #[test_case(&["2024-02-29T12:00:00+02:00"], instant_type(), "2024-02-29T10:00:00Z")]
     fn text_is_read_as_what_the_column_holds(given: &[&str], to: DataType, expected: &str) {
-        assert_eq!(shown(&cast_values(&texts(given), &to).expect("fits")), expected);
+        assert_eq!(
+            shown(&cast_values(&texts(given), &to, &Zone::UTC).expect("fits")),
+            expected
+        );
     }
 
     #[test_case(DataType::Int32, "x")]
@@ -280,7 +359,7 @@ mod tests {
     #[test_case(instant_type(), "noon")]
     #[test_case(DECIMAL, "ten")]
     fn text_that_says_no_value_is_malformed(to: DataType, bad: &str) {
-        match cast_values(&texts(&["1", bad]).slice(1, 1), &to) {
+        match cast_values(&texts(&["1", bad]).slice(1, 1), &to, &Zone::UTC) {
             Err(CastFailure::Malformed { value }) => assert_eq!(value, bad),
             other => panic!("{other:?}"),
         }
@@ -298,7 +377,7 @@ mod tests {
             (nan, instant_type(), "NaN".to_owned()),
             (late, instant_type(), i64::MAX.to_string()),
         ] {
-            match cast_values(&values, &to) {
+            match cast_values(&values, &to, &Zone::UTC) {
                 Err(CastFailure::Overflow { value }) => assert_eq!(value, bad),
                 other => panic!("{other:?}"),
             }
@@ -308,17 +387,20 @@ mod tests {
     #[test]
     fn numbers_are_seconds_of_instants() {
         let seconds: ArrayRef = Arc::new(Int64Array::from(vec![1, -1]));
-        let instants = cast_values(&seconds, &instant_type()).expect("fits");
+        let instants = cast_values(&seconds, &instant_type(), &Zone::UTC).expect("fits");
         assert_eq!(shown(&instants), "1970-01-01T00:00:01Z 1969-12-31T23:59:59Z");
         let parts: ArrayRef = Arc::new(Float64Array::from(vec![-0.5]));
-        let before = cast_values(&parts, &instant_type()).expect("fits");
+        let before = cast_values(&parts, &instant_type(), &Zone::UTC).expect("fits");
         assert_eq!(shown(&before), "1969-12-31T23:59:59.500Z");
         for (to, expected) in [
             (DataType::Int64, "-1"),
             (DataType::Float64, "-0.5"),
             (DECIMAL, "-0.50"),
         ] {
-            assert_eq!(shown(&cast_values(&before, &to).expect("fits")), expected);
+            assert_eq!(
+                shown(&cast_values(&before, &to, &Zone::UTC).expect("fits")),
+                expected
+            );
         }
     }
 
@@ -326,8 +408,8 @@ mod tests {
     fn truth_and_numbers_become_each_other() {
         let truth: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]));
         for to in [DataType::Int32, DataType::Float64, DECIMAL] {
-            let numbers = cast_values(&truth, &to).expect("fits");
-            let again = cast_values(&numbers, &DataType::Boolean).expect("fits");
+            let numbers = cast_values(&truth, &to, &Zone::UTC).expect("fits");
+            let again = cast_values(&numbers, &DataType::Boolean, &Zone::UTC).expect("fits");
             assert_eq!(&again, &truth, "{to}");
         }
     }

@@ -1,0 +1,295 @@
+//! Casts that Spark does otherwise than DataFusion: those that can fail, that write text, and that cross a zone.
+//!
+//! They are found after all types are settled, so that what DataFusion converts on its own, as arguments of functions,
+//! is converted as Spark converts it too. Casts that lose nothing stay DataFusion's, whose optimiser moves them off
+//! columns. Source: Spark, `Cast`, `AnsiCast`.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::temporal::Zone;
+use crate::cast::{CastFailure, cast_values, castable, try_cast_values};
+use crate::error::condition;
+use crate::write::{element, type_text};
+
+/// Puts Spark's casts in the place of DataFusion's.
+#[derive(Debug)]
+pub(crate) struct SparkCasts;
+
+impl AnalyzerRule for SparkCasts {
+    fn name(&self) -> &str {
+        "spark_casts"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = zone_of(options);
+        let replaced = plan.transform_up_with_subqueries(|plan| {
+            let schema = merge_schema(&plan.inputs());
+            // A constant is called otherwise than the cast that it comes of.
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expression| {
+                let name = names.save(&expression);
+                let replaced = replaced(expression, &schema, &zone)?;
+                Ok(replaced.update_data(|expression| name.restore(expression)))
+            })
+        });
+        Ok(replaced?.data)
+    }
+}
+
+/// Puts Spark's casts in the place of DataFusion's in an expression over columns.
+pub(super) fn in_expression(expression: Expr, columns: &DFSchema, options: &ConfigOptions) -> Result<Expr> {
+    Ok(replaced(expression, columns, &zone_of(options))?.data)
+}
+
+/// Returns the session's time zone.
+pub(crate) fn zone_of(options: &ConfigOptions) -> Zone {
+    let name = options.execution.time_zone.as_deref();
+    name.and_then(Zone::parse).unwrap_or(Zone::UTC)
+}
+
+fn replaced(expression: Expr, schema: &DFSchema, zone: &Zone) -> Result<Transformed<Expr>> {
+    expression.transform_up(|part| {
+        let (value, to, mode) = match part {
+            Expr::Cast(cast) => (cast.expr, cast.field, Mode::Ansi),
+            Expr::TryCast(cast) => (cast.expr, cast.field, Mode::Try),
+            other => return Ok(Transformed::no(other)),
+        };
+        let from = value.get_type(schema)?;
+        let to_type = to.data_type();
+        if from == *to_type || lossless(&from, to_type) {
+            return Ok(Transformed::no(match mode {
+                Mode::Ansi => Expr::Cast(datafusion::logical_expr::Cast::new_from_field(value, to)),
+                Mode::Try => Expr::TryCast(datafusion::logical_expr::TryCast::new_from_field(value, to)),
+            }));
+        }
+        if !possible(&from, to_type) {
+            return Err(condition(
+                "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+                "42K09",
+                format!(
+                    "cannot cast {} to {}",
+                    type_text(&from).to_uppercase(),
+                    type_text(to_type).to_uppercase()
+                ),
+            ));
+        }
+        if let Expr::Literal(literal, _) = value.as_ref() {
+            // One that fails does so when it is computed, if it is.
+            let constant = literal.to_array()?;
+            if let Ok(cast) = mode.cast(&constant, to_type, zone) {
+                return Ok(Transformed::yes(Expr::Literal(
+                    ScalarValue::try_from_array(&cast, 0)?,
+                    None,
+                )));
+            }
+        }
+        let function = ScalarUDF::from(SparkCast::new(to_type.clone(), mode));
+        let call = ScalarFunction::new_udf(Arc::new(function), vec![*value]);
+        Ok(Transformed::yes(Expr::ScalarFunction(call)))
+    })
+}
+
+/// Says if every value of a type is one of another, and DataFusion makes it that one.
+fn lossless(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    let text = |side: &DataType| matches!(side, Utf8 | LargeUtf8 | Utf8View);
+    let bytes = |side: &DataType| matches!(side, Binary | LargeBinary | BinaryView);
+    let whole = |side: &DataType| matches!(side, Int8 | Int16 | Int32 | Int64);
+    match (from, to) {
+        (Null, _) => true,
+        (from, to) if text(from) => text(to) || bytes(to),
+        (from, to) if bytes(from) => bytes(to),
+        (from, to) if whole(from) && whole(to) => from.primitive_width() <= to.primitive_width(),
+        (from, Float32 | Float64) => from.is_numeric() && (*from != Float64 || *to == Float64),
+        (from, Decimal128(precision, scale)) if whole(from) => {
+            i16::from(*precision) - i16::from(*scale) >= i16::from(super::coercion::digits(from))
+        }
+        (Decimal128(p1, s1), Decimal128(p2, s2)) => {
+            s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
+        }
+        (Dictionary(_, values), to) => values.as_ref() == to,
+        // Types of engines beneath, which users cannot name.
+        (UInt8 | UInt16 | UInt32 | UInt64, _) | (_, UInt8 | UInt16 | UInt32 | UInt64) => true,
+        (Timestamp(_, from_zone), Timestamp(_, to_zone)) => from_zone.is_some() == to_zone.is_some(),
+        (Interval(_) | Duration(_) | Time32(_) | Time64(_), _)
+        | (_, Interval(_) | Duration(_) | Time32(_) | Time64(_)) => !matches!(to, Utf8),
+        _ => false,
+    }
+}
+
+fn possible(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    match (from, to) {
+        (Null, _) | (_, Utf8 | LargeUtf8 | Utf8View) => true,
+        (Struct(from), Struct(to)) => {
+            let mut fields = from.iter().zip(to);
+            from.len() == to.len() && fields.all(|(from, to)| possible(from.data_type(), to.data_type()))
+        }
+        (Map(from, _), Map(to, _)) => possible(from.data_type(), to.data_type()),
+        (from, List(to)) => element(from).is_some_and(|from| possible(from.data_type(), to.data_type())),
+        (Dictionary(_, values), to) => possible(values, to),
+        (from, to) => castable(from, to) || lossless(from, to) || !(is_sparks(from) && is_sparks(to)),
+    }
+}
+
+/// Says if a type is one that users can name.
+fn is_sparks(data_type: &DataType) -> bool {
+    use DataType::*;
+    matches!(
+        data_type,
+        Boolean
+            | Int8
+            | Int16
+            | Int32
+            | Int64
+            | Float32
+            | Float64
+            | Decimal128(..)
+            | Utf8
+            | Utf8View
+            | LargeUtf8
+            | Binary
+            | Date32
+            | Timestamp(..)
+            | List(_)
+            | Map(..)
+            | Struct(_)
+    )
+}
+
+/// What becomes of a value that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Mode {
+    /// It is an error.
+    Ansi,
+    /// It is null.
+    Try,
+}
+
+impl Mode {
+    fn cast(self, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
+        let cast = match (self, nested(values.data_type()) || nested(to)) {
+            (_, true) if *to != DataType::Utf8 => {
+                return crate::cast::nested::cast(values, to, zone, self == Self::Try)
+                    .map_err(|failure| failed(failure, values.data_type(), to));
+            }
+            (Self::Ansi, _) => cast_values(values, to, zone),
+            (Self::Try, _) => try_cast_values(values, to, zone).map_err(CastFailure::from),
+        };
+        cast.map_err(|failure| failed(failure, values.data_type(), to))
+    }
+}
+
+fn nested(data_type: &DataType) -> bool {
+    data_type.is_nested()
+}
+
+/// Tells Spark's condition of a value that does not fit.
+fn failed(failure: CastFailure, from: &DataType, to: &DataType) -> DataFusionError {
+    let (from_text, to_text) = (type_text(from).to_uppercase(), type_text(to).to_uppercase());
+    match failure {
+        CastFailure::Malformed { value } => condition(
+            "CAST_INVALID_INPUT",
+            "22018",
+            format!(
+                "the value '{value}' of the type \"{from_text}\" cannot be cast to \"{to_text}\" because it is \
+                 malformed; correct the value, or use `try_cast` to get NULL instead"
+            ),
+        ),
+        CastFailure::Overflow { value } if to.is_decimal() => condition(
+            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
+            "22003",
+            format!("{value} cannot be represented as {to_text}; use `try_cast` to get NULL instead"),
+        ),
+        CastFailure::Overflow { value } => condition(
+            "CAST_OVERFLOW",
+            "22003",
+            format!(
+                "the value {value} of the type \"{from_text}\" cannot be cast to \"{to_text}\" due to an overflow; use \
+                 `try_cast` to get NULL instead"
+            ),
+        ),
+        CastFailure::Arrow(error) => error.into(),
+    }
+}
+
+/// `CAST` and `TRY_CAST` to a type.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SparkCast {
+    to: DataType,
+    mode: Mode,
+    signature: Signature,
+}
+
+impl SparkCast {
+    fn new(to: DataType, mode: Mode) -> Self {
+        Self {
+            to,
+            mode,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for SparkCast {
+    fn name(&self) -> &str {
+        match self.mode {
+            Mode::Ansi => "cast",
+            Mode::Try => "try_cast",
+        }
+    }
+
+    /// A cast does not show in the name of a column that has none, as DataFusion's does not.
+    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
+        let shown = arguments
+            .iter()
+            .map(|argument| argument.schema_name().to_string());
+        Ok(shown.collect())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.to.clone())
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let Some(field) = arguments.arg_fields.first() else {
+            return Err(DataFusionError::Internal("a cast without a value".to_owned()));
+        };
+        let nullable = field.is_nullable() || self.mode == Mode::Try;
+        let cast = field.as_ref().clone().with_data_type(self.to.clone());
+        Ok(Arc::new(cast.with_nullable(nullable)))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zone = zone_of(&arguments.config_options);
+        match arguments.args.first() {
+            Some(ColumnarValue::Array(values)) => {
+                Ok(ColumnarValue::Array(self.mode.cast(values, &self.to, &zone)?))
+            }
+            Some(ColumnarValue::Scalar(value)) => {
+                let cast = self.mode.cast(&value.to_array()?, &self.to, &zone)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?))
+            }
+            None => Err(DataFusionError::Internal("a cast without a value".to_owned())),
+        }
+    }
+}
