@@ -13,9 +13,10 @@ use std::any::TypeId;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use datafusion::sql::sqlparser::ast::{Expr, Statement};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement};
 use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use crate::spark::literal;
@@ -120,6 +121,23 @@ impl Dialect for SparkDialect {
         true
     }
 
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        if !parser.parse_keyword(Keyword::DIV) {
+            return None;
+        }
+        let right = parser.parse_subexpr(precedence);
+        Some(right.map(|right| Expr::BinaryOp {
+            left: Box::new(left.clone()),
+            op: BinaryOperator::MyIntegerDivide,
+            right: Box::new(right),
+        }))
+    }
+
     fn supports_cte_without_as(&self) -> bool {
         DATABRICKS.supports_cte_without_as()
     }
@@ -158,9 +176,7 @@ pub(crate) fn expression(text: &str) -> Result<Expr> {
 fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     // Literals raw: sqlparser's escapes are MySQL's.
     let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
-    let tokens = tokenizer
-        .tokenize_with_location()
-        .map_err(datafusion::sql::sqlparser::parser::ParserError::from)?;
+    let tokens = tokenizer.tokenize_with_location().map_err(ParserError::from)?;
     let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for mut token in tokens {
         let raw = is_literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
@@ -171,6 +187,10 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
             Token::SingleQuotedString(text) if !raw => *text = unescaped(text, '\''),
             Token::DoubleQuotedString(text) if !raw => *text = unescaped(text, '"'),
             Token::Word(word) if word.quote_style == Some('`') => word.value = word.value.replace("``", "`"),
+            // Functions like others: sqlparser wants the digits of these to be a number without a sign.
+            Token::Word(word) if matches!(word.keyword, Keyword::CEIL | Keyword::FLOOR) => {
+                word.keyword = Keyword::NoKeyword;
+            }
             _ => {}
         }
         suffixed_number(&mut read, &mut token);

@@ -6,12 +6,18 @@ pub(crate) mod array;
 pub(crate) mod collection;
 pub(crate) mod common_type;
 pub(crate) mod datetime;
-#[allow(dead_code, reason = "each family of functions uses a part of it")]
 pub(crate) mod function;
+mod hash;
 mod json;
 mod lambda;
 pub(crate) mod map;
+mod math;
+mod misc;
+mod regex;
+mod rows;
+mod string;
 pub(crate) mod r#struct;
+mod url;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,6 +26,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
+pub(crate) use self::misc::{CurrentUser, random};
 use crate::spark::{SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
@@ -34,6 +41,12 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     rules.push(Arc::new(SparkCasts));
     *state.analyzer() = Some(Analyzer::with_rules(rules));
     let functions = state.scalar_functions().get_or_insert_default();
+    functions.extend(string::functions());
+    functions.extend(regex::functions());
+    functions.extend(math::functions());
+    functions.extend(hash::functions());
+    functions.extend(url::functions());
+    functions.extend(misc::functions());
     functions.extend(array::functions());
     functions.extend(datetime::functions());
     functions.extend(json::functions());

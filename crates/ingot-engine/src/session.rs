@@ -16,6 +16,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use futures::StreamExt;
@@ -25,6 +26,7 @@ use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, T
 use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
+use crate::functions::CurrentUser;
 use crate::resolve::Reads;
 use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
@@ -83,9 +85,11 @@ impl Session {
         let state = SessionStateBuilder::new()
             .with_config(parts.config.clone())
             .with_runtime_env(Arc::clone(engine.runtime()));
-        let state = functions::register(state)
-            .with_type_planner(Arc::new(types::SparkTypes))
-            .build();
+        let mut state = functions::register(state).with_type_planner(Arc::new(types::SparkTypes));
+        let user = CurrentUser::new(context.principal.as_str());
+        let scalar_functions = state.scalar_functions().get_or_insert_default();
+        scalar_functions.push(Arc::new(ScalarUDF::from(user)));
+        let state = state.build();
         let datafusion = SessionContext::new_with_state(state);
         Ok(Self {
             engine,

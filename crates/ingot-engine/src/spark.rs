@@ -11,6 +11,8 @@
 
 mod access;
 mod arithmetic;
+mod call_names;
+mod calls;
 mod casts;
 pub(crate) mod coercion;
 mod conditional;
@@ -40,6 +42,7 @@ use self::rewrite::expression;
 pub(crate) use self::rewrite::query;
 pub(crate) use self::set_operations::UnionTypes;
 use crate::Result;
+use crate::functions::random;
 
 /// Returns the name that a query's column has for those who asked.
 pub(crate) fn shown_name(name: &str) -> &str {
@@ -89,6 +92,12 @@ impl ExprPlanner for SparkForms {
         };
         let planned = match (kind.as_str(), form.values.as_slice()) {
             (rewrite::LITERAL, [text]) => literal::plan(text)?,
+            (rewrite::ARITHMETIC, [function, left, right]) => {
+                arithmetic::plan_call(carried_text(function)?, left, right, schema)?
+            }
+            (rewrite::RANDOM, [function, arguments @ ..]) => {
+                random::plan(carried_text(function)?, arguments, schema)?
+            }
             (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
             (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
             (rewrite::NEGATIVE, [operand]) => match temporal_arithmetic::negative(operand, schema)? {

@@ -52,16 +52,15 @@ pub(crate) fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
 /// Converts the arguments of a function that has one list of them: `exact("f", types, &[Utf8, Int32])`.
 ///
 /// # Errors
-/// `WRONG_NUM_ARGS`.
+/// `WRONG_NUM_ARGS`; `DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE` for what Spark does not convert unasked.
 pub(crate) fn exact(function: &str, types: &[DataType], wanted: &[DataType]) -> Result<Vec<DataType>> {
-    count(function, types, wanted.len(), wanted.len())?;
-    Ok(wanted.to_vec())
+    up_to(function, types, wanted.len(), wanted)
 }
 
 /// Converts the arguments of a function whose last ones may be left out: the first `least` are needed.
 ///
 /// # Errors
-/// `WRONG_NUM_ARGS`.
+/// As [`exact`].
 pub(crate) fn up_to(
     function: &str,
     types: &[DataType],
@@ -69,7 +68,33 @@ pub(crate) fn up_to(
     wanted: &[DataType],
 ) -> Result<Vec<DataType>> {
     count(function, types, least, wanted.len())?;
+    for (place, (found, wanted)) in types.iter().zip(wanted).enumerate() {
+        if !converts(found, wanted) {
+            return Err(unexpected(
+                function,
+                place + 1,
+                &type_text(wanted).to_uppercase(),
+                found,
+            ));
+        }
+    }
     Ok(wanted.iter().take(types.len()).cloned().collect())
+}
+
+/// Says if a function that takes one type may be given another. Source: Spark, `AnsiTypeCoercion.implicitCast`;
+/// Databricks, "SQL data type rules", implicit downcasting and crosscasting.
+fn converts(found: &DataType, wanted: &DataType) -> bool {
+    let instant = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
+    match (found, wanted) {
+        (found, wanted) if found == wanted => true,
+        (DataType::Null, _) => true,
+        (found, wanted) if is_text(wanted) => !found.is_nested(),
+        (found, wanted) if is_text(found) => !wanted.is_nested(),
+        (found, wanted) if wanted.is_binary() => found.is_binary(),
+        (found, wanted) if wanted.is_numeric() => found.is_numeric(),
+        (found, wanted) if instant(wanted) => instant(found),
+        (_, wanted) => *wanted != DataType::Boolean,
+    }
 }
 
 /// An instant: TIMESTAMP.

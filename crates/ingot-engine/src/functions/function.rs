@@ -39,6 +39,33 @@ pub(crate) enum Returns {
 }
 
 impl Function {
+    /// Makes a function whose result follows from its arguments alone.
+    pub fn pure(
+        name: &'static str,
+        arguments: fn(&[DataType]) -> Result<Vec<DataType>>,
+        returns: Returns,
+        invoke: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
+    ) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            volatility: Volatility::Immutable,
+            arguments,
+            returns,
+            invoke,
+        }
+    }
+
+    /// Gives it other names too.
+    pub fn also(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// Says that its result is another in each statement, or in each row.
+    pub fn changing(self, volatility: Volatility) -> Self {
+        Self { volatility, ..self }
+    }
+
     /// Makes what DataFusion calls.
     pub fn udf(self) -> Arc<ScalarUDF> {
         let aliases = self.aliases.iter().map(|alias| (*alias).to_owned()).collect();

@@ -20,12 +20,14 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    cast,
+    binary_expr, cast,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::coercion::{digits, is_integral};
+use super::temporal_arithmetic;
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
+use crate::functions::arguments::{over_arrays, unexpected};
 
 const DIGITS_MAX: u8 = 38;
 
@@ -37,57 +39,87 @@ pub(super) fn plan(operation: RawBinaryExpr, schema: &DFSchema) -> Result<Planne
     let Some(operator) = Operator::of(&operation.op) else {
         return Ok(PlannerResult::Original(operation));
     };
-    let type_of = |side: &Expr| side.get_type(schema).ok();
-    let (Some(left), Some(right)) = (type_of(&operation.left), type_of(&operation.right)) else {
-        return Ok(PlannerResult::Original(operation));
+    let planned = computed(
+        operator,
+        Failure::Error,
+        &operation.left,
+        &operation.right,
+        schema,
+    )?;
+    Ok(match planned {
+        Some(planned) => PlannerResult::Planned(planned),
+        None => PlannerResult::Original(operation),
+    })
+}
+
+/// Plans the call of a function that is an operator: `mod(x, y)`, `try_add(x, y)`.
+///
+/// # Errors
+/// Those of the operator, for a type that it is not of.
+pub(super) fn plan_call(function: &str, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let (operator, failure) = match function {
+        "try_add" => (Operator::Add, Failure::Null),
+        "try_subtract" => (Operator::Subtract, Failure::Null),
+        "try_multiply" => (Operator::Multiply, Failure::Null),
+        "try_divide" => (Operator::Divide, Failure::Null),
+        "try_mod" => (Operator::Modulo, Failure::Null),
+        "pmod" => (Operator::PositiveModulo, Failure::Error),
+        _ => (Operator::Modulo, Failure::Error),
     };
-    let Some(common) = common_type(&left, &right) else {
-        return Ok(PlannerResult::Original(operation));
+    if let Some(planned) = computed(operator, failure, left, right, schema)? {
+        return Ok(planned);
+    }
+    let Some((op, theirs)) = operator.of_sql().zip(operator.of_datafusion()) else {
+        let found = left.get_type(schema)?;
+        return Err(unexpected(function, 1, "NUMERIC", &found));
     };
-    let RawBinaryExpr {
-        op,
-        left: x,
-        right: y,
-    } = operation;
-    let planned = match (common, operator) {
+    let (left, right) = (left.clone(), right.clone());
+    let operation = RawBinaryExpr { op, left, right };
+    Ok(match temporal_arithmetic::plan(operation, schema)? {
+        PlannerResult::Planned(planned) => planned,
+        PlannerResult::Original(operation) => binary_expr(operation.left, theirs, operation.right),
+    })
+}
+
+/// Plans an operator between numbers; `None` for what is none.
+fn computed(
+    operator: Operator,
+    failure: Failure,
+    left: &Expr,
+    right: &Expr,
+    schema: &DFSchema,
+) -> Result<Option<Expr>> {
+    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
+        return Ok(None);
+    };
+    let Some(common) = common_type(&left_type, &right_type) else {
+        return Ok(None);
+    };
+    let (x, y) = (left.clone(), right.clone());
+    let (common, x, y) = match (common, operator) {
         (Common::Decimals, _) => {
-            let (x, left) = as_decimal(x, &left)?;
-            let (y, right) = as_decimal(y, &right)?;
-            let all_digits = operator.all_digits(left, right);
-            if all_digits.0 <= i16::from(DIGITS_MAX)
-                && !matches!(operator, Operator::Divide | Operator::Modulo)
-            {
-                return Ok(PlannerResult::Original(RawBinaryExpr {
-                    op,
-                    left: x,
-                    right: y,
-                }));
-            }
-            call(operator, x, y)
+            let (x, left) = as_decimal(x, &left_type)?;
+            let (y, right) = as_decimal(y, &right_type)?;
+            let all_fit = operator.all_digits(left, right).0 <= i16::from(DIGITS_MAX);
+            return Ok(Some(match operator.of_datafusion().filter(|_| all_fit) {
+                Some(theirs) if operator.keeps_all_digits() => binary_expr(x, theirs, y),
+                _ => call(operator, failure, x, y),
+            }));
         }
-        (Common::Same(common), Operator::Divide) if !common.is_floating() => call(
-            operator,
-            converted(x, &left, &DataType::Float64),
-            converted(y, &right, &DataType::Float64),
-        ),
-        (Common::Same(_), Operator::Divide) => call(
-            operator,
-            converted(x, &left, &DataType::Float64),
-            converted(y, &right, &DataType::Float64),
-        ),
-        (Common::Same(common), operator) => {
-            let (x, y) = (converted(x, &left, &common), converted(y, &right, &common));
-            if common.is_floating() && operator != Operator::Modulo {
-                return Ok(PlannerResult::Original(RawBinaryExpr {
-                    op,
-                    left: x,
-                    right: y,
-                }));
-            }
-            call(operator, x, y)
-        }
+        (Common::Same(_), Operator::Divide) => (DataType::Float64, x, y),
+        (Common::Same(_), Operator::IntegerDivide) => (DataType::Int64, x, y),
+        (Common::Same(common), _) => (common, x, y),
     };
-    Ok(PlannerResult::Planned(planned))
+    let (x, y) = (
+        converted(x, &left_type, &common),
+        converted(y, &right_type, &common),
+    );
+    Ok(Some(
+        match operator.of_datafusion().filter(|_| common.is_floating()) {
+            Some(theirs) if operator.keeps_all_digits() => binary_expr(x, theirs, y),
+            _ => call(operator, failure, x, y),
+        },
+    ))
 }
 
 /// Plans `-x`.
@@ -113,7 +145,17 @@ enum Operator {
     Subtract,
     Multiply,
     Divide,
+    IntegerDivide,
     Modulo,
+    /// `pmod`: never below zero when the divisor is above.
+    PositiveModulo,
+}
+
+/// What comes of an overflow, and of a division by zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Failure {
+    Error,
+    Null,
 }
 
 impl Operator {
@@ -124,17 +166,67 @@ impl Operator {
             BinaryOperator::Multiply => Some(Self::Multiply),
             BinaryOperator::Divide => Some(Self::Divide),
             BinaryOperator::Modulo => Some(Self::Modulo),
+            BinaryOperator::MyIntegerDivide => Some(Self::IntegerDivide),
             _ => None,
         }
     }
 
-    fn symbol(self) -> &'static str {
+    fn of_sql(self) -> Option<BinaryOperator> {
         match self {
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Modulo => "%",
+            Self::Add => Some(BinaryOperator::Plus),
+            Self::Subtract => Some(BinaryOperator::Minus),
+            Self::Multiply => Some(BinaryOperator::Multiply),
+            Self::Divide => Some(BinaryOperator::Divide),
+            Self::Modulo => Some(BinaryOperator::Modulo),
+            Self::IntegerDivide | Self::PositiveModulo => None,
+        }
+    }
+
+    fn of_datafusion(self) -> Option<datafusion::logical_expr::Operator> {
+        match self {
+            Self::Add => Some(datafusion::logical_expr::Operator::Plus),
+            Self::Subtract => Some(datafusion::logical_expr::Operator::Minus),
+            Self::Multiply => Some(datafusion::logical_expr::Operator::Multiply),
+            Self::Divide => Some(datafusion::logical_expr::Operator::Divide),
+            Self::Modulo => Some(datafusion::logical_expr::Operator::Modulo),
+            Self::IntegerDivide | Self::PositiveModulo => None,
+        }
+    }
+
+    /// Says if DataFusion computes as Spark does where no digit is lost.
+    fn keeps_all_digits(self) -> bool {
+        matches!(self, Self::Add | Self::Subtract | Self::Multiply)
+    }
+
+    fn symbol(self, failure: Failure) -> &'static str {
+        match (self, failure) {
+            (Self::Add, Failure::Error) => "+",
+            (Self::Subtract, Failure::Error) => "-",
+            (Self::Multiply, Failure::Error) => "*",
+            (Self::Divide, Failure::Error) => "/",
+            (Self::IntegerDivide, _) => "div",
+            (Self::Modulo, Failure::Error) => "%",
+            (Self::PositiveModulo, _) => "pmod",
+            (Self::Add, Failure::Null) => "try_add",
+            (Self::Subtract, Failure::Null) => "try_subtract",
+            (Self::Multiply, Failure::Null) => "try_multiply",
+            (Self::Divide, Failure::Null) => "try_divide",
+            (Self::Modulo, Failure::Null) => "try_mod",
+        }
+    }
+
+    /// Says if zero on the right is a failure.
+    fn divides(self) -> bool {
+        matches!(
+            self,
+            Self::Divide | Self::IntegerDivide | Self::Modulo | Self::PositiveModulo
+        )
+    }
+
+    fn zero(self) -> DataFusionError {
+        match self {
+            Self::Modulo | Self::PositiveModulo => remainder_by_zero(),
+            _ => divide_by_zero(),
         }
     }
 
@@ -151,7 +243,8 @@ impl Operator {
                 let scale = (s1 + p2 + 1).max(SCALE_KEPT);
                 (p1 - s1 + s2 + scale, scale)
             }
-            Self::Modulo => {
+            Self::IntegerDivide => (20, 0),
+            Self::Modulo | Self::PositiveModulo => {
                 let scale = s1.max(s2);
                 ((p1 - s1).min(p2 - s2) + scale, scale)
             }
@@ -238,8 +331,8 @@ fn as_decimal(side: Expr, from: &DataType) -> Result<(Expr, (u8, i8))> {
     Ok((cast(side, DataType::Decimal128(precision, 0)), (precision, 0)))
 }
 
-fn call(operator: Operator, left: Expr, right: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Arithmetic::new(operator)));
+fn call(operator: Operator, failure: Failure, left: Expr, right: Expr) -> Expr {
+    let function = Arc::new(ScalarUDF::from(Arithmetic::new(operator, failure)));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right]))
 }
 
@@ -247,13 +340,15 @@ fn call(operator: Operator, left: Expr, right: Expr) -> Expr {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Arithmetic {
     operator: Operator,
+    failure: Failure,
     signature: Signature,
 }
 
 impl Arithmetic {
-    fn new(operator: Operator) -> Self {
+    fn new(operator: Operator, failure: Failure) -> Self {
         Self {
             operator,
+            failure,
             signature: Signature::any(2, Volatility::Immutable),
         }
     }
@@ -266,15 +361,13 @@ impl Arithmetic {
 
 impl ScalarUDFImpl for Arithmetic {
     fn name(&self) -> &str {
-        self.operator.symbol()
+        self.operator.symbol(self.failure)
     }
 
     /// Columns without a name of their own are called as other operators call them.
     fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
         let sides = arguments.iter().map(|side| side.schema_name().to_string());
-        Ok(sides
-            .collect::<Vec<_>>()
-            .join(&format!(" {} ", self.operator.symbol())))
+        Ok(sides.collect::<Vec<_>>().join(&format!(" {} ", self.name())))
     }
 
     fn signature(&self) -> &Signature {
@@ -283,84 +376,89 @@ impl ScalarUDFImpl for Arithmetic {
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match arguments {
+            _ if self.operator == Operator::IntegerDivide => Ok(DataType::Int64),
             [DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)] => {
                 let (precision, scale) = self.decimal((*p1, *s1), (*p2, *s2));
                 Ok(DataType::Decimal128(precision, scale))
             }
             [left, right] if left == right => Ok(left.clone()),
-            other => Err(DataFusionError::Internal(format!(
-                "{} of {other:?}",
-                self.operator.symbol()
-            ))),
+            other => Err(DataFusionError::Internal(format!("{} of {other:?}", self.name()))),
         }
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalars = arguments
-            .args
-            .iter()
-            .all(|side| matches!(side, ColumnarValue::Scalar(_)));
-        let rows = if scalars { 1 } else { arguments.number_rows };
-        let [left, right] = arguments.args.as_slice() else {
-            return Err(DataFusionError::Internal("an operator has two sides".to_owned()));
-        };
-        let (left, right) = (left.to_array(rows)?, right.to_array(rows)?);
-        let result = match left.data_type() {
-            DataType::Decimal128(..) => self.of_decimals(left.as_primitive(), right.as_primitive())?,
-            _ => of_numbers(self.operator, &left, &right)?,
-        };
-        match scalars {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
-            false => Ok(ColumnarValue::Array(result)),
-        }
-    }
-}
-
-fn of_numbers(operator: Operator, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
-    let computed = match operator {
-        Operator::Add => numeric::add(left, right),
-        Operator::Subtract => numeric::sub(left, right),
-        Operator::Multiply => numeric::mul(left, right),
-        Operator::Divide => return divided(left.as_primitive(), right.as_primitive()),
-        Operator::Modulo => {
-            return match left.data_type() {
-                DataType::Int8 => remainder::<Int8Type>(left, right),
-                DataType::Int16 => remainder::<Int16Type>(left, right),
-                DataType::Int32 => remainder::<Int32Type>(left, right),
-                DataType::Int64 => remainder::<Int64Type>(left, right),
-                DataType::Float32 => remainder::<Float32Type>(left, right),
-                _ => remainder::<Float64Type>(left, right),
+        over_arrays(&arguments, |arrays| {
+            let [left, right] = arrays else {
+                return Err(DataFusionError::Internal("an operator has two sides".to_owned()));
             };
-        }
-    };
-    computed.map_err(|error| match error {
-        ArrowError::ArithmeticOverflow(_) => arithmetic_overflow(left.data_type()),
-        other => other.into(),
-    })
-}
-
-fn divided(left: &PrimitiveArray<Float64Type>, right: &PrimitiveArray<Float64Type>) -> Result<ArrayRef> {
-    let quotients = try_binary::<_, _, _, Float64Type>(left, right, |left, right| match right == 0.0 {
-        true => Err(ArrowError::DivideByZero),
-        false => Ok(left / right),
-    });
-    match quotients {
-        Ok(quotients) => Ok(Arc::new(quotients)),
-        Err(ArrowError::DivideByZero) => Err(divide_by_zero()),
-        Err(other) => Err(other.into()),
+            match left.data_type() {
+                DataType::Decimal128(..) => self.of_decimals(left.as_primitive(), right.as_primitive()),
+                DataType::Int8 => self.of_numbers::<Int8Type>(left, right),
+                DataType::Int16 => self.of_numbers::<Int16Type>(left, right),
+                DataType::Int32 => self.of_numbers::<Int32Type>(left, right),
+                DataType::Int64 => self.of_numbers::<Int64Type>(left, right),
+                DataType::Float32 => self.of_numbers::<Float32Type>(left, right),
+                _ => self.of_numbers::<Float64Type>(left, right),
+            }
+        })
     }
 }
 
-fn remainder<T: ArrowPrimitiveType>(left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
-    let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
-    let remainders = try_binary::<_, _, _, T>(left, right, |left, right| match right.is_zero() {
-        true => Err(ArrowError::DivideByZero),
-        false => Ok(left.mod_wrapping(right)),
-    });
-    match remainders {
-        Ok(remainders) => Ok(Arc::new(remainders)),
-        Err(ArrowError::DivideByZero) => Err(remainder_by_zero()),
-        Err(other) => Err(other.into()),
+impl Arithmetic {
+    fn of_numbers<T: ArrowPrimitiveType>(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+        // Over whole arrays, without a branch for each value.
+        let whole = match (self.operator, self.failure) {
+            (Operator::Add, Failure::Error) => Some(numeric::add(left, right)),
+            (Operator::Subtract, Failure::Error) => Some(numeric::sub(left, right)),
+            (Operator::Multiply, Failure::Error) => Some(numeric::mul(left, right)),
+            _ => None,
+        };
+        if let Some(computed) = whole {
+            return computed.map_err(|error| self.failed(error, left.data_type()));
+        }
+        let (x, y) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+        let compute = |x: T::Native, y: T::Native| match y.is_zero() && self.operator.divides() {
+            true => Err(ArrowError::DivideByZero),
+            false => number(self.operator, x, y),
+        };
+        match self.failure {
+            Failure::Error => {
+                let computed = try_binary::<_, _, _, T>(x, y, compute);
+                Ok(Arc::new(
+                    computed.map_err(|error| self.failed(error, left.data_type()))?,
+                ))
+            }
+            Failure::Null => {
+                let values = x.iter().zip(y).map(|(x, y)| compute(x?, y?).ok());
+                Ok(Arc::new(values.collect::<PrimitiveArray<T>>()))
+            }
+        }
+    }
+
+    fn failed(&self, error: ArrowError, data_type: &DataType) -> DataFusionError {
+        match error {
+            ArrowError::ArithmeticOverflow(_) => arithmetic_overflow(data_type),
+            ArrowError::DivideByZero => self.operator.zero(),
+            other => other.into(),
+        }
+    }
+}
+
+/// Computes with two numbers, of which the second is no zero where it divides.
+fn number<N: ArrowNativeTypeOp>(operator: Operator, x: N, y: N) -> Result<N, ArrowError> {
+    match operator {
+        Operator::Add => x.add_checked(y),
+        Operator::Subtract => x.sub_checked(y),
+        Operator::Multiply => x.mul_checked(y),
+        Operator::Divide | Operator::IntegerDivide => x.div_checked(y),
+        Operator::Modulo => Ok(x.mod_wrapping(y)),
+        Operator::PositiveModulo => {
+            let rest = x.mod_wrapping(y);
+            Ok(match rest.is_lt(N::ZERO) {
+                true => rest.add_wrapping(y).mod_wrapping(y),
+                false => rest,
+            })
+        }
     }
 }
 
@@ -375,58 +473,86 @@ fn remainder_by_zero() -> DataFusionError {
 impl Arithmetic {
     /// Computes in 256 bits and rounds half up to the scale of the result.
     fn of_decimals(&self, left: &Decimal128Array, right: &Decimal128Array) -> Result<ArrayRef> {
-        let ((p1, s1), (p2, s2)) = (
-            (left.precision(), left.scale()),
-            (right.precision(), right.scale()),
-        );
-        let (precision, scale) = self.decimal((p1, s1), (p2, s2));
+        let scales = (left.scale(), right.scale());
+        let (precision, scale) = self.decimal((left.precision(), scales.0), (right.precision(), scales.1));
         let limit = power(i16::from(precision));
-        let operator = self.operator;
-        let compute = |left: i128, right: i128| -> Option<i256> {
-            let (x, y) = (i256::from_i128(left), i256::from_i128(right));
-            let common = s1.max(s2);
-            let (x_common, y_common) = (
-                x.checked_mul(power(i16::from(common - s1)))?,
-                y.checked_mul(power(i16::from(common - s2)))?,
-            );
-            match operator {
-                Operator::Add => rescaled(x_common.checked_add(y_common)?, common, scale),
-                Operator::Subtract => rescaled(x_common.checked_sub(y_common)?, common, scale),
-                Operator::Multiply => rescaled(x.checked_mul(y)?, s1 + s2, scale),
-                Operator::Modulo => rescaled(x_common.checked_rem(y_common)?, common, scale),
-                Operator::Divide => {
-                    // x / 10^s1 / (y / 10^s2), at `scale`.
-                    let up = i16::from(scale) - i16::from(s1) + i16::from(s2);
-                    match up >= 0 {
-                        true => half_up(x.checked_mul(power(up))?, y),
-                        false => half_up(x, y.checked_mul(power(-up))?),
-                    }
-                }
-            }
-        };
-        let results = try_binary::<_, _, _, Decimal128Type>(left, right, |left, right| {
-            if right == 0 && matches!(operator, Operator::Divide | Operator::Modulo) {
+        let compute = |left: i128, right: i128| -> Result<i128, ArrowError> {
+            if right == 0 && self.operator.divides() {
                 return Err(ArrowError::DivideByZero);
             }
-            compute(left, right)
+            let (x, y) = (i256::from_i128(left), i256::from_i128(right));
+            decimal(self.operator, (x, y), scales, scale)
                 .filter(|value| value.wrapping_abs() < limit)
                 .and_then(i256::to_i128)
                 .ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
-        });
-        let results = results.map_err(|error| match error {
-            ArrowError::DivideByZero if operator == Operator::Modulo => remainder_by_zero(),
-            ArrowError::DivideByZero => divide_by_zero(),
+        };
+        let results: Decimal128Array = match self.failure {
+            Failure::Error => {
+                let computed = try_binary::<_, _, _, Decimal128Type>(left, right, compute);
+                computed.map_err(|error| self.decimal_failed(error, precision, scale))?
+            }
+            Failure::Null => {
+                let pairs = left.iter().zip(right);
+                pairs.map(|(left, right)| compute(left?, right?).ok()).collect()
+            }
+        };
+        if self.operator == Operator::IntegerDivide {
+            let whole = results.unary_opt::<_, Int64Type>(|value| i64::try_from(value).ok());
+            return match whole.null_count() == results.null_count() {
+                true => Ok(Arc::new(whole)),
+                false => Err(arithmetic_overflow(&DataType::Int64)),
+            };
+        }
+        Ok(Arc::new(results.with_precision_and_scale(precision, scale)?))
+    }
+
+    fn decimal_failed(&self, error: ArrowError, precision: u8, scale: i8) -> DataFusionError {
+        match error {
+            ArrowError::DivideByZero => self.operator.zero(),
             ArrowError::ArithmeticOverflow(_) => condition(
                 "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
                 "22003",
                 format!(
                     "the result of `{}` does not fit into DECIMAL({precision},{scale}); use `try_` functions to get NULL instead",
-                    operator.symbol()
+                    self.name()
                 ),
             ),
             other => other.into(),
-        })?;
-        Ok(Arc::new(results.with_precision_and_scale(precision, scale)?))
+        }
+    }
+}
+
+/// Computes with the numbers of two decimals, and returns that of the result, of the scale `scale`.
+fn decimal(operator: Operator, (x, y): (i256, i256), (s1, s2): (i8, i8), scale: i8) -> Option<i256> {
+    let common = s1.max(s2);
+    let aligned = || {
+        Some((
+            x.checked_mul(power(i16::from(common - s1)))?,
+            y.checked_mul(power(i16::from(common - s2)))?,
+        ))
+    };
+    match operator {
+        Operator::Add => aligned().and_then(|(x, y)| rescaled(x.checked_add(y)?, common, scale)),
+        Operator::Subtract => aligned().and_then(|(x, y)| rescaled(x.checked_sub(y)?, common, scale)),
+        Operator::Multiply => rescaled(x.checked_mul(y)?, s1 + s2, scale),
+        Operator::Modulo => aligned().and_then(|(x, y)| rescaled(x.checked_rem(y)?, common, scale)),
+        Operator::PositiveModulo => aligned().and_then(|(x, y)| {
+            let rest = x.checked_rem(y)?;
+            let rest = match rest.is_negative() {
+                true => rest.checked_add(y)?.checked_rem(y)?,
+                false => rest,
+            };
+            rescaled(rest, common, scale)
+        }),
+        Operator::IntegerDivide => aligned().and_then(|(x, y)| x.checked_div(y)),
+        Operator::Divide => {
+            // x / 10^s1 / (y / 10^s2), at `scale`.
+            let up = i16::from(scale) - i16::from(s1) + i16::from(s2);
+            match up >= 0 {
+                true => half_up(x.checked_mul(power(up))?, y),
+                false => half_up(x, y.checked_mul(power(-up))?),
+            }
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator, Value, WindowSpec, WindowType,
 };
 
-use super::literal;
 use super::typed_literal::IntervalLiteral;
+use super::{call_names, literal};
 
 /// Returns the name of a column; `None` when it is one of a table's, which keeps its own.
 pub(super) fn of_column(expr: &Expr) -> Option<String> {
@@ -137,11 +137,13 @@ pub(super) fn pretty(expr: &Expr) -> String {
             expr,
             substring_from,
             substring_for,
+            shorthand,
             ..
         } => {
+            let name = if *shorthand { "substr" } else { "substring" };
             let from = substring_from.as_deref().map_or("1".to_owned(), pretty);
             let length = substring_for.as_deref().map_or("2147483647".to_owned(), pretty);
-            format!("substring({}, {from}, {length})", pretty(expr))
+            format!("{name}({}, {from}, {length})", pretty(expr))
         }
         Expr::Trim {
             trim_where,
@@ -263,13 +265,12 @@ fn call(function: &Function) -> String {
                 .iter()
                 .map(|argument| argument_text(name, argument))
                 .collect();
-            let arguments = arguments.join(", ");
-            match name {
-                "if" => format!("(IF({arguments}))"),
-                name => format!("{name}({}{arguments})", if distinct { "DISTINCT " } else { "" }),
+            match distinct {
+                true => format!("{name}(DISTINCT {})", arguments.join(", ")),
+                false => call_names::shown(name, &arguments),
             }
         }
-        (_, name) => format!("{name}()"),
+        (_, name) => call_names::shown(name, &[]),
     };
     if let Some(filter) = &function.filter {
         text += &format!(" FILTER (WHERE {})", pretty(filter));
@@ -367,6 +368,15 @@ mod tests {
     #[test_case("a + b", "(a + b)")]
     #[test_case("t.a * (1 - b)", "(a * (1 - b))")]
     #[test_case("COUNT(*)", "count(1)")]
+    #[test_case("SQRT(4)", "SQRT(4)")]
+    #[test_case("ceil(-0.1)", "CEIL(-0.1)")]
+    #[test_case("int(x)", "x")]
+    #[test_case("mod(10, 3)", "(10 % 3)")]
+    #[test_case("locate('bar', x)", "locate(bar, x, 1)")]
+    #[test_case("split(x, ',')", "split(x, ,, -1)")]
+    #[test_case("overlay(x PLACING '_' FROM 6)", "overlay(x, _, 6, -1)")]
+    #[test_case("trim(x)", "trim(x)")]
+    #[test_case("x RLIKE 'a'", "RLIKE(x, a)")]
     #[test_case("sum(DISTINCT x)", "sum(DISTINCT x)")]
     #[test_case("cast(x as int)", "CAST(x AS INT)")]
     #[test_case("1L", "1")]

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::typed_literal::{self, IntervalLiteral};
-use super::{names, parts};
+use super::{calls, names, parts};
 
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
@@ -25,6 +25,10 @@ pub(super) const IN: &str = "in";
 pub(super) const AGAIN: char = '\u{1f}';
 pub(super) const TYPED: &str = "typed";
 pub(super) const INTERVAL: &str = "interval";
+/// The name of a function that is an operator, and its sides.
+pub(super) const ARITHMETIC: &str = "arithmetic";
+/// The name of a function whose rows differ, and its arguments.
+pub(super) const RANDOM: &str = "random";
 
 /// Names the unnamed columns of a query, and makes forms of its expressions.
 pub(crate) fn query(query: &mut Statement) {
@@ -76,6 +80,11 @@ struct Former;
 
 impl VisitorMut for Former {
     type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        calls::replace(expr);
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
@@ -368,6 +377,6 @@ fn negated_if(negated: bool, expr: Expr) -> Expr {
     }
 }
 
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
 }

@@ -2,18 +2,51 @@
 
 mod arrays;
 mod datetime;
+mod hashes;
 mod lambdas;
 mod maps;
+mod misc;
+mod names;
+mod numbers;
+mod regex;
+mod text;
 
-use crate::sql::{open, refused, rows};
+use std::fmt::Write as _;
+
+use ingot_common::Classify;
+
+use crate::sql::{open, try_rows};
 
 /// Checks the one row that each query gives, its values joined by `|`. A row that starts with `!` is a condition.
 async fn check(expected: &[(&str, &str)]) {
     let (_directory, _, session) = open().await;
+    let mut wrong = String::new();
     for (query, row) in expected {
-        match row.strip_prefix('!') {
-            Some(condition) => assert_eq!(refused(&session, query).await, condition, "{query}"),
-            None => assert_eq!(rows(&session, query).await, [*row], "{query}"),
+        let found = match try_rows(&session, query).await {
+            Ok(rows) => rows.join("; "),
+            Err(error) => format!("!{}", condition_of(&error)),
+        };
+        if found != *row {
+            writeln!(wrong, "{query}\n    {row} is the result, not {found}").expect("text");
         }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Returns the condition of an error, and all of the error where it has none.
+fn condition_of(error: &ingot_engine::Error) -> String {
+    match error {
+        ingot_engine::Error::Condition {
+            condition: "OF_A_BATCH",
+            message,
+            ..
+        } => match message.split_once(' ') {
+            Some((condition, _)) if !condition.is_empty() => condition.to_owned(),
+            _ => message.clone(),
+        },
+        error => match error.condition() {
+            Some(condition) => condition.to_owned(),
+            None => ingot_common::error::chain(error),
+        },
     }
 }

@@ -72,7 +72,7 @@ async fn batches(session: &Session, statement: &str) -> Result<Vec<RecordBatch>>
 }
 
 /// Runs a statement and returns its rows, values joined by `|`.
-async fn try_rows(session: &Session, statement: &str) -> Result<Vec<String>> {
+pub async fn try_rows(session: &Session, statement: &str) -> Result<Vec<String>> {
     let options = FormatOptions::new().with_null("NULL");
     let mut rows = Vec::new();
     for batch in batches(session, statement).await? {
@@ -117,7 +117,7 @@ pub(crate) async fn refused(session: &Session, statement: &str) -> String {
     }
 }
 
-async fn names(session: &Session, statement: &str) -> Vec<String> {
+pub async fn names(session: &Session, statement: &str) -> Vec<String> {
     let batches = batches(session, statement).await.expect("rows");
     let fields = batches[0].schema();
     fields.fields().iter().map(|field| field.name().clone()).collect()

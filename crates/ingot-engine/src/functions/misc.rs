@@ -1,0 +1,22 @@
+//! Functions of the session, of errors, of types, and random ones.
+
+mod raise;
+pub(crate) mod random;
+mod session;
+mod types;
+mod user;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
+use super::function::Function;
+pub(crate) use user::CurrentUser;
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let functions = session::functions()
+        .into_iter()
+        .chain(raise::functions())
+        .chain(types::functions());
+    functions.map(Function::udf).collect()
+}

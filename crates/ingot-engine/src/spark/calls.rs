@@ -1,0 +1,321 @@
+//! Calls that mean something else: `int(x)` is a cast, `mod(x, y)` an operator, `TRIM(LEADING x FROM y)` a call.
+//!
+//! Source: Spark, `FunctionRegistry` and the `RuntimeReplaceable` expressions.
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    TimezoneInfo, TrimWhereField, UnaryOperator, Value,
+};
+
+use super::rewrite::{ARITHMETIC, RANDOM, form, take};
+use crate::functions::random;
+
+/// Replaces a call, before what is in it is looked at.
+pub(super) fn replace(expr: &mut Expr) {
+    let replaced = match &mut *expr {
+        Expr::Function(function) => of_function(function),
+        other => of_syntax(other),
+    };
+    if let Some(replaced) = replaced {
+        *expr = replaced;
+    }
+}
+
+/// What has a syntax of its own becomes the call of a function.
+fn of_syntax(expr: &mut Expr) -> Option<Expr> {
+    Some(match expr {
+        Expr::Trim {
+            trim_where,
+            trim_what,
+            expr: text,
+            trim_characters: None,
+        } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "trim",
+            };
+            let what = trim_what.as_mut().map(|what| take(what));
+            call(name, what.into_iter().chain([take(text)]))
+        }
+        Expr::Collate {
+            expr: text,
+            collation,
+        } => {
+            let name = collation.to_string().replace('`', "");
+            call(
+                "collate",
+                [take(text), Expr::value(Value::SingleQuotedString(name))],
+            )
+        }
+        Expr::UnaryOp {
+            op: UnaryOperator::BitwiseNot,
+            expr: operand,
+        } => call("bitwise_not", [take(operand)]),
+        Expr::Position { expr: part, r#in } => call("locate", [take(part), take(r#in)]),
+        Expr::Ceil { expr: number, field } => call("ceil", rounded(number, field)),
+        Expr::Floor { expr: number, field } => call("floor", rounded(number, field)),
+        Expr::Overlay {
+            expr: text,
+            overlay_what,
+            overlay_from,
+            overlay_for,
+        } => {
+            let taken = overlay_for.as_mut().map(|taken| take(taken));
+            let first = [take(text), take(overlay_what), take(overlay_from)];
+            call("overlay", first.into_iter().chain(taken))
+        }
+        Expr::Substring {
+            expr: text,
+            substring_from,
+            substring_for,
+            ..
+        } => {
+            let from = substring_from
+                .as_mut()
+                .map_or_else(|| number("1"), |from| take(from));
+            let taken = substring_for.as_mut().map(|taken| take(taken));
+            call("substring", [take(text), from].into_iter().chain(taken))
+        }
+        Expr::RLike {
+            negated,
+            expr: text,
+            pattern,
+            ..
+        } => {
+            let found = call("rlike", [take(text), take(pattern)]);
+            match negated {
+                true => not(found),
+                false => found,
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn rounded(operand: &mut Expr, field: &CeilFloorKind) -> Vec<Expr> {
+    let mut arguments = vec![take(operand)];
+    if let CeilFloorKind::Scale(digits) = field {
+        arguments.push(Expr::Value(digits.clone()));
+    }
+    arguments
+}
+
+/// A function that stands for an expression.
+fn of_function(function: &Function) -> Option<Expr> {
+    let name = match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] => ident.value.to_lowercase(),
+        _ => return None,
+    };
+    let arguments = plain_arguments(function)?;
+    if random::NAMES.contains(&name.as_str()) {
+        let arguments = arguments.into_iter().map(|argument| ("of", argument));
+        let function = (RANDOM, Expr::value(Value::SingleQuotedString(name)));
+        return Some(form(RANDOM, [function].into_iter().chain(arguments).collect()));
+    }
+    match arguments.as_slice() {
+        [_, ..] if ["coalesce", "nvl", "ifnull"].contains(&name.as_str()) => Some(first_of(arguments)),
+        [operand] => of_one(&name, operand),
+        [left, right] => of_two(&name, left, right),
+        [tested, then, otherwise] if name == "nvl2" => {
+            let tested = Expr::IsNotNull(Box::new(tested.clone()));
+            Some(case(vec![(tested, then.clone())], Some(otherwise.clone())))
+        }
+        [value, branches @ ..] if name == "decode" => Some(decoded(value, branches)),
+        _ => None,
+    }
+}
+
+fn of_one(name: &str, operand: &Expr) -> Option<Expr> {
+    let boxed = || Box::new(operand.clone());
+    Some(match name {
+        "negative" => Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: boxed(),
+        },
+        "positive" => Expr::UnaryOp {
+            op: UnaryOperator::Plus,
+            expr: boxed(),
+        },
+        "isnull" => Expr::IsNull(boxed()),
+        "isnotnull" => Expr::IsNotNull(boxed()),
+        // Functions, which know the session's zone.
+        "date" | "timestamp" => return None,
+        "zeroifnull" => first_of(vec![operand.clone(), number("0")]),
+        "nullifzero" => null_if(operand.clone(), number("0")),
+        _ => Expr::Cast {
+            kind: CastKind::Cast,
+            expr: boxed(),
+            data_type: cast_type(name)?,
+            array: false,
+            format: None,
+        },
+    })
+}
+
+fn of_two(name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+    let (left, right) = (left.clone(), right.clone());
+    Some(match name {
+        "mod" | "pmod" | "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod" => form(
+            ARITHMETIC,
+            vec![
+                (
+                    ARITHMETIC,
+                    Expr::value(Value::SingleQuotedString(name.to_owned())),
+                ),
+                ("left", left),
+                ("right", right),
+            ],
+        ),
+        "equal_null" => Expr::IsNotDistinctFrom(Box::new(left), Box::new(right)),
+        "nullif" => null_if(left, right),
+        _ => return None,
+    })
+}
+
+/// Returns the type that a function of its name casts to.
+pub(super) fn cast_type(function: &str) -> Option<DataType> {
+    Some(match function {
+        "bigint" => DataType::BigInt(None),
+        "binary" => DataType::Binary(None),
+        "boolean" => DataType::Boolean,
+        "date" => DataType::Date,
+        "decimal" => DataType::Decimal(ExactNumberInfo::None),
+        "double" => DataType::Double(ExactNumberInfo::None),
+        "float" => DataType::Float(ExactNumberInfo::None),
+        "int" => DataType::Int(None),
+        "smallint" => DataType::SmallInt(None),
+        "string" => DataType::String(None),
+        "timestamp" => DataType::Timestamp(None, TimezoneInfo::None),
+        "tinyint" => DataType::TinyInt(None),
+        _ => return None,
+    })
+}
+
+/// `decode(x, a, 1, b, 2, 3)`: the value beside the first that is the same, nulls too; the last one where none is.
+fn decoded(value: &Expr, branches: &[Expr]) -> Expr {
+    let (pairs, otherwise) = branches.as_chunks::<2>();
+    let conditions = pairs.iter().map(|[searched, result]| {
+        let same = Expr::IsNotDistinctFrom(Box::new(value.clone()), Box::new(searched.clone()));
+        (same, result.clone())
+    });
+    case(conditions.collect(), otherwise.first().cloned())
+}
+
+/// The first value that is not null.
+fn first_of(values: Vec<Expr>) -> Expr {
+    let mut values = values;
+    let last = values.pop();
+    let conditions = values
+        .into_iter()
+        .map(|value| (Expr::IsNotNull(Box::new(value.clone())), value));
+    let conditions: Vec<(Expr, Expr)> = conditions.collect();
+    match (conditions.is_empty(), last) {
+        (true, Some(last)) => Expr::Nested(Box::new(last)),
+        (_, last) => case(conditions, last),
+    }
+}
+
+fn null_if(left: Expr, right: Expr) -> Expr {
+    let same = Expr::BinaryOp {
+        left: Box::new(left.clone()),
+        op: BinaryOperator::Eq,
+        right: Box::new(right),
+    };
+    case(vec![(same, Expr::value(Value::Null))], Some(left))
+}
+
+fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+    let conditions = conditions
+        .into_iter()
+        .map(|(condition, result)| CaseWhen { condition, result });
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: conditions.collect(),
+        else_result: otherwise.map(Box::new),
+    }
+}
+
+fn not(expr: Expr) -> Expr {
+    Expr::UnaryOp {
+        op: UnaryOperator::Not,
+        expr: Box::new(expr),
+    }
+}
+
+fn number(digits: &str) -> Expr {
+    Expr::value(Value::Number(digits.to_owned(), false))
+}
+
+/// Returns the arguments of a call that has nothing else.
+fn plain_arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let plain = function.over.is_none()
+        && function.filter.is_none()
+        && function.within_group.is_empty()
+        && list.duplicate_treatment.is_none()
+        && list.clauses.is_empty();
+    let argument = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args
+        .iter()
+        .map(argument)
+        .collect::<Option<Vec<Expr>>>()
+        .filter(|_| plain)
+}
+
+fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
+    let arguments = arguments
+        .into_iter()
+        .map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+    use crate::dialect;
+
+    #[test_case("TRIM(LEADING 'x' FROM y)", "ltrim('x', y)")]
+    #[test_case("trim(y)", "trim(y)")]
+    #[test_case("POSITION('b' IN c)", "locate('b', c)")]
+    #[test_case("overlay(a placing b from 2)", "overlay(a, b, 2)")]
+    #[test_case("a NOT RLIKE b", "NOT rlike(a, b)")]
+    #[test_case("~a", "bitwise_not(a)")]
+    #[test_case("int(x)", "CAST(x AS INT)")]
+    #[test_case("string(x)", "CAST(x AS STRING)")]
+    #[test_case("date(x)", "date(x)")]
+    #[test_case("nvl2(a, b, c)", "CASE WHEN a IS NOT NULL THEN b ELSE c END")]
+    #[test_case("decode(a, b, c)", "CASE WHEN a IS NOT DISTINCT FROM b THEN c END")]
+    #[test_case("nullif(a, b)", "CASE WHEN a = b THEN NULL ELSE a END")]
+    #[test_case("coalesce(a, b)", "CASE WHEN a IS NOT NULL THEN a ELSE b END")]
+    #[test_case("sum(a)", "sum(a)")]
+    fn calls_are_what_they_stand_for(sql: &str, expected: &str) {
+        let mut parsed = dialect::expression(sql).expect("an expression");
+        replace(&mut parsed);
+        assert_eq!(parsed.to_string(), expected);
+    }
+}
