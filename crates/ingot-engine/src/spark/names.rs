@@ -210,7 +210,7 @@ pub(super) fn pretty(expr: &Expr) -> String {
         Expr::Named { expr, name } => format!("{} AS {}", pretty(expr), name.value),
         Expr::Lambda(lambda) => format!("lambdafunction({})", pretty(&lambda.body)),
         Expr::Interval(interval) => {
-            let shown = IntervalLiteral::of(interval).shown();
+            let shown = IntervalLiteral::shown(interval);
             shown.unwrap_or_else(|| interval.to_string())
         }
         other => other.to_string(),

@@ -10,7 +10,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use ingot_common::Kind;
 
-use super::temporal::{self, CalendarParts, DAY_MICROS, IntervalField, SECOND_MICROS, Zone};
+use super::temporal::{
+    self, CalendarParts, DAY_MICROS, HOUR_MICROS, IntervalField, MINUTE_MICROS, SECOND_MICROS, Zone,
+};
 use super::{carried_text, literal, rewrite, temporal_arithmetic};
 use crate::Error;
 use crate::error::{condition, external};
@@ -182,9 +184,15 @@ impl IntervalLiteral {
     }
 
     /// Returns how Spark writes the literal.
-    pub fn shown(self) -> Option<String> {
+    pub fn shown(interval: &Interval) -> Option<String> {
         let mut text = String::new();
-        match self {
+        let literal = Self::of(interval);
+        if let (Some(field), None) = (&interval.leading_field, &interval.last_field)
+            && let Some(of_one) = literal.shown_in(field)
+        {
+            return Some(of_one);
+        }
+        match literal {
             Self::Months(months) => temporal::write_year_month(months, &mut text),
             Self::Days(micros) => text = format!("INTERVAL '{}' DAY", micros / DAY_MICROS),
             Self::Micros(micros) => temporal::write_day_time(micros, &mut text),
@@ -196,6 +204,26 @@ impl IntervalLiteral {
             Self::Invalid => return None,
         }
         Some(text)
+    }
+}
+
+impl IntervalLiteral {
+    /// Writes a literal of one field, if it is whole in it: `INTERVAL '1' MONTH`.
+    fn shown_in(self, field: &DateTimeField) -> Option<String> {
+        let (number, unit) = match (self, self::field(field)?) {
+            (Self::Months(months), IntervalField::Year) => (format!("{}", months / 12), "YEAR"),
+            (Self::Months(months), _) => (format!("{months}"), "MONTH"),
+            (Self::Days(micros), _) => (format!("{}", micros / DAY_MICROS), "DAY"),
+            (Self::Micros(micros), IntervalField::Hour) => (format!("{:02}", micros / HOUR_MICROS), "HOUR"),
+            (Self::Micros(micros), IntervalField::Minute) => {
+                (format!("{:02}", micros / MINUTE_MICROS), "MINUTE")
+            }
+            (Self::Micros(micros), IntervalField::Second) if micros % SECOND_MICROS == 0 => {
+                (format!("{:02}", micros / SECOND_MICROS), "SECOND")
+            }
+            _ => return None,
+        };
+        Some(format!("INTERVAL '{number}' {unit}"))
     }
 }
 

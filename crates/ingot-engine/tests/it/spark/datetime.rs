@@ -1,6 +1,7 @@
 //! Dates and times, with the results of Spark's documentation.
 
 use super::check;
+use crate::sql::{open, rows, run};
 
 const LOS_ANGELES: (&str, &str) = (
     "SET TIME ZONE 'America/Los_Angeles'",
@@ -211,4 +212,39 @@ async fn zones_are_converted() {
         ("SELECT window(TIMESTAMP'2021-01-01 00:04:30', '5 minutes').end, window_time(window(TIMESTAMP'2021-01-01', '5 minutes'))", "2021-01-01T00:05:00Z|2021-01-01T00:04:59.999999Z"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn what_is_written_is_of_the_sessions_zone() {
+    check(&[
+        LOS_ANGELES,
+        (
+            "SELECT count(*) FROM (SELECT 1) WHERE TIMESTAMP'2024-01-01' > '2023-12-31'",
+            "1",
+        ),
+    ])
+    .await;
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (at TIMESTAMP, d DATE, s STRING)",
+            "SET TIME ZONE 'America/Los_Angeles'",
+            "INSERT INTO t VALUES ('2024-01-01 12:00:00', TIMESTAMP'2024-01-01 02:00:00Z', 'a')",
+            "INSERT INTO t VALUES (DATE'2024-01-02', '2024-01-02', 'b')",
+        ],
+    )
+    .await;
+    let found = rows(
+        &session,
+        "SELECT at, d FROM t WHERE at > '2023-12-31 23:00:00' ORDER BY at",
+    )
+    .await;
+    assert_eq!(
+        found,
+        [
+            "2024-01-01T20:00:00Z|2023-12-31",
+            "2024-01-02T08:00:00Z|2024-01-02"
+        ]
+    );
 }
