@@ -325,6 +325,14 @@ fn intervals(tokens: &mut [TokenWithSpan]) {
         if !is_word(&tokens[*place].token, "INTERVAL") {
             continue;
         }
+        let before = nth.checked_sub(1).map(|before| places[before]);
+        if is_column(
+            before.map(|place| &tokens[place].token),
+            rest.first().map(|place| &tokens[*place].token),
+        ) {
+            tokens[*place].token = Token::make_word("interval", Some('`'));
+            continue;
+        }
         let (mut text, mut units, mut taken) = (String::new(), 0, 0);
         while let Some((part, count)) = unit_of_interval(tokens, &rest[taken..]) {
             text.push_str(&part);
@@ -339,6 +347,23 @@ fn intervals(tokens: &mut [TokenWithSpan]) {
         }
         tokens[rest[0]].token = Token::SingleQuotedString(text.trim_end().to_owned());
     }
+}
+
+/// Says if INTERVAL between two tokens is what a column is called, and begins neither a literal nor a type.
+fn is_column(before: Option<&Token>, after: Option<&Token>) -> bool {
+    const BEFORE: [&str; 8] = ["SELECT", "DISTINCT", "WHERE", "BY", "AND", "OR", "ON", "HAVING"];
+    let expression = match before {
+        Some(Token::Comma | Token::LParen | Token::Period) => true,
+        Some(token) => BEFORE.iter().any(|word| is_word(token, word)),
+        None => false,
+    };
+    let ends = match after {
+        Some(Token::Comma | Token::RParen | Token::Period | Token::Eq | Token::SemiColon) | None => true,
+        Some(token) => ["FROM", "AS", "IS", "IN", "ASC", "DESC"]
+            .iter()
+            .any(|word| is_word(token, word)),
+    };
+    expression && ends
 }
 
 /// Reads a number and its unit, and says how many tokens they are.

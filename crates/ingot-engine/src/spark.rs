@@ -24,6 +24,7 @@ mod set_operations;
 #[allow(dead_code, unused_imports, reason = "casts stand on it")]
 pub(crate) mod temporal;
 mod temporal_arithmetic;
+mod time_window;
 mod typed_literal;
 
 use arrow::datatypes::{Field, Schema};

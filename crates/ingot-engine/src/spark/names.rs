@@ -21,6 +21,7 @@ pub(super) fn of_column(expr: &Expr) -> Option<String> {
             _ => Some(pretty(expr)),
         },
         Expr::Function(function) if makes_columns(function) => None,
+        Expr::Function(function) if name(&function.name) == "window" => Some("window".to_owned()),
         expr => Some(pretty(expr)),
     }
 }

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::typed_literal::{self, IntervalLiteral};
-use super::{calls, names, parts};
+use super::{calls, names, parts, time_window};
 
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
@@ -47,6 +47,11 @@ struct Namer;
 
 impl VisitorMut for Namer {
     type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        time_window::named(query);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let mut seen = HashSet::new();

@@ -83,7 +83,6 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     }
     [
         date!("make_date", false),
-        date!("try_make_date", true),
         instant!("make_timestamp", &["make_timestamp_ltz"], false),
         instant!("try_make_timestamp", &["try_make_timestamp_ltz"], true),
         local!("make_timestamp_ntz", false),

@@ -73,9 +73,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         to_day!("to_date", false),
         to_day!("try_to_date", true),
         to_instant!("to_timestamp", &["to_timestamp_ltz"], false),
-        to_instant!("try_to_timestamp", &["try_to_timestamp_ltz"], true),
+        to_instant!("try_to_timestamp", &[], true),
         to_local!("to_timestamp_ntz", false),
-        to_local!("try_to_timestamp_ntz", true),
         unix_timestamp("unix_timestamp"),
         unix_timestamp("to_unix_timestamp"),
     ]

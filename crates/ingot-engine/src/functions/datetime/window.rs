@@ -1,7 +1,7 @@
 //! `window(time, length[, slide[, start]])` and `window_time(window)`: which window of time a moment is in.
 //!
-//! Windows begin at 1970-01-01T00:00:00Z, or `start` after it, and follow each other without gaps. Where they slide, a
-//! moment is in several; the last that began is given. Source: Spark, `TimeWindow`, `WindowTime`.
+//! Windows begin at 1970-01-01T00:00:00Z, or `start` after it, and follow each other without gaps. Those that overlap
+//! are refused: a row would be in several. Source: Spark, `TimeWindow`, `WindowTime`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::moments::{DAY_TIME, LOCAL, clocks, durations, instants, like, moment, overflow, zone};
-use crate::error::condition;
+use crate::Error;
+use crate::error::{condition, external};
 use crate::functions::arguments::{count, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
 use crate::spark::temporal::parse_calendar;
@@ -62,6 +63,11 @@ fn window() -> Function {
                         "a window is longer than nothing, and slides and starts by no more than its length"
                             .to_owned(),
                     ));
+                }
+                if slide < length {
+                    return Err(external(Error::unsupported(
+                        "windows that slide by less than their length are not supported".to_owned(),
+                    )));
                 }
                 let starts = times
                     .unary::<_, TimestampMicrosecondType>(|time| time - (time - first).rem_euclid(slide));
