@@ -5,6 +5,7 @@
 //! Source: Spark, `Cast.canAnsiCast`; Delta puts this cast on what INSERT (`DeltaInsertCastSupport`), UPDATE and MERGE
 //! (`UpdateExpressionsSupport.cast`) write.
 
+mod interval;
 pub(crate) mod nested;
 mod text;
 
@@ -93,6 +94,7 @@ pub(crate) fn try_cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> 
         (Boolean, to) if to.is_decimal() => tried(&tried(values, &Int8)?, to),
         (from, Date32) if text(from) => days_of_text(values),
         (from, Timestamp(_, _)) if text(from) => instants_of_text(values, to, zone),
+        (from, Duration(_) | Interval(_)) if text(from) => interval::of_texts(&tried(values, &Utf8)?, to),
         (from, to) if text(from) && !text(to) && !binary(to) => tried(&trimmed(values)?, to),
         (from, Timestamp(_, _)) if from.is_numeric() => instants_of_seconds(values, to),
         (Timestamp(_, _), to) if to.is_numeric() => seconds_of_instants(values, to),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, IntervalUnit,
-    IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -75,6 +75,10 @@ fn write_value(values: &ArrayRef, row: usize, zone: &Zone, into: &mut String) ->
         }
         Interval(IntervalUnit::YearMonth) => {
             temporal::write_year_month(values.as_primitive::<IntervalYearMonthType>().value(row), into);
+        }
+        Interval(IntervalUnit::MonthDayNano) => {
+            let interval = values.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            temporal::write_calendar(interval.into(), into);
         }
         List(_) => {
             let items = values.as_list::<i32>().value(row);

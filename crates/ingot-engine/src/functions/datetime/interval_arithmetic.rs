@@ -138,7 +138,7 @@ fn moved(moments: &ArrayRef, intervals: &ArrayRef, zone: &Zone) -> Result<ArrayR
             move_by(instant, i64::from(months), 0, 0, zone)
         }),
         _ => pairs(&micros, calendar(intervals), |instant, interval| {
-            let parts = parts(interval);
+            let parts = CalendarParts::from(interval);
             move_by(
                 instant,
                 i64::from(parts.months),
@@ -163,7 +163,7 @@ fn moved_days(dates: &ArrayRef, intervals: &ArrayRef) -> Result<ArrayRef> {
             temporal::add_months(days, i64::from(months)).ok_or_else(overflow)
         }),
         _ => pairs(dates, calendar(intervals), |days, interval| {
-            let parts = parts(interval);
+            let parts = CalendarParts::from(interval);
             if parts.micros != 0 {
                 return Err(condition(
                     "INVALID_INTERVAL_WITH_MICROSECONDS_ADDITION",
@@ -371,13 +371,4 @@ fn intervals_of(numbers: PrimitiveArray<Int64Type>, data_type: &DataType) -> Res
 fn calendar(intervals: &ArrayRef) -> &PrimitiveArray<IntervalMonthDayNanoType> {
     debug_assert_eq!(intervals.data_type(), &CALENDAR);
     intervals.as_primitive()
-}
-
-/// Returns the parts of a calendar interval.
-pub(super) fn parts(interval: IntervalMonthDayNano) -> CalendarParts {
-    CalendarParts {
-        months: interval.months,
-        days: interval.days,
-        micros: interval.nanoseconds / 1000,
-    }
 }

@@ -14,14 +14,14 @@ use arrow::datatypes::{DataType, Date32Type, Field, IntervalMonthDayNanoType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Volatility;
 
-use super::interval_arithmetic::{move_by, parts};
+use super::interval_arithmetic::move_by;
 use super::moments::{
     CALENDAR, DAY_TIME, LOCAL, YEAR_MONTH, clocks, durations, instants, longs, months, overflow, zone,
 };
 use crate::error::condition;
 use crate::functions::arguments::{count, is_integral, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
-use crate::spark::temporal::{DAY_MICROS, Zone};
+use crate::spark::temporal::{CalendarParts, DAY_MICROS, Zone};
 
 /// Values of a list, at most: the rest of what Java's arrays hold.
 const LENGTH_MAX: i64 = i32::MAX as i64 - 15;
@@ -218,7 +218,7 @@ fn step(steps: Option<&ArrayRef>, row: usize) -> Step {
             (0, micros / DAY_MICROS, micros % DAY_MICROS)
         }
         _ => {
-            let parts = parts(steps.as_primitive::<IntervalMonthDayNanoType>().value(row));
+            let parts = CalendarParts::from(steps.as_primitive::<IntervalMonthDayNanoType>().value(row));
             (i64::from(parts.months), i64::from(parts.days), parts.micros)
         }
     }

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use arrow::datatypes::IntervalMonthDayNano;
+
 use super::calendar::{DAY_MICROS, HOUR_MICROS, MINUTE_MICROS, SECOND_MICROS};
 use super::parse::{digits, micros_of, trimmed};
 use super::write::{write_fraction, write_seconds};
@@ -15,6 +17,16 @@ pub(crate) struct CalendarParts {
     pub months: i32,
     pub days: i32,
     pub micros: i64,
+}
+
+impl From<IntervalMonthDayNano> for CalendarParts {
+    fn from(interval: IntervalMonthDayNano) -> Self {
+        Self {
+            months: interval.months,
+            days: interval.days,
+            micros: interval.nanoseconds / 1000,
+        }
+    }
 }
 
 /// A field of an interval, larger ones first.

@@ -262,3 +262,49 @@ async fn rows_are_grouped_by_windows() {
     let found = rows(&session, query).await;
     assert_eq!(found, ["2024-01-01T00:05:00Z|1", "2024-01-01T00:00:00Z|2"]);
 }
+
+#[tokio::test]
+async fn casts_go_by_the_sessions_zone() {
+    check(&[
+        LOS_ANGELES,
+        (
+            "SELECT CAST(TIMESTAMP'2024-01-02 03:04:05.60' AS STRING)",
+            "2024-01-02 03:04:05.6",
+        ),
+        (
+            "SELECT CAST(DATE'2024-01-02' AS TIMESTAMP)",
+            "2024-01-02T08:00:00Z",
+        ),
+        (
+            "SELECT CAST('2024-01-02 25:00:00' AS TIMESTAMP)",
+            "!CAST_INVALID_INPUT",
+        ),
+        ("SELECT TRY_CAST('x' AS DATE)", "NULL"),
+        (
+            "SELECT CAST(INTERVAL '1 02:03:04.50' DAY TO SECOND AS STRING)",
+            "INTERVAL '1 02:03:04.5' DAY TO SECOND",
+        ),
+        (
+            "SELECT CAST(INTERVAL -14 MONTHS AS STRING)",
+            "INTERVAL '-1-2' YEAR TO MONTH",
+        ),
+        (
+            "SELECT CAST(make_interval(1, 2, 0, 3, 4) AS STRING)",
+            "1 years 2 months 3 days 4 hours",
+        ),
+        ("SELECT CAST('1 02:03:04' AS INTERVAL DAY TO SECOND)", "PT93784S"),
+        (
+            "SELECT CAST(CAST('1-2' AS INTERVAL YEAR TO MONTH) AS STRING)",
+            "INTERVAL '1-2' YEAR TO MONTH",
+        ),
+        (
+            "SELECT DATE'2024-01-31' + CAST('1 month 1 day' AS INTERVAL)",
+            "2024-03-01",
+        ),
+        (
+            "SELECT CAST('x' AS INTERVAL DAY TO SECOND)",
+            "!CAST_INVALID_INPUT",
+        ),
+    ])
+    .await;
+}
