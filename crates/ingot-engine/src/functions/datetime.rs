@@ -27,6 +27,7 @@ pub(crate) use self::interval_arithmetic::{
     add_interval, add_intervals, divide_interval, multiply_interval, negate_calendar, subtract_moments,
 };
 pub(crate) use self::moments::{CALENDAR, DAY_TIME, YEAR_MONTH};
+pub(crate) use self::patterns::formatted;
 use super::function::Function;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {

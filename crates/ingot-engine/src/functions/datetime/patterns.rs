@@ -117,14 +117,20 @@ fn date_format() -> Function {
             moment_and_pattern("date_format", types, timestamp())
         },
         returns: Returns::Always(DataType::Utf8),
-        invoke: |arguments| {
-            let zone = zone(arguments);
-            over_arrays(arguments, |arrays| {
-                let instants = instants(&arrays[0], &zone)?;
-                written(&instants, Some(&arrays[1]), &zone, session_zone(arguments))
-            })
-        },
+        invoke: formatted,
     }
+}
+
+/// Writes moments, the first argument, by patterns, the second.
+///
+/// # Errors
+/// `INVALID_DATETIME_PATTERN`.
+pub(crate) fn formatted(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let zone = zone(arguments);
+    over_arrays(arguments, |arrays| {
+        let instants = instants(&arrays[0], &zone)?;
+        written(&instants, arrays.get(1), &zone, session_zone(arguments))
+    })
 }
 
 /// `from_unixtime(seconds[, pattern])`.

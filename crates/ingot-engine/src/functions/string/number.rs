@@ -1,4 +1,5 @@
-//! `to_number(text, format)`, `try_to_number`, and `to_char(number, format)`: decimals as a format says.
+//! `to_number(text, format)`, `try_to_number`, and `to_char(number, format)`: decimals as a format says. Dates and
+//! times are written as `date_format` writes them.
 //!
 //! A format has a sign (`S`, `MI`) or angle brackets for numbers below zero (`PR`), a currency (`$`), digits (`0`, `9`) parted by
 //! `,` or `G`, and a point (`.`, `D`). Source: Spark, `ToNumberParser`.
@@ -7,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::DataType::{self, Binary, Decimal128, Float64, Utf8};
+use arrow::datatypes::DataType::{self, Binary, Date32, Decimal128, Float64, Timestamp, Utf8};
 use arrow::datatypes::Decimal128Type;
 use base64::Engine as _;
 use datafusion::common::ScalarValue;
@@ -17,6 +18,7 @@ use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArg
 use super::number_format::{Format, Sign};
 use crate::error::condition;
 use crate::functions::arguments::{count, exact, is_integral, is_text, over_arrays, unexpected};
+use crate::functions::datetime;
 use crate::functions::function::{Function, Returns};
 use crate::functions::rows::{bytes_at, text_at, texts, values};
 
@@ -34,9 +36,15 @@ pub(super) fn functions() -> [Function; 3] {
             Returns::Field(|arguments| decimal_type("try_to_number", arguments)),
             |arguments| read_all(arguments, Failure::Null),
         ),
-        Function::pure("to_char", written_types, Returns::Always(Utf8), |arguments| {
-            over_arrays(arguments, written)
-        })
+        Function::pure(
+            "to_char",
+            written_types,
+            Returns::Always(Utf8),
+            |arguments| match arguments.args.first().map(ColumnarValue::data_type) {
+                Some(Date32 | Timestamp(..)) => datetime::formatted(arguments),
+                _ => over_arrays(arguments, written),
+            },
+        )
         .also(&["to_varchar"]),
     ]
 }
@@ -109,7 +117,15 @@ fn written_types(types: &[DataType]) -> Result<Vec<DataType>> {
         }
         Some(value) if value.is_binary() => Binary,
         Some(DataType::Null) | None => Decimal128(38, 15),
-        Some(other) => return Err(unexpected("to_char", 1, "NUMERIC or BINARY", other)),
+        Some(moment @ (Date32 | Timestamp(..))) => moment.clone(),
+        Some(other) => {
+            return Err(unexpected(
+                "to_char",
+                1,
+                "NUMERIC, BINARY, DATE or TIMESTAMP",
+                other,
+            ));
+        }
     };
     Ok(vec![value, Utf8])
 }

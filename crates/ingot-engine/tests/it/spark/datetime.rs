@@ -184,6 +184,7 @@ async fn texts_are_moments_by_a_pattern() {
     check(&[
         LOS_ANGELES,
         ("SELECT date_format('2016-04-08', 'y'), date_format(TIMESTAMP'2024-01-02 15:04:05.678', 'dd/MM/yy hh:mm a SSS z')", "2016|02/01/24 03:04 PM 678 PST"),
+        ("SELECT to_char(DATE'2016-04-08', 'y'), to_varchar(TIMESTAMP'2016-04-08', 'HH')", "2016|00"),
         ("SELECT date_format('2016-04-08', 'YYYY')", "!INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"),
         ("SELECT to_date('2009-07-30 04:17:52'), to_date('12/31/16', 'MM/dd/yy')", "2009-07-30|2016-12-31"),
         ("SELECT to_date('2016-12-31', 'yyyy/MM/dd')", "!CANNOT_PARSE_TIMESTAMP"),
