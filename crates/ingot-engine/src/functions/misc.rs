@@ -1,5 +1,7 @@
-//! Functions of the session, of errors, of types, and random ones.
+//! Functions of the session, of errors, of types, of secrets, and random ones.
 
+mod aes;
+mod encryption;
 mod raise;
 pub(crate) mod random;
 mod session;
@@ -17,6 +19,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let functions = session::functions()
         .into_iter()
         .chain(raise::functions())
-        .chain(types::functions());
+        .chain(types::functions())
+        .chain(encryption::functions());
     functions.map(Function::udf).collect()
 }

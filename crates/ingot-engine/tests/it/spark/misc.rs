@@ -107,3 +107,33 @@ async fn bitmaps_have_places() {
     )])
     .await;
 }
+
+#[tokio::test]
+async fn bytes_are_encrypted() {
+    check(&[
+        (
+            "SELECT string(aes_decrypt(unhex('83F16B2AA704794132802D248E6BFD4E380078182D1544813898AC97E709B28A94'), '0000111122223333'))",
+            "Spark",
+        ),
+        (
+            "SELECT string(aes_decrypt(unbase64('3lmwu+Mw0H3fi5NDvcu9lg=='), '1234567890abcdef', 'ECB', 'PKCS'))",
+            "Spark SQL",
+        ),
+        (
+            "SELECT base64(aes_encrypt('Spark', 'abcdefghijklmnop12345678ABCDEFGH', 'CBC', 'DEFAULT', unhex('00000000000000000000000000000000')))",
+            "AAAAAAAAAAAAAAAAAAAAAPSd4mWyMZ5mhvjiAPQJnfg=",
+        ),
+        (
+            "SELECT base64(aes_encrypt('Spark', 'abcdefghijklmnop12345678ABCDEFGH', 'GCM', 'DEFAULT', unhex('000000000000000000000000'), 'This is an AAD mixed into the input'))",
+            "AAAAAAAAAAAAAAAAQiYi+sTLm7KD9UcZ2nlRdYDe/PX4",
+        ),
+        (
+            "SELECT string(aes_decrypt(aes_encrypt('a', '0000111122223333'), '0000111122223333')), try_aes_decrypt(X'00', '0000111122223333'), aes_encrypt(NULL, '0000111122223333')",
+            "a|NULL|NULL",
+        ),
+        ("SELECT aes_encrypt('a', 'short')", "!INVALID_PARAMETER_VALUE.AES_KEY_LENGTH"),
+        ("SELECT aes_decrypt(X'00', '0000111122223333')", "!INVALID_PARAMETER_VALUE.AES_CRYPTO_ERROR"),
+        ("SELECT aes_encrypt('a', '0000111122223333', 'CTR')", "!UNSUPPORTED_FEATURE.AES_MODE"),
+    ])
+    .await;
+}
