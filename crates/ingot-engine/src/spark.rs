@@ -37,7 +37,6 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::sql::sqlparser::ast;
 
-pub(crate) use self::arithmetic::adjusted as fitted_decimal;
 pub(crate) use self::casts::{SparkCasts, zone_of};
 use self::rewrite::expression;
 pub(crate) use self::rewrite::query;

@@ -91,6 +91,7 @@ impl<'a> TypeParser<'a> {
             "timestamp_ntz" => DataType::Timestamp(TimeUnit::Microsecond, None),
             "decimal" | "dec" | "numeric" => self.decimal()?,
             "interval" => self.interval()?,
+            "variant" => crate::functions::variant::variant_type(),
             "array" => {
                 self.expect('<')?;
                 let item = self.data_type(depth + 1)?;

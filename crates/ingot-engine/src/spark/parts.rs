@@ -5,10 +5,14 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    LambdaFunction, ObjectName, Value, VisitMut, VisitorMut,
+    JsonPath, JsonPathElem, LambdaFunction, ObjectName, Value, VisitMut, VisitorMut,
 };
 
+use super::rewrite::number_of;
 use crate::functions::map::MAP;
+use crate::functions::record::options::Options;
+use crate::functions::variant::COLON;
+use crate::functions::{csv, json, xml};
 
 /// Changes an expression that is one of these.
 pub(super) fn change(expr: &mut Expr) {
@@ -27,11 +31,18 @@ pub(super) fn change(expr: &mut Expr) {
             });
             *expr = call("named_struct", arguments.collect());
         }
+        Expr::JsonAccess { value, path } => {
+            if let Some(path) = path_text(path) {
+                let value = std::mem::replace(value.as_mut(), Expr::value(Value::Null));
+                *expr = call(COLON, vec![value, text(path)]);
+            }
+        }
         Expr::CompoundFieldAccess { root, access_chain } => fields_by_name(root, access_chain),
         Expr::Lambda(lambda) => parameters(lambda),
         Expr::Function(function) => match function.name.to_string().to_lowercase().as_str() {
             "arrays_zip" => names_of_zipped(function),
             "map" => function.name = ObjectName::from(vec![Ident::new(MAP)]),
+            "from_json" | "from_csv" | "from_xml" => schema_of_sample(function),
             _ => {}
         },
         _ => {}
@@ -126,6 +137,58 @@ fn names_of_zipped(function: &mut Function) {
             [unnamed(text(name.unwrap_or_else(|| place.to_string()))), argument]
         })
         .collect();
+}
+
+/// Puts the schema itself in the place of `schema_of_json('…')`, as a schema has to be a literal.
+fn schema_of_sample(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(schema))) = list.args.get_mut(1) else {
+        return;
+    };
+    let Expr::Function(sampled) = schema else { return };
+    let FunctionArguments::List(list) = &sampled.args else {
+        return;
+    };
+    let sample = match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(sample)))] => {
+            sample.value.clone().into_string()
+        }
+        _ => None,
+    };
+    let options = Options::default();
+    let found = sample.and_then(|sample| match sampled.name.to_string().to_lowercase().as_str() {
+        "schema_of_json" => json::schema_of::of_text(&sample, &options).ok(),
+        "schema_of_xml" => xml::schema_of::of_text(&sample, &options).ok(),
+        "schema_of_csv" => Some(csv::schema_of::of_text(&sample, &options)),
+        _ => None,
+    });
+    if let Some(found) = found {
+        *schema = text(found);
+    }
+}
+
+/// Writes a path `:a.b[0]` as `$.a.b[0]`; `None` when a place in it is computed.
+fn path_text(path: &JsonPath) -> Option<String> {
+    let mut text = "$".to_owned();
+    for step in &path.path {
+        match step {
+            JsonPathElem::Dot { key, quoted: false } => text.push_str(&format!(".{key}")),
+            JsonPathElem::Dot { key, .. } => text.push_str(&format!("['{key}']")),
+            JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => match number_of(key) {
+                Some(index) => text.push_str(&format!("[{index}]")),
+                None => match key {
+                    Expr::Value(key) => {
+                        let key = key.value.clone().into_string()?;
+                        text.push_str(&format!("['{key}']"));
+                    }
+                    _ => return None,
+                },
+            },
+        }
+    }
+    Some(text)
 }
 
 /// Calls a function.

@@ -464,6 +464,7 @@ pub fn type_text(data_type: &DataType) -> String {
         | Decimal128(precision, scale)
         | Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
         Dictionary(_, value) => type_text(value),
+        Struct(_) if crate::functions::variant::is_variant(data_type) => "variant".to_owned(),
         Struct(fields) => {
             let fields: Vec<String> = fields
                 .iter()

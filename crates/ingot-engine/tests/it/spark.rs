@@ -1,8 +1,10 @@
 //! Expressions and functions that mean what they mean in Spark.
 
 mod arrays;
+mod csv;
 mod datetime;
 mod hashes;
+mod json;
 mod lambdas;
 mod maps;
 mod misc;
@@ -10,6 +12,8 @@ mod names;
 mod numbers;
 mod regex;
 mod text;
+mod variants;
+mod xml;
 
 use std::fmt::Write as _;
 

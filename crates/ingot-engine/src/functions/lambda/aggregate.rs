@@ -14,7 +14,7 @@ use datafusion::error::Result;
 use super::higher_order::{Call, HigherOrder};
 use crate::functions::arguments::{count, unexpected};
 use crate::functions::collection::{item_type, items, items_at, list_of};
-use crate::functions::common_type::common_type_of;
+use crate::spark::coercion;
 use crate::write::type_text;
 
 const NAME: &str = "aggregate";
@@ -41,7 +41,7 @@ pub(super) fn functions() -> Vec<HigherOrder> {
 fn returns(values: &[DataType], lambdas: &[DataType]) -> Result<DataType> {
     let start = values.get(1).cloned().unwrap_or(DataType::Null);
     match lambdas.first() {
-        Some(merged) if common_type_of(merged, &start).as_ref() != Some(&start) => {
+        Some(merged) if coercion::common_type(merged, &start).as_ref() != Some(&start) => {
             let wanted = format!("of the type of the start, {}", type_text(&start).to_uppercase());
             Err(unexpected(NAME, 3, &wanted, merged))
         }
