@@ -333,6 +333,12 @@ fn check_given(data_type: &DataType) -> Result<()> {
                 type_text(data_type).to_uppercase()
             ),
         }),
+        DataType::Time32(_) | DataType::Time64(_) => Err(Error::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_TIME_TYPE",
+            sqlstate: "0A000",
+            message: "the type TIME is not supported".to_owned(),
+        }),
         DataType::List(element) | DataType::LargeList(element) | DataType::Map(element, _) => {
             check_given(element.data_type())
         }

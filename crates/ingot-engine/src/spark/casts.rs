@@ -127,7 +127,9 @@ fn lossless(from: &DataType, to: &DataType) -> bool {
         (UInt8 | UInt16 | UInt32 | UInt64, _) | (_, UInt8 | UInt16 | UInt32 | UInt64) => true,
         (Timestamp(_, from_zone), Timestamp(_, to_zone)) => from_zone.is_some() == to_zone.is_some(),
         (Interval(_) | Duration(_) | Time32(_) | Time64(_), _)
-        | (_, Interval(_) | Duration(_) | Time32(_) | Time64(_)) => !matches!(to, Utf8),
+        | (_, Interval(_) | Duration(_) | Time32(_) | Time64(_)) => {
+            !matches!(to, Utf8) && !from.is_numeric() && !to.is_numeric()
+        }
         _ => false,
     }
 }
@@ -136,6 +138,10 @@ fn possible(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     match (from, to) {
         (Null, _) | (_, Utf8 | LargeUtf8 | Utf8View) => true,
+        // Which unit the number would count in, the type does not say.
+        (Interval(_) | Duration(_), number) | (number, Interval(_) | Duration(_)) if number.is_numeric() => {
+            false
+        }
         (Struct(from), Struct(to)) => {
             let mut fields = from.iter().zip(to);
             from.len() == to.len() && fields.all(|(from, to)| possible(from.data_type(), to.data_type()))

@@ -306,6 +306,11 @@ async fn casts_go_by_the_sessions_zone() {
             "SELECT CAST('x' AS INTERVAL DAY TO SECOND)",
             "!CAST_INVALID_INPUT",
         ),
+        (
+            "SELECT CAST(INTERVAL 1 DAY AS INT)",
+            "!DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+        ),
+        ("SELECT current_time()", "!UNSUPPORTED_TIME_TYPE"),
     ])
     .await;
 }
