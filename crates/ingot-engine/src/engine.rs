@@ -16,7 +16,7 @@ use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
 use ingot_delta::DeltaTables;
 use url::Url;
 
-use crate::session::SessionParts;
+use crate::session::{SessionParts, TemporaryViews};
 use crate::write::Compactions;
 use crate::{Error, Result, Session, table_query};
 
@@ -53,6 +53,7 @@ struct Shared {
     parts: SessionParts,
     namespace: SchemaName,
     compactions: Compactions,
+    global_temporary_views: TemporaryViews,
 }
 
 impl Engine {
@@ -81,6 +82,7 @@ impl Engine {
                 runtime,
                 namespace,
                 compactions: Compactions::default(),
+                global_temporary_views: TemporaryViews::default(),
             }),
         })
     }
@@ -101,6 +103,11 @@ impl Engine {
 
     pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.shared.runtime
+    }
+
+    /// Returns the temporary views that all sessions see.
+    pub(crate) fn global_temporary_views(&self) -> &TemporaryViews {
+        &self.shared.global_temporary_views
     }
 
     pub(crate) fn compactions(&self) -> &Compactions {

@@ -5,13 +5,14 @@
 //!                              ├─ table of the metastore ─► one snapshot ─┤
 //!                              ├─ t VERSION AS OF n, t@v1, delta.`/path` ─┼─► registered under its name ─► plan
 //!                              ├─ view ─► its own query, planned there ───┤
+//!                              ├─ temporary view of the session ─► too ───┤
 //!                              └─ read_files(…), (DESCRIBE HISTORY t) ────┘
 //! ```
 //! A statement sees one snapshot of each table, however often and under whatever names it reads it ([`Reads`]).
 
 mod columns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +59,7 @@ const INTERNAL: &str = "__ingot";
 pub(crate) struct Reads {
     snapshots: Mutex<HashMap<Url, Arc<Snapshot>>>,
     views: Mutex<Vec<TableName>>,
+    temporary: Mutex<BTreeSet<String>>,
 }
 
 impl Reads {
@@ -80,6 +82,58 @@ impl Reads {
     /// Says if the statement reads a view, also through others.
     pub fn has_view(&self, name: &TableName) -> bool {
         lock(&self.views).contains(name)
+    }
+
+    /// Returns the names of the session's own relations that the statement reads, in lower case.
+    pub fn temporary(&self) -> BTreeSet<String> {
+        lock(&self.temporary).clone()
+    }
+}
+
+/// Where the names of a query are looked up.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    namespace: SchemaName,
+    /// The session's own relations that the query may name, in lower case; `None` for all.
+    temporary: Option<BTreeSet<String>>,
+    /// Views above the query.
+    depth: usize,
+}
+
+impl Scope {
+    /// The scope of a statement that the session runs.
+    pub fn of(namespace: &SchemaName) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            temporary: None,
+            depth: 0,
+        }
+    }
+
+    /// The scope of the query of a view that stands in a query of this one.
+    ///
+    /// # Errors
+    /// `VIEW_EXCEED_MAX_NESTED_DEPTH`.
+    fn of_view(&self, name: &str, namespace: SchemaName, temporary: BTreeSet<String>) -> Result<Self> {
+        if self.depth >= VIEW_DEPTH_MAX {
+            return Err(Error::Condition {
+                kind: Kind::FailedPrecondition,
+                condition: "VIEW_EXCEED_MAX_NESTED_DEPTH",
+                sqlstate: "54K00",
+                message: format!("view `{name}` stands on more than {VIEW_DEPTH_MAX} views"),
+            });
+        }
+        Ok(Self {
+            namespace,
+            temporary: Some(temporary),
+            depth: self.depth + 1,
+        })
+    }
+
+    fn sees(&self, name: &str) -> bool {
+        self.temporary
+            .as_ref()
+            .is_none_or(|seen| seen.contains(&name.to_lowercase()))
     }
 }
 
@@ -148,7 +202,7 @@ pub(crate) async fn plan_on_target(
     reads: &Reads,
     rows: Arc<dyn TableProvider>,
 ) -> Result<DataFrame> {
-    plan_at_depth(session, query, namespace.clone(), reads, 0, Some(rows)).await
+    plan_in(session, query, Scope::of(namespace), reads, Some(rows)).await
 }
 
 /// Plans a query whose short names are looked up in `namespace`.
@@ -158,7 +212,7 @@ pub(crate) async fn plan(
     namespace: &SchemaName,
     reads: &Reads,
 ) -> Result<DataFrame> {
-    plan_at_depth(session, query, namespace.clone(), reads, 0, None).await
+    plan_in(session, query, Scope::of(namespace), reads, None).await
 }
 
 /// Plans the rows of a table or view, of a table at `point` of its history if given.
@@ -170,20 +224,33 @@ pub(crate) async fn table(
     name: &TableName,
     point: Option<TimeTravel>,
 ) -> Result<DataFrame> {
-    let provider = table_provider(session, name, point, &Reads::default(), 0).await?;
+    let scope = Scope::of(&session.namespace());
+    let provider = table_provider(session, name, point, &Reads::default(), &scope).await?;
     Ok(session.datafusion().read_table(provider)?)
 }
 
-fn plan_at_depth<'a>(
+/// Plans the rows of what a name stands for in the session: a table, a view or a temporary view.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub(crate) async fn relation(session: &Session, name: &ObjectName) -> Result<DataFrame> {
+    let scope = Scope::of(&session.namespace());
+    let provider = match session_relation(session, &parts(name)?, &Reads::default(), &scope).await? {
+        Some(provider) => provider,
+        None => table_provider(session, &session.resolve(name)?, None, &Reads::default(), &scope).await?,
+    };
+    Ok(session.datafusion().read_table(provider)?)
+}
+
+fn plan_in<'a>(
     session: &'a Session,
     mut query: Statement,
-    namespace: SchemaName,
+    scope: Scope,
     reads: &'a Reads,
-    depth: usize,
     target: Option<Arc<dyn TableProvider>>,
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
-        let context = planning_context(session, &namespace);
+        let context = planning_context(session, &scope.namespace);
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
         if let Some(rows) = target {
@@ -191,7 +258,7 @@ fn plan_at_depth<'a>(
             register(&context, TableReference::full(INTERNAL, INTERNAL, "target"), rows)?;
         }
         for (name, relation) in special {
-            let provider = special_provider(session, relation, &namespace, reads, depth).await?;
+            let provider = special_provider(session, relation, &scope, reads).await?;
             columns.add(&format!("{INTERNAL}.{INTERNAL}.{name}"), &provider.schema());
             register(&context, TableReference::full(INTERNAL, INTERNAL, name), provider)?;
         }
@@ -202,7 +269,7 @@ fn plan_at_depth<'a>(
             if reference.schema() == Some(INTERNAL) {
                 continue;
             }
-            let (full, provider) = provider_of(session, &reference, &namespace, reads, depth).await?;
+            let (full, provider) = provider_of(session, &reference, &scope, reads).await?;
             columns.add(&reference.to_string(), &provider.schema());
             register(&context, full, provider)?;
         }
@@ -266,16 +333,13 @@ fn register(context: &SessionContext, name: TableReference, provider: Arc<dyn Ta
 async fn provider_of(
     session: &Session,
     reference: &TableReference,
-    namespace: &SchemaName,
+    scope: &Scope,
     reads: &Reads,
-    depth: usize,
 ) -> Result<(TableReference, Arc<dyn TableProvider>)> {
-    let catalog = reference.catalog().unwrap_or(namespace.catalog.as_str());
-    let schema = reference.schema().unwrap_or(namespace.schema.as_str());
+    let catalog = reference.catalog().unwrap_or(scope.namespace.catalog.as_str());
+    let schema = reference.schema().unwrap_or(scope.namespace.schema.as_str());
     let full = TableReference::full(catalog, schema, reference.table());
-    if let TableReference::Bare { table } = reference
-        && let Some(provider) = session.relation(table)
-    {
+    if let Some(provider) = session_relation(session, &reference.to_vec(), reads, scope).await? {
         return Ok((full, provider));
     }
     let name = TableName::new(
@@ -283,7 +347,48 @@ async fn provider_of(
         identifier(schema)?,
         identifier(reference.table())?,
     );
-    Ok((full, table_provider(session, &name, None, reads, depth).await?))
+    Ok((full, table_provider(session, &name, None, reads, scope).await?))
+}
+
+/// Finds a relation of the session's own: one that is registered, or a temporary view.
+async fn session_relation(
+    session: &Session,
+    name: &[String],
+    reads: &Reads,
+    scope: &Scope,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    if let [short] = name
+        && scope.sees(short)
+        && let Some(provider) = session.relation(short)
+    {
+        lock(&reads.temporary).insert(short.to_lowercase());
+        return Ok(Some(provider));
+    }
+    let view = match name {
+        [short] if !scope.sees(short) => None,
+        name => session.temporary_view(name),
+    };
+    let Some(view) = view else { return Ok(None) };
+    lock(&reads.temporary).insert(view.name.to_lowercase());
+    let scope = scope.of_view(&view.name, view.namespace.clone(), view.temporary.clone())?;
+    view_provider(session, &view.definition, scope, reads)
+        .await
+        .map(Some)
+}
+
+/// Plans the query of a view.
+async fn view_provider(
+    session: &Session,
+    definition: &str,
+    scope: Scope,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let query = crate::statement::parse_query(definition)?;
+    let rows = plan_in(session, query, scope, reads, None).await?;
+    Ok(Arc::new(ViewTable::new(
+        rows.into_unoptimized_plan(),
+        Some(definition.to_owned()),
+    )))
 }
 
 async fn table_info(session: &Session, name: &TableName) -> Result<TableInfo> {
@@ -294,7 +399,7 @@ async fn table_info(session: &Session, name: &TableName) -> Result<TableInfo> {
     })
 }
 
-/// Finds the table or view `name`, a table at `point` of its history if given. `depth` counts the views above it.
+/// Finds the table or view `name`, a table at `point` of its history if given, in a query of `scope`.
 ///
 /// # Errors
 /// `NotFound` when there is none; `InvalidArgument` for a point in the history of a view.
@@ -303,7 +408,7 @@ async fn table_provider(
     name: &TableName,
     point: Option<TimeTravel>,
     reads: &Reads,
-    depth: usize,
+    scope: &Scope,
 ) -> Result<Arc<dyn TableProvider>> {
     let info = table_info(session, name).await?;
     if info.kind != TableKind::View {
@@ -321,26 +426,14 @@ async fn table_provider(
             message: format!("time travel on the view `{name}` is not supported; views have no versions"),
         });
     }
-    if depth >= VIEW_DEPTH_MAX {
-        return Err(Error::Condition {
-            kind: Kind::FailedPrecondition,
-            condition: "VIEW_EXCEED_MAX_NESTED_DEPTH",
-            sqlstate: "54K00",
-            message: format!("view `{name}` stands on more than {VIEW_DEPTH_MAX} views"),
-        });
-    }
     lock(&reads.views).push(name.clone());
     let definition = info.definition.clone().unwrap_or_default();
-    let query = crate::statement::parse_query(&definition)?;
     let namespace = info
         .definition_namespace
         .clone()
         .unwrap_or_else(|| session.namespace());
-    let rows = plan_at_depth(session, query, namespace, reads, depth + 1, None).await?;
-    Ok(Arc::new(ViewTable::new(
-        rows.into_unoptimized_plan(),
-        Some(definition),
-    )))
+    let scope = scope.of_view(&name.to_string(), namespace, BTreeSet::new())?;
+    view_provider(session, &definition, scope, reads).await
 }
 
 /// Makes the provider of a table as the statement sees it, or of its past.
@@ -512,10 +605,10 @@ fn number(expr: &Expr) -> Result<i64> {
 async fn special_provider(
     session: &Session,
     relation: SpecialRelation,
-    namespace: &SchemaName,
+    scope: &Scope,
     reads: &Reads,
-    depth: usize,
 ) -> Result<Arc<dyn TableProvider>> {
+    let namespace = &scope.namespace;
     let (name, version) = match relation {
         SpecialRelation::Files(request) => return request.provider(session).await,
         SpecialRelation::Described(request) => return request.provider(session, namespace).await,
@@ -529,7 +622,7 @@ async fn special_provider(
         Some(Version::Timestamp(expr)) => Some(TimeTravel::Timestamp(instant(session, &expr).await?)),
     };
     let Some(path) = delta_path(&name)? else {
-        return table_provider(session, &table_name(&name, namespace)?, point, reads, depth).await;
+        return table_provider(session, &table_name(&name, namespace)?, point, reads, scope).await;
     };
     let table = session.engine().tables().open(&files::location(&path)?).await?;
     provider(table, point, reads).await

@@ -7,6 +7,8 @@
 //! Names are looked up before planning, because the metastore is asked asynchronously and DataFusion plans
 //! synchronously. A statement sees one snapshot of each table.
 
+mod temporary_views;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +28,7 @@ use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, T
 use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
+pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
 use crate::functions::CurrentUser;
 use crate::resolve::Reads;
 use crate::write::type_text;
@@ -72,6 +75,7 @@ pub struct Session {
     datafusion: SessionContext,
     namespace: Mutex<SchemaName>,
     relations: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    temporary_views: TemporaryViews,
     settings: Mutex<BTreeMap<String, String>>,
 }
 
@@ -97,6 +101,7 @@ impl Session {
             datafusion,
             namespace: Mutex::new(namespace),
             relations: Mutex::default(),
+            temporary_views: TemporaryViews::default(),
             settings: Mutex::default(),
         })
     }
@@ -216,6 +221,22 @@ impl Session {
 
     pub(crate) fn relation(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         lock(&self.relations).get(&name.to_lowercase()).cloned()
+    }
+
+    /// Returns the temporary views of the session.
+    pub(crate) fn temporary_views(&self) -> &TemporaryViews {
+        &self.temporary_views
+    }
+
+    /// Finds a temporary view: one of the session by its name, one of all sessions as `global_temp.name`.
+    pub(crate) fn temporary_view(&self, name: &[String]) -> Option<Arc<TemporaryView>> {
+        match name {
+            [name] => self.temporary_views.get(name),
+            [schema, name] if schema.eq_ignore_ascii_case(GLOBAL_TEMP) => {
+                self.engine.global_temporary_views().get(name)
+            }
+            _ => None,
+        }
     }
 
     /// Opens a table of the metastore.

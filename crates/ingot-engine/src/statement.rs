@@ -19,6 +19,7 @@ mod restore;
 mod set;
 mod show;
 mod target;
+mod temporary_view;
 mod time_travel;
 mod update;
 mod vacuum;
@@ -189,6 +190,11 @@ fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>>
     }
     if cursor.accept("VIEW") {
         return view::create(session, cursor, replace);
+    }
+    let global = cursor.accept("GLOBAL");
+    if cursor.accept("TEMPORARY") || cursor.accept("TEMP") {
+        cursor.expect("VIEW")?;
+        return temporary_view::create(session, cursor, temporary_view::Mode { replace, global });
     }
     let external = cursor.accept("EXTERNAL");
     if cursor.accept("TABLE") {

@@ -99,7 +99,7 @@ pub(super) async fn columns_of(session: &Session, name: &ObjectName) -> Result<F
             Ok(table.snapshot().await?.schema().fields().clone())
         }
         None => {
-            let rows = resolve::table(session, &session.resolve(name)?, None).await?;
+            let rows = resolve::relation(session, name).await?;
             Ok(rows.schema().fields().clone())
         }
     }
@@ -108,8 +108,10 @@ pub(super) async fn columns_of(session: &Session, name: &ObjectName) -> Result<F
 async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<StatementResult> {
     let mut lines: Vec<[String; 3]> = Vec::new();
     let fields = columns_of(session, &name).await?;
+    let view = session.temporary_view(&resolve::parts(&name)?);
     let info = match resolve::delta_path(&name)? {
         Some(_) => None,
+        None if view.is_some() => None,
         None => Some(
             session
                 .engine()
@@ -120,6 +122,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
     };
     for field in &fields {
         let listed = info.iter().flat_map(|info| &info.columns);
+        let listed = listed.chain(view.iter().flat_map(|view| &view.columns));
         let mut listed = listed.filter(|column| column.name == *field.name());
         let comment = field.metadata().get("comment").cloned();
         let comment = comment.or_else(|| listed.next().and_then(|column| column.comment.clone()));
@@ -129,7 +132,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
             comment.unwrap_or_default(),
         ]);
     }
-    if info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
+    if view.is_none() && info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
         let (_, table) = open(session, &name).await?;
         let snapshot = table.snapshot().await?;
         let partitions = snapshot.partition_columns();

@@ -145,8 +145,10 @@ fn source_name(session: &Session, name: &ObjectName, with: Option<&With>) -> Res
     if let [ObjectNamePart::Identifier(part)] = name.0.as_slice() {
         let ctes = with.into_iter().flat_map(|with| &with.cte_tables);
         let mut names = ctes.map(|cte| &cte.alias.name.value);
-        if names.any(|name| name.eq_ignore_ascii_case(&part.value)) || session.relation(&part.value).is_some()
-        {
+        let own = |name: &String| {
+            session.relation(name).is_some() || session.temporary_view(std::slice::from_ref(name)).is_some()
+        };
+        if names.any(|name| name.eq_ignore_ascii_case(&part.value)) || own(&part.value) {
             return Ok(quoted(&part.value));
         }
     }

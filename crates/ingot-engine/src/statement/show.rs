@@ -122,16 +122,34 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
         let shown = |table: &&ingot_catalog::TableInfo| {
             (!views || table.kind == TableKind::View) && pattern.matches(table.name.table.as_str())
         };
-        let names: Vec<&str> = tables
+        let mut temporary = session.temporary_views().all();
+        temporary.retain(|view| pattern.matches(&view.name));
+        let names = tables
             .iter()
             .filter(shown)
-            .map(|table| table.name.table.as_str())
-            .collect();
-        let count = names.len();
+            .map(|table| (schema.schema.as_str(), table.name.table.as_str(), false));
+        let own = temporary.iter().map(|view| ("", view.name.as_str(), true));
+        let mut listed: Vec<(&str, &str, bool)> = names.chain(own).collect();
+        listed.sort_by_key(|(_, name, _)| *name);
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(vec![schema.schema.as_str(); count])),
-            Arc::new(StringArray::from(names)),
-            Arc::new(BooleanArray::from(vec![false; count])),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(schema, ..)| Some(schema))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(_, name, _)| Some(name))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(.., temporary)| Some(*temporary))
+                    .collect::<BooleanArray>(),
+            ),
         ];
         let (namespace, name) = if views {
             ("namespace", "viewName")

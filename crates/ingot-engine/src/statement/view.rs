@@ -1,5 +1,6 @@
 //! Views: CREATE VIEW; and DROP of views and tables.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -7,78 +8,141 @@ use ingot_catalog::{ColumnInfo, NewTable, TableKind};
 use ingot_common::Kind;
 
 use super::cursor::Cursor;
-use super::{Work, done, namespace};
+use super::{Work, done, namespace, temporary_view};
 use crate::dialect::quoted;
 use crate::resolve::{self, Reads};
 use crate::write::type_text;
 use crate::{Error, Result, Session};
 
-/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] name [(column [COMMENT 'text'], …)] [COMMENT 'text'] AS query`.
+/// What stands between the name of a view and the end of its CREATE.
+#[derive(Debug)]
+pub(super) struct ViewText {
+    /// Names of columns with their comments, where the statement gives them.
+    named: Vec<(String, Option<String>)>,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+    definition: String,
+}
+
+impl ViewText {
+    /// `[(column [COMMENT 'text'], …)] [COMMENT 'text'] [TBLPROPERTIES (…)] AS query`.
+    pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
+        let mut named = Vec::new();
+        if cursor.at_token(&Token::LParen) {
+            named = cursor.in_parentheses(|cursor| {
+                let column = cursor.name()?;
+                let comment = match cursor.accept("COMMENT") {
+                    true => Some(cursor.string()?),
+                    false => None,
+                };
+                Ok((column, comment))
+            })?;
+        }
+        let mut comment = None;
+        let mut properties = BTreeMap::new();
+        while !cursor.accept("AS") {
+            if cursor.accept("COMMENT") {
+                comment = Some(cursor.string()?);
+            } else if cursor.accept("TBLPROPERTIES") {
+                properties.extend(cursor.properties()?);
+            } else if cursor.accept_all(&["DEFAULT", "COLLATION"]) {
+                collation(&cursor.name()?)?;
+            } else if !cursor.accept_all(&["WITH", "SCHEMA", "COMPENSATION"])
+                && !cursor.accept_all(&["WITH", "SCHEMA", "BINDING"])
+            {
+                return Err(cursor.expected("COMMENT, TBLPROPERTIES or AS"));
+            }
+        }
+        let definition = cursor.query_text()?.to_owned();
+        cursor.end()?;
+        Ok(Self {
+            named,
+            comment,
+            properties,
+            definition,
+        })
+    }
+
+    /// Plans the query once, so that a view that cannot work is not made. Returns the view's query and columns.
+    ///
+    /// # Errors
+    /// `CREATE_VIEW_COLUMN_ARITY_MISMATCH`, and what is wrong with the query.
+    pub async fn plan(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
+        let planned = async |definition: &str| {
+            let query = super::parse_query(definition)?;
+            resolve::plan(session, query, &session.namespace(), reads).await
+        };
+        let mut definition = self.definition.clone();
+        let mut rows = planned(&definition).await?;
+        if !self.named.is_empty() {
+            arity(self.named.len(), rows.schema().fields().len())?;
+            let columns: Vec<String> = self.named.iter().map(|(column, _)| quoted(column)).collect();
+            definition = format!("SELECT * FROM ({definition}\n) AS view({})", columns.join(", "));
+            rows = planned(&definition).await?;
+        }
+        let columns = rows.schema().fields().iter().enumerate();
+        let columns = columns.map(|(place, field)| ColumnInfo {
+            name: field.name().clone(),
+            type_text: type_text(field.data_type()),
+            nullable: field.is_nullable(),
+            comment: self.named.get(place).and_then(|(_, comment)| comment.clone()),
+            partition_index: None,
+        });
+        Ok((definition, columns.collect()))
+    }
+}
+
+fn collation(name: &str) -> Result<()> {
+    match name.eq_ignore_ascii_case("UTF8_BINARY") {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!("collation `{name}` is not supported"))),
+    }
+}
+
+fn arity(named: usize, given: usize) -> Result<()> {
+    let condition = match named.cmp(&given) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Greater => "CREATE_VIEW_COLUMN_ARITY_MISMATCH.NOT_ENOUGH_DATA_COLUMNS",
+        Ordering::Less => "CREATE_VIEW_COLUMN_ARITY_MISMATCH.TOO_MANY_DATA_COLUMNS",
+    };
+    Err(Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition,
+        sqlstate: "21S01",
+        message: format!("the view names {named} columns, and its query gives {given}"),
+    })
+}
+
+/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] name …`.
 pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace: bool) -> Result<Work<'a>> {
     let if_not_exists = cursor.if_not_exists();
     let name = cursor.table_name(session)?;
-    let mut named = Vec::new();
-    if cursor.at_token(&Token::LParen) {
-        named = cursor.in_parentheses(|cursor| {
-            let column = cursor.name()?;
-            let comment = match cursor.accept("COMMENT") {
-                true => Some(cursor.string()?),
-                false => None,
-            };
-            Ok((column, comment))
-        })?;
-    }
-    let mut comment = None;
-    let mut properties = BTreeMap::new();
-    while !cursor.accept("AS") {
-        if cursor.accept("COMMENT") {
-            comment = Some(cursor.string()?);
-        } else if cursor.accept("TBLPROPERTIES") {
-            properties.extend(cursor.properties()?);
-        } else {
-            return Err(cursor.expected("COMMENT, TBLPROPERTIES or AS"));
-        }
-    }
-    let mut definition = cursor.query_text()?.to_owned();
-    cursor.end()?;
+    let text = ViewText::parse(cursor)?;
     Ok(Work::writes(async move {
-        if !named.is_empty() {
-            let columns: Vec<String> = named.iter().map(|(column, _)| quoted(column)).collect();
-            definition = format!("SELECT * FROM ({definition}\n) AS view({})", columns.join(", "));
-        }
-        // Planned once, so that a view that cannot work is not made.
         let reads = Reads::default();
-        let query = super::parse_query(&definition)?;
-        let planned = resolve::plan(session, query, &session.namespace(), &reads).await?;
+        let (definition, columns) = text.plan(session, &reads).await?;
         if reads.has_view(&name) {
+            return Err(recursive(&name.to_string()));
+        }
+        if let Some(temporary) = reads.temporary().first() {
             return Err(Error::Condition {
                 kind: Kind::InvalidArgument,
-                condition: "RECURSIVE_VIEW",
-                sqlstate: "42K0H",
-                message: format!("view `{name}` would stand on itself"),
+                condition: "INVALID_TEMP_OBJ_REFERENCE",
+                sqlstate: "42K0F",
+                message: format!(
+                    "view `{name}` would outlive the temporary view `{temporary}` that it reads"
+                ),
             });
         }
-        let columns = planned
-            .schema()
-            .fields()
-            .iter()
-            .enumerate()
-            .map(|(place, field)| ColumnInfo {
-                name: field.name().clone(),
-                type_text: type_text(field.data_type()),
-                nullable: field.is_nullable(),
-                comment: named.get(place).and_then(|(_, comment)| comment.clone()),
-                partition_index: None,
-            });
         let view = NewTable {
             name,
             kind: TableKind::View,
             location: None,
             definition: Some(definition),
             definition_namespace: Some(session.namespace()),
-            columns: columns.collect(),
-            comment,
-            properties,
+            columns,
+            comment: text.comment,
+            properties: text.properties,
         };
         let principal = session.context().principal.as_str();
         match session
@@ -94,6 +158,15 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
     }))
 }
 
+pub(super) fn recursive(name: &str) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "RECURSIVE_VIEW",
+        sqlstate: "42K0H",
+        message: format!("view `{name}` would stand on itself"),
+    }
+}
+
 /// What a DROP names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
@@ -104,9 +177,20 @@ pub(super) enum Dropped {
 /// `DROP TABLE | VIEW [IF EXISTS] name`. The files of a managed table go later.
 pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: Dropped) -> Result<Work<'a>> {
     let if_exists = cursor.if_exists();
-    let name = cursor.table_name(session)?;
+    let name = cursor.object_name()?;
     cursor.accept("PURGE");
     cursor.end()?;
+    let parts = resolve::parts(&name)?;
+    if dropped == Dropped::View && temporary_view::drop(session, &parts) {
+        return Ok(Work::writes(async { done() }));
+    }
+    if session.temporary_view(&parts).is_some() {
+        return Err(wrong_command(
+            &name.to_string(),
+            "DROP TABLE cannot drop a view; use DROP VIEW",
+        ));
+    }
+    let name = session.resolve(&name)?;
     Ok(Work::writes(async move {
         let metastore = session.engine().metastore();
         let info = match metastore.table(&name).await {
@@ -121,14 +205,18 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
             _ => None,
         };
         if let Some(hint) = wrong {
-            return Err(Error::Condition {
-                kind: Kind::InvalidArgument,
-                condition: "WRONG_COMMAND_FOR_OBJECT_TYPE",
-                sqlstate: "42809",
-                message: format!("`{name}`: {hint}"),
-            });
+            return Err(wrong_command(&name.to_string(), hint));
         }
         let principal = session.context().principal.as_str();
         namespace::missing_is_fine(metastore.drop_table(&name, principal).await, if_exists)
     }))
+}
+
+fn wrong_command(name: &str, hint: &str) -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "WRONG_COMMAND_FOR_OBJECT_TYPE",
+        sqlstate: "42809",
+        message: format!("`{name}`: {hint}"),
+    }
 }

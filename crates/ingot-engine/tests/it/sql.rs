@@ -31,6 +31,7 @@ mod resolve;
 mod restore;
 mod row_tracking;
 mod rules;
+mod temporary_views;
 mod type_widening;
 mod update;
 mod vacuum;
