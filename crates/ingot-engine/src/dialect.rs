@@ -9,6 +9,10 @@
 //! MERGE) is kept as the piece of the text that the user wrote, because sqlparser's own way back to text does not
 //! escape literals. Source: Spark SQL, "Literals", "Identifiers".
 
+mod lateral_view;
+mod like;
+mod table_query;
+
 use std::any::TypeId;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -128,7 +132,7 @@ impl Dialect for SparkDialect {
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
         if !parser.parse_keyword(Keyword::DIV) {
-            return None;
+            return like::infix(parser, left);
         }
         let right = parser.parse_subexpr(precedence);
         Some(right.map(|right| Expr::BinaryOp {
@@ -140,6 +144,28 @@ impl Dialect for SparkDialect {
 
     fn supports_cte_without_as(&self) -> bool {
         DATABRICKS.supports_cte_without_as()
+    }
+
+    fn supports_table_sample_before_alias(&self) -> bool {
+        true
+    }
+
+    fn supports_order_by_all(&self) -> bool {
+        true
+    }
+
+    /// A query may begin with FROM.
+    fn parse_statement(&self, parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+        let query = is_word(&parser.peek_token_ref().token, "FROM");
+        query.then(|| Ok(Statement::Query(parser.parse_query()?)))
+    }
+
+    fn supports_from_first_select(&self) -> bool {
+        true
+    }
+
+    fn supports_pipe_operator(&self) -> bool {
+        true
     }
 
     fn supports_select_item_multi_column_alias(&self) -> bool {
@@ -199,7 +225,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     describe_relations(&mut read);
     time_travel(&mut read);
     intervals(&mut read);
-    Ok(read)
+    Ok(table_query::rewrite(lateral_view::rewrite(read)))
 }
 
 /// Makes a number of `1.5d`, `10L` and `1e3D`, which sqlparser takes for names, or for a number and a name.

@@ -8,6 +8,7 @@ pub(crate) mod common_type;
 pub(crate) mod csv;
 pub(crate) mod datetime;
 pub(crate) mod function;
+pub(crate) mod generators;
 mod hash;
 pub(crate) mod json;
 mod lambda;
@@ -31,6 +32,7 @@ use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
 pub(crate) use self::misc::{CurrentUser, random};
+use crate::resolve::relations::SparkRelations;
 use crate::spark::{SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
@@ -44,6 +46,10 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     rules.insert(0, Arc::new(UnionTypes));
     rules.push(Arc::new(SparkCasts));
     *state.analyzer() = Some(Analyzer::with_rules(rules));
+    state
+        .relation_planners()
+        .get_or_insert_default()
+        .insert(0, Arc::new(SparkRelations));
     let functions = state.scalar_functions().get_or_insert_default();
     functions.extend(string::functions());
     functions.extend(regex::functions());

@@ -10,7 +10,15 @@
 //! ```
 //! A statement sees one snapshot of each table, however often and under whatever names it reads it ([`Reads`]).
 
+mod ast;
 mod columns;
+mod expressions;
+mod generators;
+mod joins;
+mod lateral_aliases;
+mod pivots;
+pub(crate) mod relations;
+mod shapes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -24,7 +32,8 @@ use datafusion::catalog::{
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::cast;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, cast};
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -251,6 +260,12 @@ fn plan_in<'a>(
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
         let context = planning_context(session, &scope.namespace);
+        shapes::rewrite(&mut query);
+        joins::rewrite(&mut query);
+        let aggregates = context.state().aggregate_functions().clone();
+        generators::rewrite(&mut query, &|name| aggregates.contains_key(name))?;
+        functions_as_relations(&mut query);
+        pivots::name(&mut query);
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
         if let Some(rows) = target {
@@ -277,17 +292,35 @@ fn plan_in<'a>(
             return Err(Error::parse("only queries can be planned".to_owned()));
         };
         let output = columns.restore(&mut query);
-        spark::query(&mut query);
+        spark::name_columns(&mut query);
+        expressions::rewrite(&mut query);
         let state = context.state();
-        let plan = state
-            .statement_to_plan(DataFusionStatement::Statement(query))
-            .await?;
+        let plan = statement_to_plan(&state, *query).await?;
         // At once: what reads the plan's schema finds the types that its rows will have.
         let plan = state
             .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})?;
         output.apply(DataFrame::new(state, plan))
     })
+}
+
+/// Plans a query, and where a name is of no column but of an alias before it, once more with the alias' meaning.
+async fn statement_to_plan(state: &SessionState, query: Statement) -> Result<LogicalPlan> {
+    let mut query = query;
+    loop {
+        let mut formed = query.clone();
+        spark::form_expressions(&mut formed);
+        let statement = DataFusionStatement::Statement(Box::new(formed));
+        let error = match state.statement_to_plan(statement).await {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let substituted = lateral_aliases::missing(&error)
+            .is_some_and(|name| lateral_aliases::substitute(&mut query, name));
+        if !substituted {
+            return Err(error.into());
+        }
+    }
 }
 
 /// Makes a context with the session's functions and settings, and a catalog of its own: what one statement
@@ -472,6 +505,46 @@ enum Version {
     Timestamp(Box<Expr>),
     /// Milliseconds since the epoch.
     Instant(i64),
+}
+
+/// Calls that are relations and no names of tables: what [`relations`] plans.
+fn functions_as_relations(query: &mut Statement) {
+    struct Calls;
+    impl VisitorMut for Calls {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table {
+                name,
+                args: Some(arguments),
+                alias,
+                sample,
+                ..
+            } = factor
+                && relations::is_call(name)
+            {
+                let (sample, alias) = (sample.take(), alias.take());
+                let call = TableFactor::Function {
+                    lateral: false,
+                    name: name.clone(),
+                    args: std::mem::take(&mut arguments.args),
+                    with_ordinality: false,
+                    alias,
+                };
+                *factor = match sample {
+                    None => call,
+                    Some(_) => TableFactor::Derived {
+                        lateral: false,
+                        subquery: Box::new(ast::select_from(call)),
+                        alias: None,
+                        sample,
+                    },
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(query, &mut Calls);
 }
 
 /// Takes out of a query what DataFusion cannot name, and puts internal names in its place.

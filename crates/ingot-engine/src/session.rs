@@ -12,7 +12,7 @@ mod temporary_views;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
@@ -291,7 +291,14 @@ fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<Reco
     }
     let fields = names.map(|(field, shown)| Field::clone(field).with_name(shown.name()));
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
-    Ok(batch.with_schema(Arc::new(schema))?)
+    // Not `with_schema`, which compares fields by their names.
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().to_vec();
+    Ok(RecordBatch::try_new_with_options(
+        Arc::new(schema),
+        columns,
+        &rows,
+    )?)
 }
 
 /// Batches that end with an error, rather than quietly, when their request is cancelled.

@@ -26,6 +26,7 @@ pub(crate) mod temporal;
 mod temporal_arithmetic;
 mod time_window;
 mod typed_literal;
+mod windows;
 
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
@@ -33,13 +34,14 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::planner::{
-    ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr, RawFieldAccessExpr,
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr, RawFieldAccessExpr, RawWindowExpr,
 };
 use datafusion::sql::sqlparser::ast;
 
 pub(crate) use self::casts::{SparkCasts, zone_of};
+pub(crate) use self::names::pretty;
 use self::rewrite::expression;
-pub(crate) use self::rewrite::query;
+pub(crate) use self::rewrite::{form_expressions, name_columns, number_of};
 pub(crate) use self::set_operations::UnionTypes;
 use crate::Result;
 use crate::functions::random;
@@ -109,6 +111,10 @@ impl ExprPlanner for SparkForms {
             _ => return Ok(PlannerResult::Original(form)),
         };
         Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_window(&self, window: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+        windows::plan(window)
     }
 
     fn plan_binary_op(

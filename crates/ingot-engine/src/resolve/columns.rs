@@ -15,10 +15,11 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr as LogicalExpr;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Cte, ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
-    Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    PivotValueSource, Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
+use super::pivots;
 use crate::Result;
 use crate::write::rules::expression::find;
 
@@ -182,6 +183,32 @@ impl VisitorMut for Declared<'_> {
             | TableFactor::NestedJoin {
                 alias: Some(alias), ..
             } => self.alias(alias),
+            TableFactor::Pivot {
+                aggregate_functions,
+                value_source: PivotValueSource::List(values),
+                alias,
+                ..
+            } => {
+                for name in pivots::output_names(aggregate_functions, values) {
+                    self.column(&Ident::new(name));
+                }
+                alias.iter().for_each(|alias| self.alias(alias));
+            }
+            TableFactor::Unpivot {
+                value, name, alias, ..
+            } => {
+                self.column(name);
+                match value {
+                    Expr::Identifier(value) => self.column(value),
+                    Expr::Tuple(values) => values.iter().for_each(|value| {
+                        if let Expr::Identifier(value) = value {
+                            self.column(value);
+                        }
+                    }),
+                    _ => {}
+                }
+                alias.iter().for_each(|alias| self.alias(alias));
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -396,7 +423,15 @@ impl VisitorMut for Restorer<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
+        if let TableFactor::Unpivot { name, .. } = factor {
+            self.restore(name);
+        }
+        let (TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::Pivot { alias, .. }
+        | TableFactor::Function { alias, .. }
+        | TableFactor::Unpivot { alias, .. }) = factor
+        else {
             return ControlFlow::Continue(());
         };
         for column in alias.iter_mut().flat_map(|alias| &mut alias.columns) {

@@ -45,7 +45,7 @@ fn makes_columns(function: &Function) -> bool {
 }
 
 /// Writes an expression as Spark shows it.
-pub(super) fn pretty(expr: &Expr) -> String {
+pub(crate) fn pretty(expr: &Expr) -> String {
     match expr {
         Expr::Identifier(Ident { value, .. }) => value.clone(),
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {

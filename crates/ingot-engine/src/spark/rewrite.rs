@@ -30,9 +30,13 @@ pub(super) const ARITHMETIC: &str = "arithmetic";
 /// The name of a function whose rows differ, and its arguments.
 pub(super) const RANDOM: &str = "random";
 
-/// Names the unnamed columns of a query, and makes forms of its expressions.
-pub(crate) fn query(query: &mut Statement) {
+/// Names the unnamed columns of a query.
+pub(crate) fn name_columns(query: &mut Statement) {
     let _ = VisitMut::visit(query, &mut Namer);
+}
+
+/// Makes forms of the expressions of a query.
+pub(crate) fn form_expressions(query: &mut Statement) {
     let _ = VisitMut::visit(query, &mut Former);
 }
 
@@ -309,7 +313,7 @@ fn quote_unit(function: &mut Function) {
 }
 
 /// Returns the text of a literal's form.
-pub(super) fn number_of(expr: &Expr) -> Option<&str> {
+pub(crate) fn number_of(expr: &Expr) -> Option<&str> {
     carried(expr, LITERAL)
 }
 

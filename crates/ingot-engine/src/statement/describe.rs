@@ -2,6 +2,7 @@
 //!
 //! History and detail are also relations of queries: `SELECT version FROM (DESCRIBE HISTORY t)`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -22,7 +23,7 @@ use serde_json::Value;
 use super::cursor::Cursor;
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
-use crate::session::identifier;
+use crate::session::{TemporaryView, identifier};
 use crate::write::type_text;
 use crate::{Error, Result, Session, dialect, files, resolve};
 
@@ -151,10 +152,9 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
             );
         }
     }
-    if let Some(info) = info
-        && extended
-    {
-        lines.extend(extended_lines(&info));
+    if extended {
+        lines.extend(info.iter().flat_map(extended_lines));
+        lines.extend(view.iter().flat_map(|view| temporary_lines(view)));
     }
     let column = |place: usize| lines.iter().map(|line| line[place].as_str()).collect();
     text_rows(&[
@@ -162,6 +162,27 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
         ("data_type", column(1)),
         ("comment", column(2)),
     ])
+}
+
+fn temporary_lines(view: &TemporaryView) -> Vec<[String; 3]> {
+    let mut lines = vec![
+        line("", ""),
+        line("# Detailed Table Information", ""),
+        line("Table", &view.name),
+        line("Type", "VIEW"),
+    ];
+    lines.extend(view.comment.iter().map(|comment| line("Comment", comment)));
+    lines.push(line("View Text", &view.definition));
+    lines.push(properties_line(&view.properties));
+    lines
+}
+
+fn properties_line(properties: &BTreeMap<String, String>) -> [String; 3] {
+    let properties: Vec<String> = properties
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    line("Table Properties", &format!("[{}]", properties.join(",")))
 }
 
 fn extended_lines(info: &TableInfo) -> Vec<[String; 3]> {
@@ -185,12 +206,7 @@ fn extended_lines(info: &TableInfo) -> Vec<[String; 3]> {
     if let Some(location) = &info.location {
         lines.push(line("Location", location));
     }
-    let properties: Vec<String> = info
-        .properties
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    lines.push(line("Table Properties", &format!("[{}]", properties.join(","))));
+    lines.push(properties_line(&info.properties));
     lines
 }
 
@@ -416,9 +432,7 @@ fn timestamps(milliseconds: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
-fn maps<'a>(
-    values: impl Iterator<Item = Option<&'a std::collections::BTreeMap<String, Value>>>,
-) -> Result<ArrayRef> {
+fn maps<'a>(values: impl Iterator<Item = Option<&'a BTreeMap<String, Value>>>) -> Result<ArrayRef> {
     let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
     for value in values {
         for (key, value) in value.into_iter().flatten() {
