@@ -15,6 +15,7 @@ pub mod engine;
 pub mod error;
 pub mod files;
 mod functions;
+mod information_schema;
 mod maintenance;
 pub mod merge;
 mod optimize;

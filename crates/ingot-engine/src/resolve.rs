@@ -19,6 +19,7 @@ mod lateral_aliases;
 mod pivots;
 pub(crate) mod relations;
 mod shapes;
+mod values;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -38,7 +39,8 @@ use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Statement, TableFactor, TableVersion, VisitMut, VisitorMut,
+    DataType as SqlType, Expr, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement,
+    TableFactor, TableVersion, VisitMut, VisitorMut,
 };
 use futures::future::BoxFuture;
 use ingot_catalog::{TableInfo, TableKind};
@@ -47,12 +49,14 @@ use ingot_delta::{DeltaTable, Snapshot, TimeTravel};
 use url::Url;
 
 use self::columns::Columns;
+pub(crate) use self::generators::GENERATORS;
+pub(crate) use self::values::{literal, object_name};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::stack::deep;
 use crate::statement::DescribeRequest;
-use crate::{Error, Result, Session, files, spark};
+use crate::{Error, Result, Session, files, information_schema, spark};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -260,6 +264,7 @@ fn plan_in<'a>(
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
         let context = planning_context(session, &scope.namespace);
+        values::bind(&mut query, &session.values().clone())?;
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
         let aggregates = context.state().aggregate_functions().clone();
@@ -295,7 +300,7 @@ fn plan_in<'a>(
         spark::name_columns(&mut query);
         expressions::rewrite(&mut query);
         let state = context.state();
-        let plan = statement_to_plan(&state, *query).await?;
+        let plan = statement_to_plan(session, &state, *query).await?;
         // At once: what reads the plan's schema finds the types that its rows will have.
         let plan = state
             .analyzer()
@@ -304,8 +309,9 @@ fn plan_in<'a>(
     })
 }
 
-/// Plans a query, and where a name is of no column but of an alias before it, once more with the alias' meaning.
-async fn statement_to_plan(state: &SessionState, query: Statement) -> Result<LogicalPlan> {
+/// Plans a query, and where a name is of no column but of an alias before it, or of a variable, once more with what
+/// that means.
+async fn statement_to_plan(session: &Session, state: &SessionState, query: Statement) -> Result<LogicalPlan> {
     let mut query = query;
     loop {
         let mut formed = query.clone();
@@ -315,8 +321,12 @@ async fn statement_to_plan(state: &SessionState, query: Statement) -> Result<Log
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
-        let substituted = lateral_aliases::missing(&error)
-            .is_some_and(|name| lateral_aliases::substitute(&mut query, name));
+        let Some(name) = lateral_aliases::missing(&error) else {
+            return Err(error.into());
+        };
+        let values = session.values().clone();
+        let substituted =
+            lateral_aliases::substitute(&mut query, name) || values::substitute(&mut query, name, &values)?;
         if !substituted {
             return Err(error.into());
         }
@@ -443,6 +453,9 @@ async fn table_provider(
     reads: &Reads,
     scope: &Scope,
 ) -> Result<Arc<dyn TableProvider>> {
+    if information_schema::has(name) && point.is_none() {
+        return information_schema::provider(session, name).await;
+    }
     let info = table_info(session, name).await?;
     if info.kind != TableKind::View {
         let (table, newest) = session.open_newest(&info).await?;
@@ -735,6 +748,40 @@ async fn change_point(session: &Session, expr: &Expr) -> Result<TimeTravel> {
         Some(version) => Ok(TimeTravel::Version(version)),
         None => Ok(TimeTravel::Timestamp(instant(session, expr).await?)),
     }
+}
+
+/// Evaluates an expression that is about no row, in the type given if one is.
+pub(crate) async fn constant(
+    session: &Session,
+    expr: Expr,
+    data_type: Option<SqlType>,
+) -> Result<ScalarValue> {
+    let expr = match data_type {
+        Some(data_type) => ast::cast(expr, data_type),
+        None => expr,
+    };
+    let mut select = ast::select_all();
+    select.projection = vec![SelectItem::UnnamedExpr(expr)];
+    let query = Statement::Query(Box::new(ast::query(SetExpr::Select(Box::new(select)))));
+    let rows = plan(session, query, &session.namespace(), &Reads::default()).await?;
+    let row = rows_of(rows, 1).await?.into_iter().flatten().next();
+    Ok(row.unwrap_or(ScalarValue::Null))
+}
+
+/// Reads the first rows, at most so many.
+pub(crate) async fn rows_of(rows: DataFrame, count: usize) -> Result<Vec<Vec<ScalarValue>>> {
+    let batches = rows.limit(0, Some(count))?.collect().await?;
+    let mut read = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let values = batch
+                .columns()
+                .iter()
+                .map(|column| ScalarValue::try_from_array(column, row));
+            read.push(values.collect::<datafusion::error::Result<_>>()?);
+        }
+    }
+    Ok(read)
 }
 
 /// Evaluates an expression without columns to an instant, milliseconds since the epoch.

@@ -8,6 +8,7 @@
 //! synchronously. A statement sees one snapshot of each table.
 
 mod temporary_views;
+mod values;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use ingot_delta::{Author, DeltaTable, Snapshot};
 use url::Url;
 
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
+pub(crate) use self::values::{Parameters, Values, Variable, unresolved};
 use crate::functions::CurrentUser;
 use crate::resolve::Reads;
 use crate::write::type_text;
@@ -77,6 +79,7 @@ pub struct Session {
     relations: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
     temporary_views: TemporaryViews,
     settings: Mutex<BTreeMap<String, String>>,
+    values: Mutex<Values>,
 }
 
 impl Session {
@@ -103,6 +106,7 @@ impl Session {
             relations: Mutex::default(),
             temporary_views: TemporaryViews::default(),
             settings: Mutex::default(),
+            values: Mutex::default(),
         })
     }
 
@@ -131,6 +135,11 @@ impl Session {
     /// Returns the session's settings (`SET key = value`).
     pub(crate) fn settings(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         lock(&self.settings)
+    }
+
+    /// Returns the session's variables, and the parameters of the statement that runs.
+    pub(crate) fn values(&self) -> MutexGuard<'_, Values> {
+        lock(&self.values)
     }
 
     /// Returns the value of a setting; names compare without case.

@@ -11,6 +11,8 @@ mod create_table;
 mod cursor;
 mod delete;
 mod describe;
+mod execute_immediate;
+mod explain;
 mod insert;
 mod merge;
 mod namespace;
@@ -23,6 +25,7 @@ mod temporary_view;
 mod time_travel;
 mod update;
 mod vacuum;
+mod variable;
 mod view;
 
 use std::sync::Arc;
@@ -141,6 +144,21 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("USE") {
         return namespace::use_namespace(session, &mut cursor);
     }
+    if cursor.accept("EXPLAIN") {
+        return explain::parse(session, &mut cursor);
+    }
+    if let Some(accepted) = cached(session, &mut cursor)? {
+        return Ok(accepted);
+    }
+    if cursor.accept("DECLARE") {
+        return variable::declare(session, &mut cursor);
+    }
+    if cursor.accept_all(&["SET", "VAR"]) || cursor.accept_all(&["SET", "VARIABLE"]) {
+        return variable::set(session, &mut cursor);
+    }
+    if cursor.accept_all(&["EXECUTE", "IMMEDIATE"]) {
+        return execute_immediate::parse(session, &mut cursor);
+    }
     if cursor.accept("SET") {
         return set::parse(session, &mut cursor);
     }
@@ -157,6 +175,30 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))
+}
+
+/// `CACHE [LAZY] TABLE`, `UNCACHE TABLE`, `REFRESH [TABLE]`, `CLEAR CACHE`: what is cached follows the tables by itself.
+fn cached<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Option<Work<'a>>> {
+    if cursor.accept_all(&["CLEAR", "CACHE"]) {
+        cursor.end()?;
+        return Ok(Some(Work::reads(async { done() })));
+    }
+    let table = cursor.accept_all(&["CACHE", "TABLE"])
+        || cursor.accept_all(&["CACHE", "LAZY", "TABLE"])
+        || cursor.accept_all(&["UNCACHE", "TABLE"])
+        || cursor.accept_all(&["REFRESH", "TABLE"]);
+    if !table {
+        return Ok(None);
+    }
+    let if_exists = cursor.if_exists();
+    let name = cursor.object_name()?;
+    cursor.end()?;
+    Ok(Some(Work::reads(async move {
+        match resolve::relation(session, &name).await {
+            Err(error) if !if_exists => Err(error),
+            _ => done(),
+        }
+    })))
 }
 
 /// Parses a query, or an EXPLAIN of one.
@@ -209,6 +251,9 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
         return namespace::drop_schema(session, cursor);
+    }
+    if cursor.accept_all(&["TEMPORARY", "VARIABLE"]) || cursor.accept_all(&["TEMPORARY", "VAR"]) {
+        return variable::drop(session, cursor);
     }
     if cursor.accept("TABLE") {
         return view::drop(session, cursor, view::Dropped::Table);

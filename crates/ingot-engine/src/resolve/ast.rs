@@ -2,8 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgumentList, FunctionArguments, GroupByExpr, ObjectName, Query,
-    Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    TableFactor, TableWithJoins, Value, WildcardAdditionalOptions,
 };
 
 /// A call of a function.
@@ -21,6 +22,26 @@ pub(super) fn function(name: ObjectName, args: Vec<FunctionArg>) -> Function {
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
+    }
+}
+
+/// A call of a function by its name, with values.
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let arguments = arguments
+        .into_iter()
+        .map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value)));
+    let name = ObjectName::from(vec![Ident::new(name)]);
+    Expr::Function(function(name, arguments.collect()))
+}
+
+/// `CAST(expr AS data_type)`.
+pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
     }
 }
 

@@ -11,13 +11,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, NullTreatment, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator,
-    Value, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, NullTreatment, ObjectName, ObjectNamePart, Query, Select,
+    SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
+    VisitMut, VisitorMut,
 };
 
-use super::ast;
+use super::ast::{self, call, cast};
 
 /// How the rows are called that a row of several columns is looked up in, and their columns, with a number.
 const LOOKED_UP: &str = "__ingot_in";
@@ -154,21 +154,6 @@ fn value(argument: FunctionArg) -> Option<Expr> {
 
 fn argument(value: Expr) -> FunctionArg {
     FunctionArg::Unnamed(FunctionArgExpr::Expr(value))
-}
-
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let name = ObjectName::from(vec![Ident::new(name)]);
-    Expr::Function(ast::function(name, arguments.into_iter().map(argument).collect()))
-}
-
-fn cast(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
 }
 
 /// Writes a struct of values that is null where one of them is.

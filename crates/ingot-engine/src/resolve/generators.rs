@@ -24,7 +24,7 @@ use crate::error::{condition, external};
 use crate::{Error, Result};
 
 /// The functions.
-pub(super) const GENERATORS: [&str; 8] = [
+pub(crate) const GENERATORS: [&str; 8] = [
     "explode",
     "explode_outer",
     "posexplode",

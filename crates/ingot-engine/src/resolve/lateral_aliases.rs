@@ -5,27 +5,33 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Query, Select, SelectItem, Statement, VisitMut, VisitorMut, visit_expressions_mut,
 };
 
-/// Returns the name, without a relation, that the planner did not find.
-pub(super) fn missing(error: &DataFusionError) -> Option<&str> {
+/// Returns the name that the planner did not find.
+pub(super) fn missing(error: &DataFusionError) -> Option<&Column> {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-            SchemaError::FieldNotFound { field, .. } if field.relation.is_none() => Some(&field.name),
+            SchemaError::FieldNotFound { field, .. } => Some(field),
             _ => None,
         },
         _ => None,
     }
 }
 
-/// Puts what `name` is an alias of in its place, in the items of SELECT that follow it. Returns `false` when nothing
+/// Puts what a missing name is an alias of in its place, in the items of SELECT that follow it. Returns `false` when nothing
 /// changed.
-pub(super) fn substitute(query: &mut Statement, name: &str) -> bool {
-    let mut substitution = Substitution { name, made: false };
+pub(super) fn substitute(query: &mut Statement, missing: &Column) -> bool {
+    if missing.relation.is_some() {
+        return false;
+    }
+    let mut substitution = Substitution {
+        name: &missing.name,
+        made: false,
+    };
     let _ = VisitMut::visit(query, &mut substitution);
     substitution.made
 }

@@ -14,6 +14,7 @@ mod drop_feature;
 mod mapped;
 mod properties;
 mod table;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,10 @@ use crate::{Error, Result, Session};
 
 /// Parses what stands after ALTER.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    for refused in ["VIEW", "SCHEMA", "DATABASE", "CATALOG"] {
+    if cursor.accept("VIEW") {
+        return view::parse(session, cursor);
+    }
+    for refused in ["SCHEMA", "DATABASE", "CATALOG"] {
         if cursor.accept(refused) {
             return Err(Error::unsupported(format!(
                 "ALTER {refused} is not supported yet"

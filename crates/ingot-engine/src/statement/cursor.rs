@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, SetExpr, Statement, TableFactor, With,
+    DataType, Expr, Ident, ObjectName, Query, SetExpr, Statement, TableFactor, With,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -109,7 +109,15 @@ impl<'a> Cursor<'a> {
         Ok(self.parser.parse_identifier()?.value)
     }
 
+    /// Takes a name of one part or several, which may stand in `IDENTIFIER('…')`.
     pub fn object_name(&mut self) -> Result<ObjectName> {
+        if self.is_word(0, "IDENTIFIER") && self.parser.peek_nth_token(1).token == Token::LParen {
+            self.expect("IDENTIFIER")?;
+            self.expect_token(&Token::LParen)?;
+            let name = crate::resolve::object_name(&self.string()?)?;
+            self.expect_token(&Token::RParen)?;
+            return Ok(name);
+        }
         Ok(self.parser.parse_object_name(true)?)
     }
 
@@ -157,6 +165,11 @@ impl<'a> Cursor<'a> {
     /// Takes an expression, and returns it also as the text has it.
     pub fn expression(&mut self) -> Result<(Expr, &'a str)> {
         self.taken(|cursor| Ok(cursor.parser.parse_expr()?))
+    }
+
+    /// Takes a type.
+    pub fn data_type(&mut self) -> Result<DataType> {
+        Ok(self.parser.parse_data_type()?)
     }
 
     /// Takes a whole number, with or without a sign.

@@ -1,6 +1,9 @@
-//! `DESCRIBE [TABLE] [EXTENDED]`, `DESCRIBE HISTORY`, `DESCRIBE DETAIL`, `DESCRIBE SCHEMA | CATALOG`.
+//! `DESCRIBE [TABLE] [EXTENDED [… AS JSON]]`, `DESCRIBE [QUERY]`, `DESCRIBE FUNCTION`, `DESCRIBE HISTORY`, `DESCRIBE DETAIL`, `DESCRIBE SCHEMA | CATALOG`.
 //!
 //! History and detail are also relations of queries: `SELECT version FROM (DESCRIBE HISTORY t)`.
+
+mod json;
+mod query;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
-use ingot_common::{Identifier, SchemaName};
+use ingot_common::{Identifier, Kind, SchemaName};
 use ingot_delta::{DeltaTable, HistoryEntry};
 use serde_json::Value;
 
@@ -49,12 +52,26 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             named_rows(detail(info, &table).await?)
         }));
     }
+    if cursor.accept("FUNCTION") {
+        cursor.accept("EXTENDED");
+        let name = resolve::parts(&cursor.object_name()?)?.join(".");
+        cursor.end()?;
+        return Ok(Work::reads(query::function(session, name)));
+    }
+    let queries = ["SELECT", "WITH", "VALUES", "FROM"];
+    if cursor.accept("QUERY") || queries.iter().any(|word| cursor.at(word)) {
+        let query = cursor.query()?;
+        cursor.end()?;
+        return Ok(Work::reads(query::columns(session, query)));
+    }
     if cursor.accept("CATALOG") {
+        cursor.accept("EXTENDED");
         let name = identifier(&cursor.name()?)?;
         cursor.end()?;
         return Ok(Work::reads(catalog(session, name)));
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
+        cursor.accept("EXTENDED");
         let name = schema_name(session, &cursor.object_name()?)?;
         cursor.end()?;
         return Ok(Work::reads(schema(session, name)));
@@ -62,6 +79,18 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     cursor.accept("TABLE");
     let extended = cursor.accept("EXTENDED") || cursor.accept("FORMATTED");
     let name = cursor.object_name()?;
+    if cursor.accept_all(&["AS", "JSON"]) {
+        cursor.end()?;
+        if !extended {
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "DESCRIBE_JSON_NOT_EXTENDED",
+                sqlstate: "0A000",
+                message: "DESCRIBE … AS JSON takes EXTENDED".to_owned(),
+            });
+        }
+        return Ok(Work::reads(json::describe(session, name)));
+    }
     cursor.end()?;
     Ok(Work::reads(columns(session, name, extended)))
 }

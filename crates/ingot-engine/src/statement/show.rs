@@ -1,4 +1,9 @@
-//! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS | TBLPROPERTIES`.
+//! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS | TBLPROPERTIES | TABLE EXTENDED | CREATE TABLE | PARTITIONS |
+//! FUNCTIONS | VOLUMES`.
+
+mod create_table;
+mod extended;
+mod partitions;
 
 use std::sync::Arc;
 
@@ -13,7 +18,7 @@ use super::describe::{columns_of, open};
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
-use crate::{Result, Session};
+use crate::{Result, Session, resolve};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -35,7 +40,43 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept("TBLPROPERTIES") {
         return properties(session, cursor);
     }
-    Err(cursor.expected("CATALOGS, SCHEMAS, TABLES, VIEWS, COLUMNS or TBLPROPERTIES"))
+    if cursor.accept_all(&["TABLE", "EXTENDED"]) {
+        let schema = in_schema(session, cursor)?;
+        cursor.expect("LIKE")?;
+        let pattern = Pattern(Some(cursor.string()?.to_lowercase()));
+        cursor.end()?;
+        return Ok(Work::reads(extended::tables(session, schema, pattern)));
+    }
+    if cursor.accept_all(&["CREATE", "TABLE"]) {
+        let name = cursor.object_name()?;
+        cursor.end()?;
+        return Ok(Work::reads(create_table::show(session, name)));
+    }
+    if cursor.accept("PARTITIONS") {
+        let name = cursor.table_or_path()?;
+        cursor.end()?;
+        return Ok(Work::reads(partitions::show(session, name)));
+    }
+    for kind in ["USER", "SYSTEM", "ALL"] {
+        if cursor.accept_all(&[kind, "FUNCTIONS"]) {
+            return functions(session, cursor, kind != "USER");
+        }
+    }
+    if cursor.accept("FUNCTIONS") {
+        return functions(session, cursor, true);
+    }
+    if cursor.accept("VOLUMES") {
+        let _ = in_schema(session, cursor)?;
+        let _ = pattern(cursor)?;
+        cursor.end()?;
+        return Ok(Work::reads(async {
+            text_rows(&[("database", Vec::new()), ("volume_name", Vec::new())])
+        }));
+    }
+    Err(cursor.expected(
+        "CATALOGS, SCHEMAS, TABLES, TABLE EXTENDED, VIEWS, COLUMNS, CREATE TABLE, TBLPROPERTIES, PARTITIONS, FUNCTIONS \
+         or VOLUMES",
+    ))
 }
 
 /// `SHOW TBLPROPERTIES t [('key')]`: the table's own, and what its protocol says, as Spark shows it.
@@ -173,6 +214,29 @@ fn columns<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
         let fields = columns_of(session, &name).await?;
         let names = fields.iter().map(|field| field.name().as_str());
         text_rows(&[("col_name", names.collect())])
+    }))
+}
+
+/// `SHOW [USER | SYSTEM | ALL] FUNCTIONS [IN schema] [LIKE] 'pattern'`.
+fn functions<'a>(session: &'a Session, cursor: &mut Cursor<'_>, system: bool) -> Result<Work<'a>> {
+    let _ = in_schema(session, cursor)?;
+    let pattern = pattern(cursor)?;
+    cursor.end()?;
+    Ok(Work::reads(async move {
+        let state = session.datafusion().state();
+        let mut names: Vec<String> = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.higher_order_functions().keys())
+            .cloned()
+            .chain(resolve::GENERATORS.map(str::to_owned))
+            .filter(|name| system && !name.starts_with("__") && pattern.matches(name))
+            .collect();
+        names.sort();
+        names.dedup();
+        text_rows(&[("function", names.iter().map(String::as_str).collect())])
     }))
 }
 

@@ -35,6 +35,7 @@ mod temporary_views;
 mod type_widening;
 mod update;
 mod vacuum;
+mod variables;
 
 use crate::support;
 

@@ -1,0 +1,96 @@
+//! `ALTER VIEW`: its query, its name, its properties.
+
+use ingot_catalog::{NewTable, TableInfo, TableKind};
+use ingot_common::port::StatementResult;
+use ingot_common::{Kind, TableName};
+
+use super::super::cursor::Cursor;
+use super::super::view::ViewText;
+use super::super::{Work, done};
+use super::table;
+use crate::resolve::Reads;
+use crate::{Error, Result, Session};
+
+/// Parses what stands after VIEW.
+pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let name = cursor.table_name(session)?;
+    if cursor.accept_all(&["RENAME", "TO"]) {
+        return table::rename(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "OWNER", "TO"]) || cursor.accept_all(&["OWNER", "TO"]) {
+        return table::set_owner(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "TBLPROPERTIES"]) {
+        let set = cursor.properties()?;
+        cursor.end()?;
+        return Ok(Work::writes(async move {
+            let mut view = open(session, &name).await?;
+            view.properties.extend(set);
+            replace(session, view).await
+        }));
+    }
+    if cursor.accept_all(&["UNSET", "TBLPROPERTIES"]) {
+        let if_exists = cursor.if_exists();
+        let keys = cursor.in_parentheses(Cursor::property_key)?;
+        cursor.end()?;
+        return Ok(Work::writes(async move {
+            let mut view = open(session, &name).await?;
+            for key in keys {
+                if view.properties.remove(&key).is_none() && !if_exists {
+                    return Err(Error::Condition {
+                        kind: Kind::InvalidArgument,
+                        condition: "UNSET_NONEXISTENT_PROPERTIES",
+                        sqlstate: "42K0J",
+                        message: format!("view `{name}` has no property `{key}`"),
+                    });
+                }
+            }
+            replace(session, view).await
+        }));
+    }
+    if !cursor.at("AS") {
+        return Err(cursor.expected("AS, RENAME TO, SET or UNSET TBLPROPERTIES"));
+    }
+    let text = ViewText::parse(cursor)?;
+    Ok(Work::writes(async move {
+        let mut view = open(session, &name).await?;
+        let (definition, columns) = text.plan(session, &Reads::default()).await?;
+        view.definition = Some(definition);
+        view.definition_namespace = Some(session.namespace());
+        view.columns = columns;
+        replace(session, view).await
+    }))
+}
+
+async fn open(session: &Session, name: &TableName) -> Result<TableInfo> {
+    let info = session.engine().metastore().table(name).await?;
+    match info.kind {
+        TableKind::View => Ok(info),
+        _ => Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "EXPECT_VIEW_NOT_TABLE.NO_ALTERNATIVE",
+            sqlstate: "42809",
+            message: format!("`{name}` is a table, a view is needed here"),
+        }),
+    }
+}
+
+async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> {
+    let view = NewTable {
+        name: view.name,
+        kind: view.kind,
+        location: None,
+        definition: view.definition,
+        definition_namespace: view.definition_namespace,
+        columns: view.columns,
+        comment: view.comment,
+        properties: view.properties,
+    };
+    let principal = session.context().principal.as_str();
+    session
+        .engine()
+        .metastore()
+        .create_view(&view, true, principal)
+        .await?;
+    done()
+}

@@ -1,0 +1,153 @@
+//! `DESCRIBE TABLE EXTENDED t AS JSON`: what there is to know of a table or view, in one row.
+//!
+//! Source: Databricks, `DESCRIBE TABLE`, "JSON formatted output".
+
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_catalog::{TableInfo, TableKind};
+use ingot_common::port::StatementResult;
+use serde_json::{Map, Value, json};
+
+use super::super::text_rows;
+use super::{columns_of, open};
+use crate::session::TemporaryView;
+use crate::write::type_text;
+use crate::{Result, Session, resolve};
+
+/// Describes a table or view.
+pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<StatementResult> {
+    let fields = columns_of(session, &name).await?;
+    let mut about = Map::new();
+    if let Some(view) = session.temporary_view(&resolve::parts(&name)?) {
+        temporary(&mut about, &view, &fields);
+    } else {
+        let info = match resolve::delta_path(&name)? {
+            Some(_) => None,
+            None => Some(
+                session
+                    .engine()
+                    .metastore()
+                    .table(&session.resolve(&name)?)
+                    .await?,
+            ),
+        };
+        if let Some(info) = &info {
+            named(&mut about, info);
+        }
+        let comments = |column: &str| {
+            let mut columns = info.iter().flat_map(|info| &info.columns);
+            columns.find(|known| known.name == column)?.comment.clone()
+        };
+        about.insert("columns".to_owned(), columns(&fields, comments));
+        if info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
+            stored(session, &name, &mut about).await?;
+        }
+    }
+    let text = Value::Object(about).to_string();
+    text_rows(&[("json_metadata", vec![text.as_str()])])
+}
+
+fn temporary(about: &mut Map<String, Value>, view: &TemporaryView, fields: &Fields) {
+    about.insert("table_name".to_owned(), json!(view.name));
+    let comments = |column: &str| {
+        let known = view.columns.iter().find(|known| known.name == column);
+        known.and_then(|known| known.comment.clone())
+    };
+    about.insert("columns".to_owned(), columns(fields, comments));
+    about.insert("type".to_owned(), json!("VIEW"));
+    about.insert("view_text".to_owned(), json!(view.definition));
+    if let Some(comment) = &view.comment {
+        about.insert("comment".to_owned(), json!(comment));
+    }
+    about.insert("table_properties".to_owned(), json!(view.properties));
+}
+
+fn named(about: &mut Map<String, Value>, info: &TableInfo) {
+    let instant = |milliseconds: i64| {
+        let instant = chrono::DateTime::from_timestamp_millis(milliseconds).unwrap_or_default();
+        json!(instant.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    };
+    about.insert("table_name".to_owned(), json!(info.name.table.as_str()));
+    about.insert("catalog_name".to_owned(), json!(info.name.catalog.as_str()));
+    about.insert("namespace".to_owned(), json!([info.name.schema.as_str()]));
+    about.insert("schema_name".to_owned(), json!(info.name.schema.as_str()));
+    about.insert("type".to_owned(), json!(info.kind.as_str()));
+    about.insert("owner".to_owned(), json!(info.audit.owner));
+    about.insert("created_time".to_owned(), instant(info.audit.created_at));
+    about.insert("created_by".to_owned(), json!(info.audit.created_by));
+    if let Some(comment) = &info.comment {
+        about.insert("comment".to_owned(), json!(comment));
+    }
+    if let Some(location) = &info.location {
+        about.insert("location".to_owned(), json!(location));
+    }
+    if let Some(definition) = &info.definition {
+        about.insert("view_text".to_owned(), json!(definition));
+    }
+    about.insert("table_properties".to_owned(), json!(info.properties));
+}
+
+/// Adds what the table's log says.
+async fn stored(session: &Session, name: &ObjectName, about: &mut Map<String, Value>) -> Result<()> {
+    let (_, table) = open(session, name).await?;
+    let snapshot = table.snapshot().await?;
+    about.insert("provider".to_owned(), json!("delta"));
+    about.insert("table_properties".to_owned(), json!(snapshot.properties()));
+    let partitions = snapshot.partition_columns();
+    if !partitions.is_empty() {
+        about.insert("partition_columns".to_owned(), json!(partitions));
+    }
+    Ok(())
+}
+
+fn columns(fields: &Fields, comments: impl Fn(&str) -> Option<String>) -> Value {
+    let column = |field: &Field| {
+        let mut column = Map::new();
+        column.insert("name".to_owned(), json!(field.name()));
+        column.insert("type".to_owned(), data_type(field.data_type()));
+        column.insert("nullable".to_owned(), json!(field.is_nullable()));
+        let comment = field.metadata().get("comment").cloned();
+        if let Some(comment) = comment.or_else(|| comments(field.name())) {
+            column.insert("comment".to_owned(), json!(comment));
+        }
+        Value::Object(column)
+    };
+    fields.iter().map(|field| column(field)).collect()
+}
+
+fn data_type(of: &DataType) -> Value {
+    match of {
+        DataType::List(item) => json!({
+            "name": "array",
+            "element_type": data_type(item.data_type()),
+            "element_nullable": item.is_nullable(),
+        }),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => json!({
+                "name": "map",
+                "key_type": data_type(pair[0].data_type()),
+                "value_type": data_type(pair[1].data_type()),
+                "value_nullable": pair[1].is_nullable(),
+            }),
+            _ => json!({ "name": type_text(of) }),
+        },
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|field| {
+                json!({
+                    "name": field.name(),
+                    "type": data_type(field.data_type()),
+                    "nullable": field.is_nullable(),
+                })
+            });
+            json!({ "name": "struct", "fields": fields.collect::<Vec<Value>>() })
+        }
+        DataType::Decimal128(precision, scale) => {
+            json!({ "name": "decimal", "precision": precision, "scale": scale })
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => json!({ "name": "timestamp_ltz" }),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            json!({ "name": "string", "collation": "UTF8_BINARY" })
+        }
+        other => json!({ "name": type_text(other) }),
+    }
+}

@@ -1,0 +1,122 @@
+//! `SHOW CREATE TABLE name`: a statement that makes the table or view.
+//!
+//! Source: Databricks, `SHOW CREATE TABLE`.
+
+use std::collections::BTreeMap;
+
+use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_catalog::{TableInfo, TableKind};
+use ingot_common::port::StatementResult;
+use ingot_delta::Snapshot;
+
+use super::super::describe::open;
+use super::super::text_rows;
+use crate::dialect::quoted;
+use crate::write::type_text;
+use crate::{Result, Session};
+
+/// Writes the statement.
+pub(super) async fn show(session: &Session, name: ObjectName) -> Result<StatementResult> {
+    let info = session
+        .engine()
+        .metastore()
+        .table(&session.resolve(&name)?)
+        .await?;
+    let text = match info.kind {
+        TableKind::View => view(&info),
+        _ => {
+            let (_, table) = open(session, &name).await?;
+            let snapshot = table.snapshot().await?;
+            let clustered = table.detail().await?.clustering_columns;
+            table_text(&info, &snapshot, &clustered)
+        }
+    };
+    text_rows(&[("createtab_stmt", vec![text.as_str()])])
+}
+
+fn full_name(info: &TableInfo) -> String {
+    format!("{}.{}.{}", info.name.catalog, info.name.schema, info.name.table)
+}
+
+fn view(info: &TableInfo) -> String {
+    let columns: Vec<String> = info
+        .columns
+        .iter()
+        .map(|column| match &column.comment {
+            Some(comment) => format!("  {} COMMENT {}", quoted(&column.name), literal(comment)),
+            None => format!("  {}", quoted(&column.name)),
+        })
+        .collect();
+    let mut text = format!("CREATE VIEW {} (\n{})\n", full_name(info), columns.join(",\n"));
+    if let Some(comment) = &info.comment {
+        text += &format!("COMMENT {}\n", literal(comment));
+    }
+    text += &properties(&info.properties);
+    text + &format!("AS {}\n", info.definition.as_deref().unwrap_or_default())
+}
+
+fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> String {
+    let columns: Vec<String> = snapshot
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| {
+            let mut column = format!(
+                "  {} {}",
+                quoted(field.name()),
+                type_text(field.data_type()).to_uppercase()
+            );
+            if !field.is_nullable() {
+                column += " NOT NULL";
+            }
+            if let Some(comment) = field.metadata().get("comment") {
+                column += &format!(" COMMENT {}", literal(comment));
+            }
+            column
+        })
+        .collect();
+    let mut text = format!(
+        "CREATE TABLE {} (\n{})\nUSING delta\n",
+        full_name(info),
+        columns.join(",\n")
+    );
+    let names = |columns: &[String]| {
+        columns
+            .iter()
+            .map(|column| quoted(column))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !snapshot.partition_columns().is_empty() {
+        text += &format!("PARTITIONED BY ({})\n", names(snapshot.partition_columns()));
+    }
+    if !clustered.is_empty() {
+        text += &format!("CLUSTER BY ({})\n", names(clustered));
+    }
+    if let Some(location) = info
+        .location
+        .as_ref()
+        .filter(|_| info.kind == TableKind::External)
+    {
+        text += &format!("LOCATION {}\n", literal(location));
+    }
+    if let Some(comment) = &info.comment {
+        text += &format!("COMMENT {}\n", literal(comment));
+    }
+    text + &properties(snapshot.properties())
+}
+
+fn properties(properties: &BTreeMap<String, String>) -> String {
+    if properties.is_empty() {
+        return String::new();
+    }
+    let properties: Vec<String> = properties
+        .iter()
+        .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
+        .collect();
+    format!("TBLPROPERTIES (\n{})\n", properties.join(",\n"))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
