@@ -330,6 +330,8 @@ async fn statement_to_plan(session: &Session, state: &SessionState, query: State
         if !substituted {
             return Err(error.into());
         }
+        // A value may have made two columns of a name.
+        spark::name_columns(&mut query);
     }
 }
 

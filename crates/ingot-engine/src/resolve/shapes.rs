@@ -72,15 +72,12 @@ impl VisitorMut for Shapes {
 }
 
 fn set_expression(body: &mut SetExpr) {
-    match body {
-        SetExpr::SetOperation { op, left, right, .. } => {
-            if *op == SetOperator::Minus {
-                *op = SetOperator::Except;
-            }
-            set_expression(left);
-            set_expression(right);
+    if let SetExpr::SetOperation { op, left, right, .. } = body {
+        if *op == SetOperator::Minus {
+            *op = SetOperator::Except;
         }
-        _ => {}
+        set_expression(left);
+        set_expression(right);
     }
 }
 

@@ -31,6 +31,7 @@ mod resolve;
 mod restore;
 mod row_tracking;
 mod rules;
+mod shown;
 mod temporary_views;
 mod type_widening;
 mod update;

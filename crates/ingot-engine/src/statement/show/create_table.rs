@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
@@ -61,11 +62,7 @@ fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> St
         .fields()
         .iter()
         .map(|field| {
-            let mut column = format!(
-                "  {} {}",
-                quoted(field.name()),
-                type_text(field.data_type()).to_uppercase()
-            );
+            let mut column = format!("  {} {}", quoted(field.name()), sql_type(field.data_type()));
             if !field.is_nullable() {
                 column += " NOT NULL";
             }
@@ -104,6 +101,15 @@ fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> St
         text += &format!("COMMENT {}\n", literal(comment));
     }
     text + &properties(snapshot.properties())
+}
+
+fn sql_type(data_type: &DataType) -> String {
+    let text = type_text(data_type);
+    // Names of fields keep their case.
+    match text.contains("struct<") {
+        true => text,
+        false => text.to_uppercase(),
+    }
 }
 
 fn properties(properties: &BTreeMap<String, String>) -> String {
