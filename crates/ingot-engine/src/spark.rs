@@ -21,7 +21,6 @@ mod names;
 mod parts;
 mod rewrite;
 mod set_operations;
-#[allow(dead_code, unused_imports, reason = "casts stand on it")]
 pub(crate) mod temporal;
 mod temporal_arithmetic;
 mod time_window;
