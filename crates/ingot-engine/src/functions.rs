@@ -1,5 +1,6 @@
 //! Functions: DataFusion's, then Spark's over them, then ours.
 
+mod aggregate;
 #[allow(dead_code, reason = "each family of functions uses a part of it")]
 pub(crate) mod arguments;
 pub(crate) mod array;
@@ -50,6 +51,8 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
         .relation_planners()
         .get_or_insert_default()
         .insert(0, Arc::new(SparkRelations));
+    let aggregates = state.aggregate_functions().get_or_insert_default();
+    aggregates.extend(aggregate::functions());
     let functions = state.scalar_functions().get_or_insert_default();
     functions.extend(string::functions());
     functions.extend(regex::functions());

@@ -10,6 +10,7 @@
 //! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames, intervals), it stays one.
 
 mod access;
+mod aggregates;
 mod arithmetic;
 mod call_names;
 mod calls;
@@ -99,6 +100,7 @@ impl ExprPlanner for SparkForms {
             (rewrite::RANDOM, [function, arguments @ ..]) => {
                 random::plan(carried_text(function)?, arguments, schema)?
             }
+            (rewrite::NAMED, [value, name]) => value.clone().alias(carried_text(name)?),
             (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
             (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
             (rewrite::NEGATIVE, [operand]) => match temporal_arithmetic::negative(operand, schema)? {

@@ -11,11 +11,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::typed_literal::{self, IntervalLiteral};
-use super::{calls, names, parts, time_window};
+use super::{aggregates, calls, names, parts, time_window};
 
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
 pub(super) const NEGATIVE: &str = "negative";
+/// A value, and what it is called beneath an aggregate function.
+pub(super) const NAMED: &str = "named";
 /// Conditions and results in turn, and the result otherwise if there is one.
 pub(super) const CASE: &str = "case";
 /// A value and those that it may be.
@@ -91,6 +93,7 @@ impl VisitorMut for Former {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        aggregates::tell_apart(expr);
         calls::replace(expr);
         ControlFlow::Continue(())
     }
@@ -182,6 +185,7 @@ impl VisitorMut for Former {
             Expr::Function(function) => {
                 plain_frames(function);
                 quote_unit(function);
+                aggregates::rewrite(expr);
                 parts::change(expr);
             }
             expr => parts::change(expr),

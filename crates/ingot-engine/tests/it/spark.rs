@@ -1,5 +1,6 @@
 //! Expressions and functions that mean what they mean in Spark.
 
+mod aggregates;
 mod arrays;
 mod csv;
 mod datetime;

@@ -1,0 +1,140 @@
+//! `sum` and `avg` of what Spark takes: text is read as doubles, a date is refused by name.
+//!
+//! DataFusion's functions are beneath, and do all but say which types they take.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::functions_aggregate::average::avg_udaf;
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+    StatisticsArgs, Volatility,
+};
+
+use crate::functions::arguments::{count, is_text, unexpected};
+
+pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
+    [sum_udaf(), avg_udaf()]
+        .into_iter()
+        .map(|inner| Arc::new(AggregateUDF::from(Coerced::new(inner))))
+        .collect()
+}
+
+/// A function of DataFusion's with Spark's conversions of its argument.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Coerced {
+    inner: Arc<AggregateUDF>,
+    signature: Signature,
+}
+
+impl Coerced {
+    fn new(inner: Arc<AggregateUDF>) -> Self {
+        Self {
+            inner,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+
+    fn converted(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.inner.name();
+        count(name, types, 1, 1)?;
+        let whole = |data_type: &DataType| match name {
+            "sum" => DataType::Int64,
+            _ if data_type.is_integer() => DataType::Float64,
+            _ => data_type.clone(),
+        };
+        types
+            .iter()
+            .map(|data_type| match data_type {
+                text if is_text(text) => Ok(DataType::Float64),
+                DataType::Null | DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+                    Ok(DataType::Float64)
+                }
+                DataType::Decimal128(..)
+                | DataType::Decimal256(..)
+                | DataType::Duration(_)
+                | DataType::Interval(_) => Ok(data_type.clone()),
+                number if number.is_integer() => Ok(whole(number)),
+                other => Err(unexpected(name, 1, "a number or an interval", other)),
+            })
+            .collect()
+    }
+}
+
+impl AggregateUDFImpl for Coerced {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Leaves an argument that is refused as it is: DataFusion would make its own error of ours, so that
+    /// `return_field` says it.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(self.converted(types).unwrap_or_else(|_| types.to_vec()))
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(&self.converted(types)?)
+    }
+
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
+        self.converted(&types)?;
+        self.inner.return_field(fields)
+    }
+
+    fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.inner.accumulator(arguments)
+    }
+
+    fn state_fields(&self, arguments: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        self.inner.state_fields(arguments)
+    }
+
+    fn groups_accumulator_supported(&self, arguments: AccumulatorArgs<'_>) -> bool {
+        self.inner.groups_accumulator_supported(arguments)
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        arguments: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        self.inner.create_groups_accumulator(arguments)
+    }
+
+    fn create_sliding_accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.inner.create_sliding_accumulator(arguments)
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.inner.order_sensitivity()
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        self.inner.default_value(data_type)
+    }
+
+    fn value_from_stats(&self, statistics: &StatisticsArgs<'_>) -> Option<ScalarValue> {
+        self.inner.value_from_stats(statistics)
+    }
+
+    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
+        self.inner.inner().set_monotonicity(data_type)
+    }
+}

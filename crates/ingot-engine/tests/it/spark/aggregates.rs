@@ -1,0 +1,105 @@
+//! Aggregate functions that DataFusion has not, or calls otherwise.
+
+use super::check;
+
+const ROWS: &str =
+    "(VALUES (1, 1, 'a', 1.5D), (1, 2, 'b', 2.5D), (2, 3, 'b', NULL), (2, 4, NULL, 4.5D)) AS t(k, v, s, d)";
+
+fn of_rows(select: &str) -> String {
+    format!("SELECT {select} FROM {ROWS}")
+}
+
+#[tokio::test]
+async fn names_of_spark_are_known() {
+    check(&[
+        (
+            &of_rows("every(v > 0), some(v > 3), any(v > 4)"),
+            "true|true|false",
+        ),
+        (&of_rows("count_if(v > 2)"), "2"),
+        (
+            &of_rows("std(v) = stddev(v), variance(v) = var_samp(v)"),
+            "true|true",
+        ),
+        (&of_rows("first(s), last(s), last(s, true)"), "a|NULL|b"),
+        (
+            &of_rows("approx_count_distinct(s), typeof(approx_count_distinct(s))"),
+            "2|bigint",
+        ),
+        (&of_rows("listagg(s, ','), string_agg(s)"), "a,b,b|abb"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_goes_by_the_order_of_another() {
+    check(&[
+        (
+            &of_rows("max_by(s, v), min_by(s, v), max_by(s, d)"),
+            "NULL|a|NULL",
+        ),
+        (&of_rows("max_by(s, CAST(NULL AS INT))"), "NULL"),
+        (
+            "SELECT max_by(x, y) FROM (VALUES ('a', 10), ('b', 50), ('c', 20)) AS t(x, y)",
+            "b",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn percentiles_interpolate_or_are_values() {
+    check(&[
+        (
+            &of_rows("percentile(v, 0.5), percentile(v, array(0.25, 0.75))"),
+            "2.5|[1.75, 3.25]",
+        ),
+        (
+            &of_rows("percentile_approx(v, 0.5), approx_percentile(v, array(0.0, 1.0), 100)"),
+            "2|[1, 4]",
+        ),
+        ("SELECT percentile(x, 0.3) FROM (VALUES (0), (10)) AS t(x)", "3.0"),
+        (
+            "SELECT percentile(x, 0.3) FROM (VALUES (CAST(NULL AS INT))) AS t(x)",
+            "NULL",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn moments_are_those_of_the_documentation() {
+    check(&[
+        (
+            "SELECT round(skewness(x), 10) FROM (VALUES (-10), (-20), (100), (1000)) AS t(x)",
+            "1.1135657469",
+        ),
+        (
+            "SELECT round(kurtosis(x), 10) FROM (VALUES (-10), (-20), (100), (1000)) AS t(x)",
+            "-0.7014368048",
+        ),
+        ("SELECT skewness(x) FROM (VALUES (1), (1)) AS t(x)", "NULL"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn sums_and_ranks_have_the_types_of_spark() {
+    check(&[
+        (
+            &of_rows("typeof(sum(v)), typeof(avg(v)), typeof(sum(CAST(v AS DECIMAL(10,2))))"),
+            "bigint|double|decimal(20,2)",
+        ),
+        (&of_rows("typeof(avg(CAST(v AS DECIMAL(10,2))))"), "decimal(14,6)"),
+        ("SELECT sum(x) FROM (VALUES ('1'), ('2.5')) AS t(x)", "3.5"),
+        (
+            "SELECT DISTINCT typeof(row_number() OVER (ORDER BY x)) FROM (VALUES (1), (2)) AS t(x)",
+            "int",
+        ),
+        (
+            &of_rows("histogram_numeric(v, 4)"),
+            "[{x: 1, y: 1.0}, {x: 2, y: 1.0}, {x: 3, y: 1.0}, {x: 4, y: 1.0}]",
+        ),
+    ])
+    .await;
+}
