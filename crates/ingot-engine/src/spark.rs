@@ -1,13 +1,14 @@
 //! What expressions mean in Spark, for a planner that would take them to mean something else.
 //!
 //! ```text
-//! AST ─► names of unnamed columns (`names`) ─► forms: `{literal: '1'}`, `{cast: x, type: 'int'}` ─► DataFusion's planner
-//!                                                                    its arguments planned ─► [`SparkForms`] ─► Expr
+//! AST ─► names of unnamed columns (`names`) ─► forms: `{literal: '1'}`, `{in: x, of: 1}` ─► DataFusion's planner
+//!            its arguments planned ─► [`SparkForms`] ─► Expr ─► [`UnionTypes`] ─► all types settled ─► [`SparkCasts`]
 //! ```
-//! DataFusion fixes the type of a literal, a cast and a sign while it plans, and asks nobody. What it does ask us about
-//! is a dictionary literal, which Spark has none of: so an expression whose meaning is ours becomes one (a form), with
-//! its kind as the first key and its operands as values, and is planned here once the types of its operands are known.
-//! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames, intervals), it stays one.
+//! DataFusion fixes the type of a literal and of a sign while it plans, and asks nobody. What it does ask us about is a
+//! dictionary literal, which Spark has none of: so an expression whose meaning is ours becomes one (a form), with its
+//! kind as the first key and its operands as values, and is planned here once the types of its operands are known.
+//! Where only a plain number may stand (LIMIT, ordinals of ORDER BY and GROUP BY, frames), it stays one. Source: ADR
+//! 0016.
 
 mod access;
 mod aggregates;

@@ -7,9 +7,11 @@
 -- `flights` is rewritten when a flight is sent again, so nothing streams from it; `flights_parsed` only grows and
 -- can be streamed from as often as needed.
 
--- A record without the flight's key is no flight: either nothing of it could be read, or the key is missing. The
--- first expectation drops these rows and `flights_quarantine` keeps exactly them. The others count what is odd in
--- the data but stays: flights that were cancelled, unknown aircraft, midnight written as 2400.
+-- A record without the flight's key is no flight: either it could not be read whole, or the key is missing. Of a record
+-- with one value that is not of its type, from_json reads the others and says so in `_corrupt_record`; such a record has
+-- no hour here, and so no key. The first expectation drops these rows and `flights_quarantine` keeps exactly them. The
+-- others count what is odd in the data but stays: flights that were cancelled, unknown aircraft, midnight written as
+-- 2400.
 CREATE OR REFRESH STREAMING TABLE silver.flights_parsed (
   CONSTRAINT readable_with_key EXPECT (
     time_hour IS NOT NULL AND carrier IS NOT NULL AND flight IS NOT NULL AND origin IS NOT NULL
@@ -40,7 +42,7 @@ AS SELECT
   record.distance AS distance,
   record.hour AS hour,
   record.minute AS minute,
-  record.time_hour AS time_hour,
+  CASE WHEN record._corrupt_record IS NULL THEN record.time_hour END AS time_hour,
   sent_at
 FROM (
   SELECT from_json(value, '${flight_columns}') AS record, timestamp AS sent_at
@@ -73,7 +75,8 @@ FROM (
     from_json(value, '${flight_columns}') AS record
   FROM STREAM bronze.flights_raw
 ) AS parsed
-WHERE record.time_hour IS NULL OR record.carrier IS NULL OR record.flight IS NULL OR record.origin IS NULL;
+WHERE record._corrupt_record IS NOT NULL
+  OR record.time_hour IS NULL OR record.carrier IS NULL OR record.flight IS NULL OR record.origin IS NULL;
 
 -- One row a flight: the one sent last. A record that is sent twice, or read twice after a crash, counts once.
 CREATE OR REFRESH STREAMING TABLE silver.flights

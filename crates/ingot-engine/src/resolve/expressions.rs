@@ -12,9 +12,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, NullTreatment, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
-    VisitMut, VisitorMut,
+    FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use super::ast::{self, call, cast};
@@ -88,25 +87,6 @@ impl Expressions {
             {
                 let values: Vec<Expr> = list.args.drain(..).filter_map(value).collect();
                 list.args = vec![argument(known(values))];
-                None
-            }
-            "first" | "first_value" | "last" | "last_value" => {
-                let whole = if name.starts_with("first") {
-                    "first_value"
-                } else {
-                    "last_value"
-                };
-                function.name = ObjectName::from(vec![Ident::new(whole)]);
-                if let [_, ignore] = list.args.as_slice() {
-                    match value(ignore.clone()) {
-                        Some(Expr::Value(ignore)) if ignore.value == Value::Boolean(true) => {
-                            function.null_treatment = Some(NullTreatment::IgnoreNulls);
-                        }
-                        Some(Expr::Value(ignore)) if ignore.value == Value::Boolean(false) => {}
-                        _ => return None,
-                    }
-                    list.args.truncate(1);
-                }
                 None
             }
             "grouping" => Some(cast(Expr::Function(function.clone()), DataType::TinyInt(None))),

@@ -1,6 +1,6 @@
-//! Functions that are another's in other words, and results of another type than DataFusion's.
+//! Aggregate functions that are another's in other words.
 //!
-//! Source: Databricks SQL, "Built-in functions", "Aggregate functions" and "Ranking window functions".
+//! Source: Databricks SQL, "Built-in functions", "Aggregate functions".
 
 use std::ops::ControlFlow;
 
@@ -27,9 +27,6 @@ const OTHER_NAMES: [(&str, &str); 12] = [
     ("try_avg", "avg"),
     ("variance", "var_samp"),
 ];
-
-/// Functions whose numbers are INT in Spark.
-const INTS: [&str; 4] = ["row_number", "rank", "dense_rank", "ntile"];
 
 /// Functions whose arguments may differ in a cast alone: `sum(x), sum(CAST(x AS DOUBLE))`.
 const AGGREGATES: [&str; 21] = [
@@ -102,22 +99,18 @@ pub(super) fn rewrite(expr: &mut Expr) {
         "string_agg" | "listagg" => delimiter(function),
         _ => {}
     }
-    let data_type = match called.as_str() {
-        "approx_count_distinct" => DataType::BigInt(None),
-        name if INTS.contains(&name) && function.over.is_some() => DataType::Int(None),
-        _ => return,
-    };
+    if called != "approx_count_distinct" {
+        return;
+    }
     // The second argument says how far off it may be.
-    if called == "approx_count_distinct"
-        && let FunctionArguments::List(list) = &mut function.args
-    {
+    if let FunctionArguments::List(list) = &mut function.args {
         list.args.truncate(1);
     }
     let call = std::mem::replace(expr, Expr::value(Value::Null));
     *expr = Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(call),
-        data_type,
+        data_type: DataType::BigInt(None),
         array: false,
         format: None,
     };
