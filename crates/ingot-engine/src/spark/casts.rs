@@ -260,12 +260,13 @@ impl ScalarUDFImpl for SparkCast {
         }
     }
 
-    /// A cast does not show in the name of a column that has none, as DataFusion's does not.
+    /// Casts of one value to several types are told apart, and from the value.
     fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
         let shown = arguments
             .iter()
             .map(|argument| argument.schema_name().to_string());
-        Ok(shown.collect())
+        let (shown, to) = (shown.collect::<String>(), type_text(&self.to));
+        Ok(format!("{}({shown} AS {to})", self.name()))
     }
 
     fn signature(&self) -> &Signature {
