@@ -12,6 +12,7 @@ mod functions;
 mod hooked_store;
 mod merge;
 mod races;
+mod random_calls;
 mod scan;
 mod spark;
 mod sql;

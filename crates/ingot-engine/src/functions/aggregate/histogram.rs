@@ -168,7 +168,7 @@ impl Bins {
     fn new(most: usize) -> Self {
         Self {
             most,
-            bins: Vec::with_capacity(most + 1),
+            bins: Vec::new(),
             random: JavaRandom::new(SEED),
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StructArray};
-use arrow::datatypes::{DataType, Field, Fields, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
@@ -107,6 +107,12 @@ fn duration(lengths: &ArrayRef) -> Result<i64> {
     })
 }
 
+/// Says if a struct is a window of time: its start and its end.
+fn is_window(fields: &Fields) -> bool {
+    let moment = |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, _));
+    fields.len() == 2 && fields.iter().all(|field| moment(field.data_type()))
+}
+
 /// `window_time(window)`: the last microsecond of a window.
 fn window_time() -> Function {
     Function {
@@ -116,7 +122,7 @@ fn window_time() -> Function {
         arguments: |types| {
             count("window_time", types, 1, 1)?;
             match &types[0] {
-                DataType::Struct(fields) if fields.len() == 2 => Ok(types.to_vec()),
+                DataType::Struct(fields) if is_window(fields) => Ok(types.to_vec()),
                 found => Err(unexpected("window_time", 1, "a window", found)),
             }
         },

@@ -21,6 +21,9 @@ use crate::error::condition;
 use crate::functions::arguments::{count, unexpected};
 use crate::spark::coercion::common_type;
 
+/// Characters of a random text, at most: one is in memory for each row.
+const TEXT_LENGTH_MAX: usize = 1 << 20;
+
 /// Names of the functions that are planned here.
 pub(crate) const NAMES: [&str; 6] = [
     "rand",
@@ -52,8 +55,11 @@ pub(crate) fn plan(name: &str, arguments: &[Expr], schema: &DFSchema) -> Result<
         ("randstr", _) => {
             count(name, &types, 1, 2)?;
             let length = constant(name, 1, arguments.first())?.unwrap_or(0);
-            let length = usize::try_from(length).map_err(|_| {
-                let message = format!("the length {length} of `randstr` is below 0");
+            let length = usize::try_from(length)
+                .ok()
+                .filter(|length| *length <= TEXT_LENGTH_MAX);
+            let length = length.ok_or_else(|| {
+                let message = format!("the length of `randstr` lies between 0 and {TEXT_LENGTH_MAX}");
                 condition("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "42K09", message)
             })?;
             Ok(call(Kind::Text(length), constant(name, 2, arguments.get(1))?))

@@ -25,6 +25,9 @@ use crate::error::condition;
 use crate::functions::{arguments, generators};
 use crate::resolve::generators::{ARGUMENT, Place, bad_call, generator_name};
 
+/// Rows of one `stack`, at most: each is part of the plan.
+const STACK_ROWS_MAX: i32 = 100_000;
+
 /// The column of lists before they become rows.
 const ELEMENTS: &str = "__ingot_elements";
 
@@ -223,14 +226,14 @@ fn stack(values: Vec<Expr>, types: &[DataType]) -> Result<Generated> {
     arguments::count("stack", types, 2, usize::MAX)?;
     let mut values = values.into_iter();
     let rows = match values.next() {
-        Some(Expr::Literal(ScalarValue::Int32(Some(rows)), _)) if rows > 0 => {
+        Some(Expr::Literal(ScalarValue::Int32(Some(rows)), _)) if (1..=STACK_ROWS_MAX).contains(&rows) => {
             usize::try_from(rows).unwrap_or(1)
         }
         _ => {
             return Err(condition(
                 "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE",
                 "42K09",
-                "the number of rows of `stack` is a constant from 1".to_owned(),
+                format!("the number of rows of `stack` is a constant from 1 to {STACK_ROWS_MAX}"),
             ));
         }
     };

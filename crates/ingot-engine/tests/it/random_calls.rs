@@ -1,0 +1,140 @@
+//! Calls of every function with arguments of every kind: each gives rows or a condition, and never a panic.
+
+use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
+
+use futures::{FutureExt, TryStreamExt};
+use ingot_common::clock;
+use ingot_engine::Session;
+
+use crate::support;
+
+const FUNCTIONS: &str = include_str!("../spark/functions.txt");
+
+/// Arguments: each kind of value, and the values at the ends of its range.
+const ARGUMENTS: [&str; 40] = [
+    "NULL",
+    "0",
+    "1",
+    "-1",
+    "2147483647",
+    "-2147483648",
+    "9223372036854775807",
+    "127Y",
+    "1.5",
+    "-0.00001BD",
+    "99999999999999999999999999999999999999",
+    "1e300",
+    "-0.0D",
+    "double('NaN')",
+    "double('infinity')",
+    "1.5F",
+    "''",
+    "'a'",
+    "'é€𝄞'",
+    "'2024-02-29'",
+    "'12:30'",
+    "'%(['",
+    "'$.a[0]'",
+    "'{\"a\": [1, null, {\"b\": 2}]}'",
+    "'a INT, b ARRAY<STRING>'",
+    "X''",
+    "X'00FF'",
+    "true",
+    "DATE '2024-02-29'",
+    "DATE '0001-01-01'",
+    "TIMESTAMP '2024-03-10 02:30:00'",
+    "TIMESTAMP_NTZ '9999-12-31 23:59:59.999999'",
+    "INTERVAL '1 02:03:04' DAY TO SECOND",
+    "INTERVAL '1-2' YEAR TO MONTH",
+    "array()",
+    "array(1, NULL, 3)",
+    "array('a', 'b')",
+    "map('a', 1)",
+    "named_struct('x', 1, 'y', 'z')",
+    "parse_json('{\"a\": 1}')",
+];
+
+/// Functions whose result is as large as an argument says: not called with the ends of ranges.
+const AS_LARGE_AS_SAID: [&str; 7] = [
+    "array_repeat",
+    "lpad",
+    "range",
+    "repeat",
+    "rpad",
+    "sequence",
+    "space",
+];
+
+/// Calls of each function.
+const CALLS: usize = 12;
+
+#[tokio::test]
+async fn every_call_ends_in_rows_or_a_condition() {
+    let seed: u64 = match std::env::var("INGOT_TEST_SEED") {
+        Ok(seed) => seed.parse().expect("a number"),
+        Err(_) => clock::random_below(u64::MAX),
+    };
+    let mut random = Random(seed);
+    let directory = tempfile::tempdir().expect("directory");
+    let engine = support::engine(directory.path()).await;
+    let session = support::session(&engine);
+    let mut wrong = String::new();
+    for name in names() {
+        if AS_LARGE_AS_SAID.contains(&name) {
+            continue;
+        }
+        for _ in 0..CALLS {
+            let count = random.below(5);
+            let arguments: Vec<&str> = (0..count)
+                .map(|_| ARGUMENTS[random.below(ARGUMENTS.len())])
+                .collect();
+            let sql = format!("SELECT {name}({})", arguments.join(", "));
+            if AssertUnwindSafe(run(&session, &sql))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                writeln!(wrong, "{sql}").expect("text");
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "INGOT_TEST_SEED={seed}; these panicked:\n{wrong}"
+    );
+}
+
+/// SplitMix64. Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators".
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        usize::try_from(mixed % limit as u64).expect("below a usize")
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    let lines = FUNCTIONS
+        .lines()
+        .filter(|line| !line.starts_with(['#', ' ', '[']) && !line.is_empty());
+    let names = lines.map(|line| {
+        line.trim_end_matches('@')
+            .split([' ', ':', '@'])
+            .next()
+            .unwrap_or(line)
+    });
+    names.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+async fn run(session: &Session, sql: &str) {
+    if let Ok(result) = session.execute(sql).await {
+        let rows: Result<Vec<_>, _> = result.batches.try_collect().await;
+        drop(rows);
+    }
+}
