@@ -75,7 +75,7 @@ impl Engine {
         let namespace = SchemaName::new(Identifier::new("main")?, Identifier::new("default")?);
         Ok(Self {
             shared: Arc::new(Shared {
-                parts: SessionParts::new(options.target_partitions)?,
+                parts: SessionParts::new(options.target_partitions, &runtime)?,
                 options,
                 metastore,
                 tables,

@@ -271,6 +271,13 @@ fn condition_of(error: &DataFusionError) -> Option<Error> {
         DataFusionError::Plan(message) => {
             made(Kind::InvalidArgument, "INVALID_SQL", "42000", message.clone())
         }
+        // What functions of DataFusion's say of values that they do not take.
+        DataFusionError::Execution(message) => made(
+            Kind::InvalidArgument,
+            "INVALID_PARAMETER_VALUE",
+            "22023",
+            message.clone(),
+        ),
         DataFusionError::NotImplemented(message) => Some(Error::unsupported(message.clone())),
         DataFusionError::ResourcesExhausted(message) => {
             made(Kind::ResourceExhausted, "OUT_OF_MEMORY", "53200", message.clone())

@@ -1,7 +1,6 @@
 //! Functions: DataFusion's, then Spark's over them, then ours.
 
 mod aggregate;
-#[allow(dead_code, reason = "each family of functions uses a part of it")]
 pub(crate) mod arguments;
 pub(crate) mod array;
 pub(crate) mod collection;
@@ -87,10 +86,8 @@ fn names(name: &str, aliases: &[String]) -> Vec<String> {
     names.chain([name.to_owned()]).collect()
 }
 
-/// Removes the functions of which a later one has a name, and adds the names of the others to `taken`.
-///
-/// A session may be made of another with its functions in any order: which of two has a name that both go by would
-/// then be a matter of luck.
+/// Removes the functions of which a later one has a name, and adds the names of the others to `taken`: the planner looks
+/// among functions of values before it looks among those that take functions.
 fn keep_last<F>(functions: &mut Vec<F>, taken: &mut HashSet<String>, names: impl Fn(&F) -> Vec<String>) {
     let mut kept: Vec<F> = Vec::with_capacity(functions.len());
     for function in std::mem::take(functions).into_iter().rev() {

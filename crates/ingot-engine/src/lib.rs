@@ -6,6 +6,7 @@
 //!                                                       └─ DDL, SHOW, DESCRIBE ──► metastore, Delta log
 //! ```
 
+mod ast;
 mod cast;
 pub mod change_feed;
 pub mod codec;

@@ -10,7 +10,6 @@
 //! ```
 //! A statement sees one snapshot of each table, however often and under whatever names it reads it ([`Reads`]).
 
-mod ast;
 mod columns;
 mod expressions;
 mod generators;
@@ -28,7 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::NaiveDateTime;
 use datafusion::catalog::{
-    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+    CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider,
+    TableProvider,
 };
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -56,7 +56,7 @@ use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
 use crate::stack::deep;
 use crate::statement::DescribeRequest;
-use crate::{Error, Result, Session, files, information_schema, spark};
+use crate::{Error, Result, Session, ast, files, information_schema, spark};
 
 /// Views in views, at most; a view cannot refer to itself, but views can be many.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -313,6 +313,7 @@ fn plan_in<'a>(
 /// that means.
 async fn statement_to_plan(session: &Session, state: &SessionState, query: Statement) -> Result<LogicalPlan> {
     let mut query = query;
+    let mut room = lateral_aliases::Room::new();
     loop {
         let mut formed = query.clone();
         spark::form_expressions(&mut formed);
@@ -325,8 +326,8 @@ async fn statement_to_plan(session: &Session, state: &SessionState, query: State
             return Err(error.into());
         };
         let values = session.values().clone();
-        let substituted =
-            lateral_aliases::substitute(&mut query, name) || values::substitute(&mut query, name, &values)?;
+        let substituted = lateral_aliases::substitute(&mut query, name, &mut room)?
+            || values::substitute(&mut query, name, &values)?;
         if !substituted {
             return Err(error.into());
         }
@@ -338,14 +339,11 @@ async fn statement_to_plan(session: &Session, state: &SessionState, query: State
 /// Makes a context with the session's functions and settings, and a catalog of its own: what one statement
 /// registers, no other sees.
 fn planning_context(session: &Session, namespace: &SchemaName) -> SessionContext {
-    let state = session.datafusion().state();
-    let mut config = state.config().clone();
-    config.options_mut().catalog.default_catalog = namespace.catalog.to_string();
-    config.options_mut().catalog.default_schema = namespace.schema.to_string();
-    let state = datafusion::execution::SessionStateBuilder::new_from_existing(state)
-        .with_config(config)
-        .with_catalog_list(Arc::new(datafusion::catalog::MemoryCatalogProviderList::new()))
-        .build();
+    let mut state = session.datafusion().state();
+    let catalog = &mut state.config_mut().options_mut().catalog;
+    catalog.default_catalog = namespace.catalog.to_string();
+    catalog.default_schema = namespace.schema.to_string();
+    state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
     SessionContext::new_with_state(state)
 }
 

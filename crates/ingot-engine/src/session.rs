@@ -18,7 +18,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
@@ -41,12 +42,12 @@ const USER_METADATA: &str = "spark.databricks.delta.commitInfo.userMetadata";
 
 /// What is the same in all sessions: settings and functions, made once.
 pub(crate) struct SessionParts {
-    config: SessionConfig,
+    state: SessionState,
 }
 
 impl SessionParts {
-    /// Fixes the settings. `target_partitions` is the number of cores when 0.
-    pub fn new(target_partitions: usize) -> Result<Self> {
+    /// Fixes the settings and makes the functions. `target_partitions` is the number of cores when 0.
+    pub fn new(target_partitions: usize, runtime: &Arc<RuntimeEnv>) -> Result<Self> {
         let mut config = SessionConfig::new()
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false)
@@ -66,7 +67,13 @@ impl SessionParts {
         // The rule moves a field's access below the projection that makes the struct, and then makes the struct anew
         // for each of its fields: JSON of twenty columns would be parsed twenty times.
         options.optimizer.enable_leaf_expression_pushdown = false;
-        Ok(Self { config })
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(runtime));
+        let state = functions::register(state)
+            .with_type_planner(Arc::new(types::SparkTypes))
+            .build();
+        Ok(Self { state })
     }
 }
 
@@ -89,14 +96,9 @@ impl Session {
         context: RequestContext,
         namespace: SchemaName,
     ) -> Result<Self> {
-        let state = SessionStateBuilder::new()
-            .with_config(parts.config.clone())
-            .with_runtime_env(Arc::clone(engine.runtime()));
-        let mut state = functions::register(state).with_type_planner(Arc::new(types::SparkTypes));
+        let mut state = parts.state.clone();
         let user = CurrentUser::new(context.principal.as_str());
-        let scalar_functions = state.scalar_functions().get_or_insert_default();
-        scalar_functions.push(Arc::new(ScalarUDF::from(user)));
-        let state = state.build();
+        state.register_udf(Arc::new(ScalarUDF::from(user)))?;
         let datafusion = SessionContext::new_with_state(state);
         Ok(Self {
             engine,

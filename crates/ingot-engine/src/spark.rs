@@ -39,7 +39,7 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::sql::sqlparser::ast;
 
-pub(crate) use self::casts::{SparkCasts, zone_of};
+pub(crate) use self::casts::{SparkCasts, cast_to, zone_of};
 pub(crate) use self::names::pretty;
 use self::rewrite::expression;
 pub(crate) use self::rewrite::{form_expressions, name_columns, number_of};
@@ -103,6 +103,10 @@ impl ExprPlanner for SparkForms {
             }
             (rewrite::NAMED, [value, name]) => value.clone().alias(carried_text(name)?),
             (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
+            (rewrite::CASE_OF, operands) => conditional::case_of(operands.to_vec(), schema)?,
+            (rewrite::DECODE, operands) => conditional::decode(operands.to_vec(), schema)?,
+            (rewrite::BETWEEN, operands) => conditional::between(operands.to_vec(), schema)?,
+            (rewrite::COALESCE, values) => conditional::first_of(values.to_vec(), schema)?,
             (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
             (rewrite::NEGATIVE, [operand]) => match temporal_arithmetic::negative(operand, schema)? {
                 Some(planned) => planned,

@@ -2,6 +2,7 @@
 
 mod aes;
 mod encryption;
+mod null_if;
 mod raise;
 pub(crate) mod random;
 mod session;
@@ -20,6 +21,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         .into_iter()
         .chain(raise::functions())
         .chain(types::functions())
-        .chain(encryption::functions());
+        .chain(encryption::functions())
+        .chain([null_if::function()]);
     functions.map(Function::udf).collect()
 }

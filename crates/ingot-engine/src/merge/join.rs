@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use datafusion::common::{Column, DFSchema};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, JoinType, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -116,15 +115,11 @@ fn larger_than_files(attempt: &Attempt<'_>, slice: &Slice, files: &[usize]) -> b
 
 /// A context that reads columns late, and leaves the sides of a join where they are.
 fn context(attempt: &Attempt<'_>) -> SessionContext {
-    let state = attempt.session.datafusion().state();
-    let mut config = state.config().clone();
-    let options = config.options_mut();
+    let mut state = attempt.session.datafusion().state();
+    let options = state.config_mut().options_mut();
     options.execution.parquet.pushdown_filters = true;
     // What the log says of the size of files is no size in memory.
     options.optimizer.join_reordering = false;
-    let state = SessionStateBuilder::new_from_existing(state)
-        .with_config(config)
-        .build();
     SessionContext::new_with_state(state)
 }
 

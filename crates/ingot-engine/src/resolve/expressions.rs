@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
-use super::ast::{self, call, cast};
+use crate::ast::{self, call, cast};
 
 /// How the rows are called that a row of several columns is looked up in, and their columns, with a number.
 const LOOKED_UP: &str = "__ingot_in";

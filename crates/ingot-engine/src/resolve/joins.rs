@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Statement, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::ast;
+use crate::ast;
 
 /// How relations without a name are called where a join is by names, with a number.
 const NAMELESS: &str = "__auto_generated_subquery_name";

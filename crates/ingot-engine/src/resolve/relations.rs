@@ -13,8 +13,8 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{ObjectName, TableAlias, TableFactor};
 
-use super::ast::is_no_relation;
 use super::generators::Place;
+use crate::ast::is_no_relation;
 
 /// Plans them.
 #[derive(Debug)]

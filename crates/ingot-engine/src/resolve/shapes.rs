@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     TableAlias, TableAliasColumnDef, TableFactor, Value, VisitMut, VisitorMut,
 };
 
-use super::ast;
+use crate::ast;
 
 /// What the columns of VALUES are called, with a number from 1.
 const VALUES_COLUMN: &str = "col";

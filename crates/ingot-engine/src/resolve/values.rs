@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use ingot_common::Kind;
 
-use super::ast;
+use crate::ast;
 use crate::session::Values;
 use crate::write::type_text;
 use crate::{Error, Result, dialect};
@@ -327,5 +327,5 @@ fn is_interval(data_type: &DataType) -> bool {
 
 fn elements(values: &dyn Array, function: &str) -> Result<Expr> {
     let elements = (0..values.len()).map(|place| literal(&ScalarValue::try_from_array(values, place)?));
-    Ok(ast::call(function, elements.collect::<Result<_>>()?))
+    Ok(ast::call(function, elements.collect::<Result<Vec<_>>>()?))
 }

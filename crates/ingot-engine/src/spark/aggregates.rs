@@ -5,12 +5,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    NullTreatment, ObjectName, ObjectNamePart, Value, visit_expressions,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, NullTreatment,
+    ObjectName, ObjectNamePart, Value, visit_expressions,
 };
 
 use super::names;
-use super::rewrite::{CASE, NAMED, form};
+use super::rewrite::{CASE, NAMED, form_of};
+use crate::ast::{self, take};
 
 /// Names of Spark's, and what DataFusion calls them.
 const OTHER_NAMES: [(&str, &str); 12] = [
@@ -75,9 +76,8 @@ pub(super) fn tell_apart(expr: &mut Expr) {
             _ => ControlFlow::Continue(()),
         });
         if casts.is_break() {
-            let shown = Expr::value(Value::SingleQuotedString(names::pretty(argument)));
-            let named = std::mem::replace(argument, Expr::value(Value::Null));
-            *argument = form(NAMED, vec![(NAMED, named), ("as", shown)]);
+            let shown = ast::text(names::pretty(argument));
+            *argument = form_of(NAMED, [take(argument), shown]);
         }
     }
 }
@@ -106,14 +106,7 @@ pub(super) fn rewrite(expr: &mut Expr) {
     if let FunctionArguments::List(list) = &mut function.args {
         list.args.truncate(1);
     }
-    let call = std::mem::replace(expr, Expr::value(Value::Null));
-    *expr = Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(call),
-        data_type: DataType::BigInt(None),
-        array: false,
-        format: None,
-    };
+    *expr = ast::cast(take(expr), DataType::BigInt(None));
 }
 
 /// `count_if(x)` counts where `x` is true.
@@ -121,9 +114,8 @@ fn conditions(function: &mut Function) {
     if let FunctionArguments::List(list) = &mut function.args
         && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(condition))] = list.args.as_mut_slice()
     {
-        let met = std::mem::replace(condition, Expr::value(Value::Null));
         let counted = Expr::value(Value::Boolean(true));
-        *condition = form(CASE, vec![(CASE, met), ("then", counted)]);
+        *condition = form_of(CASE, [take(condition), counted]);
     }
 }
 

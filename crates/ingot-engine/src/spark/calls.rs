@@ -2,14 +2,13 @@
 //!
 //! Source: Spark, `FunctionRegistry` and the `RuntimeReplaceable` expressions.
 
-use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    TimezoneInfo, TrimWhereField, UnaryOperator, Value,
+    CeilFloorKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, ObjectNamePart, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
 };
 
-use super::rewrite::{ARITHMETIC, RANDOM, form, take};
+use super::rewrite::{ARITHMETIC, CASE, COALESCE, DECODE, RANDOM, form, form_of};
+use crate::ast::{self, call, take};
 use crate::functions::random;
 
 /// Replaces a call, before what is in it is looked at.
@@ -45,10 +44,7 @@ fn of_syntax(expr: &mut Expr) -> Option<Expr> {
             collation,
         } => {
             let name = collation.to_string().replace('`', "");
-            call(
-                "collate",
-                [take(text), Expr::value(Value::SingleQuotedString(name))],
-            )
+            call("collate", [take(text), ast::text(name)])
         }
         Expr::UnaryOp {
             op: UnaryOperator::BitwiseNot,
@@ -112,18 +108,20 @@ fn of_function(function: &Function) -> Option<Expr> {
     let arguments = plain_arguments(function)?;
     if random::NAMES.contains(&name.as_str()) {
         let arguments = arguments.into_iter().map(|argument| ("of", argument));
-        let function = (RANDOM, Expr::value(Value::SingleQuotedString(name)));
+        let function = (RANDOM, ast::text(name));
         return Some(form(RANDOM, [function].into_iter().chain(arguments).collect()));
     }
     match arguments.as_slice() {
-        [_, ..] if ["coalesce", "nvl", "ifnull"].contains(&name.as_str()) => Some(first_of(arguments)),
+        [_, ..] if ["coalesce", "nvl", "ifnull"].contains(&name.as_str()) => {
+            Some(form_of(COALESCE, arguments))
+        }
         [operand] => of_one(&name, operand),
         [left, right] => of_two(&name, left, right),
         [tested, then, otherwise] if name == "nvl2" => {
             let tested = Expr::IsNotNull(Box::new(tested.clone()));
-            Some(case(vec![(tested, then.clone())], Some(otherwise.clone())))
+            Some(form_of(CASE, [tested, then.clone(), otherwise.clone()]))
         }
-        [value, branches @ ..] if name == "decode" => Some(decoded(value, branches)),
+        [_, _, _, ..] if name == "decode" => Some(form_of(DECODE, arguments)),
         _ => None,
     }
 }
@@ -143,15 +141,9 @@ fn of_one(name: &str, operand: &Expr) -> Option<Expr> {
         "isnotnull" => Expr::IsNotNull(boxed()),
         // Functions, which know the session's zone.
         "date" | "timestamp" => return None,
-        "zeroifnull" => first_of(vec![operand.clone(), number("0")]),
-        "nullifzero" => null_if(operand.clone(), number("0")),
-        _ => Expr::Cast {
-            kind: CastKind::Cast,
-            expr: boxed(),
-            data_type: cast_type(name)?,
-            array: false,
-            format: None,
-        },
+        "zeroifnull" => form_of(COALESCE, [operand.clone(), number("0")]),
+        "nullifzero" => call("nullif", [operand.clone(), number("0")]),
+        _ => ast::cast(operand.clone(), cast_type(name)?),
     })
 }
 
@@ -160,17 +152,9 @@ fn of_two(name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
     Some(match name {
         "mod" | "pmod" | "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod" => form(
             ARITHMETIC,
-            vec![
-                (
-                    ARITHMETIC,
-                    Expr::value(Value::SingleQuotedString(name.to_owned())),
-                ),
-                ("left", left),
-                ("right", right),
-            ],
+            vec![(ARITHMETIC, ast::text(name)), ("left", left), ("right", right)],
         ),
         "equal_null" => Expr::IsNotDistinctFrom(Box::new(left), Box::new(right)),
-        "nullif" => null_if(left, right),
         _ => return None,
     })
 }
@@ -192,52 +176,6 @@ pub(super) fn cast_type(function: &str) -> Option<DataType> {
         "tinyint" => DataType::TinyInt(None),
         _ => return None,
     })
-}
-
-/// `decode(x, a, 1, b, 2, 3)`: the value beside the first that is the same, nulls too; the last one where none is.
-fn decoded(value: &Expr, branches: &[Expr]) -> Expr {
-    let (pairs, otherwise) = branches.as_chunks::<2>();
-    let conditions = pairs.iter().map(|[searched, result]| {
-        let same = Expr::IsNotDistinctFrom(Box::new(value.clone()), Box::new(searched.clone()));
-        (same, result.clone())
-    });
-    case(conditions.collect(), otherwise.first().cloned())
-}
-
-/// The first value that is not null.
-fn first_of(values: Vec<Expr>) -> Expr {
-    let mut values = values;
-    let last = values.pop();
-    let conditions = values
-        .into_iter()
-        .map(|value| (Expr::IsNotNull(Box::new(value.clone())), value));
-    let conditions: Vec<(Expr, Expr)> = conditions.collect();
-    match (conditions.is_empty(), last) {
-        (true, Some(last)) => Expr::Nested(Box::new(last)),
-        (_, last) => case(conditions, last),
-    }
-}
-
-fn null_if(left: Expr, right: Expr) -> Expr {
-    let same = Expr::BinaryOp {
-        left: Box::new(left.clone()),
-        op: BinaryOperator::Eq,
-        right: Box::new(right),
-    };
-    case(vec![(same, Expr::value(Value::Null))], Some(left))
-}
-
-fn case(conditions: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
-    let conditions = conditions
-        .into_iter()
-        .map(|(condition, result)| CaseWhen { condition, result });
-    Expr::Case {
-        case_token: AttachedToken::empty(),
-        end_token: AttachedToken::empty(),
-        operand: None,
-        conditions: conditions.collect(),
-        else_result: otherwise.map(Box::new),
-    }
 }
 
 fn not(expr: Expr) -> Expr {
@@ -272,26 +210,6 @@ fn plain_arguments(function: &Function) -> Option<Vec<Expr>> {
         .filter(|_| plain)
 }
 
-fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
-    let arguments = arguments
-        .into_iter()
-        .map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use test_case::test_case;
@@ -308,10 +226,11 @@ mod tests {
     #[test_case("int(x)", "CAST(x AS INT)")]
     #[test_case("string(x)", "CAST(x AS STRING)")]
     #[test_case("date(x)", "date(x)")]
-    #[test_case("nvl2(a, b, c)", "CASE WHEN a IS NOT NULL THEN b ELSE c END")]
-    #[test_case("decode(a, b, c)", "CASE WHEN a IS NOT DISTINCT FROM b THEN c END")]
-    #[test_case("nullif(a, b)", "CASE WHEN a = b THEN NULL ELSE a END")]
-    #[test_case("coalesce(a, b)", "CASE WHEN a IS NOT NULL THEN a ELSE b END")]
+    #[test_case("nvl2(a, b, c)", "{case: a IS NOT NULL, of: b, of: c}")]
+    #[test_case("decode(a, b, c)", "{decode: a, of: b, of: c}")]
+    #[test_case("decode(a, 'UTF-8')", "decode(a, 'UTF-8')")]
+    #[test_case("nullifzero(a)", "nullif(a, 0)")]
+    #[test_case("coalesce(a, b)", "{coalesce: a, of: b}")]
     #[test_case("sum(a)", "sum(a)")]
     fn calls_are_what_they_stand_for(sql: &str, expected: &str) {
         let mut parsed = dialect::expression(sql).expect("an expression");

@@ -178,6 +178,14 @@ fn is_sparks(data_type: &DataType) -> bool {
     )
 }
 
+/// Casts values as CAST does.
+///
+/// # Errors
+/// `CAST_INVALID_INPUT`, `CAST_OVERFLOW`.
+pub(crate) fn cast_to(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
+    Mode::Ansi.cast(values, to, zone)
+}
+
 /// What becomes of a value that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Mode {

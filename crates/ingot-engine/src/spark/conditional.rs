@@ -3,8 +3,10 @@
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::core;
+use datafusion::functions::core::expr_fn::{coalesce, named_struct};
 use datafusion::logical_expr::planner::{PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Case, Expr, ExprSchemable};
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::coercion::{common_type, converted_to, unified};
@@ -55,29 +57,108 @@ fn changes(left: &DataType, right: &DataType) -> bool {
 
 /// Plans `CASE WHEN … THEN … ELSE … END`.
 pub(super) fn case(branches: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    let mut conditions = Vec::with_capacity(branches.len() / 2);
-    let mut results = Vec::with_capacity(branches.len() / 2 + 1);
-    let has_else = branches.len() % 2 == 1;
-    let mut branches = branches.into_iter();
-    while let Some(first) = branches.next() {
-        match branches.next() {
-            Some(result) => {
-                conditions.push(first);
-                results.push(result);
-            }
-            None => results.push(first),
+    let branches = Branches::of(branches);
+    Ok(Expr::Case(branches.case(None, schema)?))
+}
+
+/// Plans `CASE value WHEN … THEN … ELSE … END`, whose operands begin with the value.
+pub(super) fn case_of(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let (value, branches) = Branches::with_value(operands, schema)?;
+    Ok(Expr::Case(branches.case(Some(value), schema)?))
+}
+
+/// Plans `decode(value, …)`, where a null is the same as another.
+pub(super) fn decode(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let (value, mut branches) = Branches::with_value(operands, schema)?;
+    let is_value = |searched: &Expr| matches!(searched, Expr::Literal(value, _) if !value.is_null());
+    if branches.conditions.iter().all(is_value) {
+        return Ok(Expr::Case(branches.case(Some(value), schema)?));
+    }
+    // Structs compare with the nulls in them.
+    let inside = |value: Expr| named_struct(vec![lit("value"), value]);
+    branches.conditions = branches.conditions.into_iter().map(inside).collect();
+    Ok(Expr::Case(branches.case(Some(inside(value)), schema)?))
+}
+
+/// Plans `value BETWEEN low AND high`.
+pub(super) fn between(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    match <[Expr; 3]>::try_from(unified(operands, schema)?) {
+        Ok([value, low, high]) => Ok(value.between(low, high)),
+        Err(_) => Err(DataFusionError::Internal(
+            "BETWEEN has a value and two bounds".to_owned(),
+        )),
+    }
+}
+
+/// Plans the first of values that is not null.
+///
+/// One within another is the same as one of all values. DataFusion makes a CASE of each that mentions its values twice,
+/// and so one within another would grow with each level.
+pub(super) fn first_of(values: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let mut all = Vec::with_capacity(values.len());
+    for value in unified(values, schema)? {
+        match value {
+            Expr::ScalarFunction(inner) if inner.name() == core::coalesce().name() => all.extend(inner.args),
+            value => all.push(value),
         }
     }
-    let mut results = unified(results, schema)?;
-    let otherwise = match has_else {
-        true => results.pop().map(Box::new),
-        false => None,
-    };
-    let when = conditions
-        .into_iter()
-        .map(Box::new)
-        .zip(results.into_iter().map(Box::new));
-    Ok(Expr::Case(Case::new(None, when.collect(), otherwise)))
+    Ok(coalesce(all))
+}
+
+/// The branches of a CASE.
+struct Branches {
+    /// What the value is compared with, or what has to be true.
+    conditions: Vec<Expr>,
+    results: Vec<Expr>,
+    otherwise: Option<Expr>,
+}
+
+impl Branches {
+    /// Takes conditions and results in turn, and the result otherwise if there is one.
+    fn of(operands: Vec<Expr>) -> Self {
+        let mut branches = Self {
+            conditions: Vec::with_capacity(operands.len() / 2),
+            results: Vec::with_capacity(operands.len() / 2),
+            otherwise: None,
+        };
+        let mut operands = operands.into_iter();
+        while let Some(first) = operands.next() {
+            match operands.next() {
+                Some(result) => {
+                    branches.conditions.push(first);
+                    branches.results.push(result);
+                }
+                None => branches.otherwise = Some(first),
+            }
+        }
+        branches
+    }
+
+    /// Takes the value first, and makes it and what it is compared with of one type.
+    fn with_value(operands: Vec<Expr>, schema: &DFSchema) -> Result<(Expr, Self)> {
+        let mut operands = operands.into_iter();
+        let value = operands.next();
+        let mut branches = Self::of(operands.collect());
+        let searched = std::mem::take(&mut branches.conditions);
+        let mut compared = unified(value.into_iter().chain(searched).collect(), schema)?.into_iter();
+        let value = compared.next();
+        branches.conditions = compared.collect();
+        let value = value.ok_or_else(|| DataFusionError::Internal("CASE of no value".to_owned()))?;
+        Ok((value, branches))
+    }
+
+    fn case(self, value: Option<Expr>, schema: &DFSchema) -> Result<Case> {
+        let has_otherwise = self.otherwise.is_some();
+        let results = self.results.into_iter().chain(self.otherwise);
+        let mut results = unified(results.collect(), schema)?;
+        let otherwise = match has_otherwise {
+            true => results.pop().map(Box::new),
+            false => None,
+        };
+        let conditions = self.conditions.into_iter().map(Box::new);
+        let when = conditions.zip(results.into_iter().map(Box::new));
+        Ok(Case::new(value.map(Box::new), when.collect(), otherwise))
+    }
 }
 
 /// Plans `value IN (items)`.

@@ -4,11 +4,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    JsonPath, JsonPathElem, LambdaFunction, ObjectName, Value, VisitMut, VisitorMut,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JsonPath,
+    JsonPathElem, LambdaFunction, ObjectName, Value, VisitMut, VisitorMut,
 };
 
 use super::rewrite::number_of;
+use crate::ast::{call, take, text, unnamed};
 use crate::functions::map::MAP;
 use crate::functions::record::options::Options;
 use crate::functions::variant::COLON;
@@ -29,11 +30,11 @@ pub(super) fn change(expr: &mut Expr) {
                 };
                 [text(name), value]
             });
-            *expr = call("named_struct", arguments.collect());
+            *expr = call("named_struct", arguments);
         }
         Expr::JsonAccess { value, path } => {
             if let Some(path) = path_text(path) {
-                let value = std::mem::replace(value.as_mut(), Expr::value(Value::Null));
+                let value = take(value);
                 *expr = call(COLON, vec![value, text(path)]);
             }
         }
@@ -189,30 +190,4 @@ fn path_text(path: &JsonPath) -> Option<String> {
         }
     }
     Some(text)
-}
-
-/// Calls a function.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.into_iter().map(unnamed).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
-fn unnamed(argument: Expr) -> FunctionArg {
-    FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))
-}
-
-fn text(text: String) -> Expr {
-    Expr::value(Value::SingleQuotedString(text))
 }

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderBy,
-    OrderByExpr, OrderByKind, Parens, Query, Select, SelectItem, SetExpr, Statement, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
+    DataType, DictionaryField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, LimitClause, OrderBy, OrderByExpr, OrderByKind, Parens, Query, Select, SelectItem, SetExpr,
+    Statement, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowType,
 };
 
 use super::typed_literal::{self, IntervalLiteral};
 use super::{aggregates, calls, names, parts, time_window};
+use crate::ast::{self, call, take, text};
 
 /// Forms, by their first key.
 pub(super) const LITERAL: &str = "literal";
@@ -20,6 +20,14 @@ pub(super) const NEGATIVE: &str = "negative";
 pub(super) const NAMED: &str = "named";
 /// Conditions and results in turn, and the result otherwise if there is one.
 pub(super) const CASE: &str = "case";
+/// A value, then values that it may be and results in turn, and the result otherwise if there is one.
+pub(super) const CASE_OF: &str = "case of";
+/// The same of `decode`, where a null is the same as another.
+pub(super) const DECODE: &str = "decode";
+/// A value and its bounds.
+pub(super) const BETWEEN: &str = "between";
+/// Values, of which the first is taken that is not null.
+pub(super) const COALESCE: &str = "coalesce";
 /// A value and those that it may be.
 pub(super) const IN: &str = "in";
 
@@ -130,19 +138,16 @@ impl VisitorMut for Former {
                 low,
                 high,
             } => {
-                let operand = take(operand);
-                let low = binary(operand.clone(), BinaryOperator::GtEq, take(low));
-                let high = binary(operand, BinaryOperator::LtEq, take(high));
-                *expr = negated_if(*negated, binary(low, BinaryOperator::And, high));
+                let operands = [(BETWEEN, take(operand)), ("low", take(low)), ("high", take(high))];
+                *expr = negated_if(*negated, form(BETWEEN, operands.into()));
             }
             Expr::InList {
                 expr: operand,
                 list,
                 negated,
             } if !list.is_empty() => {
-                let mut operands = vec![(IN, take(operand))];
-                operands.extend(std::mem::take(list).into_iter().map(|item| ("of", item)));
-                *expr = negated_if(*negated, form(IN, operands));
+                let operands = [take(operand)].into_iter().chain(std::mem::take(list));
+                *expr = negated_if(*negated, form_of(IN, operands));
             }
             Expr::Case {
                 operand,
@@ -150,17 +155,14 @@ impl VisitorMut for Former {
                 else_result,
                 ..
             } => {
-                let mut operands = Vec::with_capacity(2 * conditions.len() + 1);
+                let kind = if operand.is_some() { CASE_OF } else { CASE };
+                let mut operands = Vec::with_capacity(2 * conditions.len() + 2);
+                operands.extend(operand.take().map(|operand| *operand));
                 for when in std::mem::take(conditions) {
-                    let condition = match operand {
-                        Some(operand) => binary(operand.as_ref().clone(), BinaryOperator::Eq, when.condition),
-                        None => when.condition,
-                    };
-                    let key = if operands.is_empty() { CASE } else { "when" };
-                    operands.extend([(key, condition), ("then", when.result)]);
+                    operands.extend([when.condition, when.result]);
                 }
-                operands.extend(else_result.take().map(|otherwise| ("else", *otherwise)));
-                *expr = form(CASE, operands);
+                operands.extend(else_result.take().map(|otherwise| *otherwise));
+                *expr = form_of(kind, operands);
             }
             Expr::Interval(interval) => {
                 let carried = IntervalLiteral::of(interval).carried();
@@ -336,30 +338,14 @@ fn carried<'a>(expr: &'a Expr, kind: &str) -> Option<&'a str> {
     }
 }
 
-fn text(text: String) -> Expr {
-    Expr::value(Value::SingleQuotedString(text))
-}
-
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let unnamed = |argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument));
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.into_iter().map(unnamed).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
 fn literal(text: String) -> Expr {
-    form(LITERAL, vec![(LITERAL, self::text(text))])
+    form(LITERAL, vec![(LITERAL, ast::text(text))])
+}
+
+/// Makes a form of its kind with operands that are told apart by their places.
+pub(super) fn form_of(kind: &'static str, operands: impl IntoIterator<Item = Expr>) -> Expr {
+    let keys = std::iter::once(kind).chain(std::iter::repeat("of"));
+    form(kind, keys.zip(operands).collect())
 }
 
 /// Makes a form of its kind, which is the key of its first operand.
@@ -372,14 +358,6 @@ pub(super) fn form(kind: &'static str, operands: Vec<(&'static str, Expr)>) -> E
     Expr::Dictionary(fields.collect())
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp {
-        left: Box::new(left),
-        op,
-        right: Box::new(right),
-    }
-}
-
 fn negated_if(negated: bool, expr: Expr) -> Expr {
     match negated {
         true => Expr::UnaryOp {
@@ -388,8 +366,4 @@ fn negated_if(negated: bool, expr: Expr) -> Expr {
         },
         false => expr,
     }
-}
-
-pub(super) fn take(expr: &mut Expr) -> Expr {
-    std::mem::replace(expr, Expr::value(Value::Null))
 }

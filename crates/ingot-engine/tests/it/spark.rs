@@ -4,6 +4,7 @@ mod aggregates;
 mod arrays;
 mod csv;
 mod datetime;
+mod growth;
 mod hashes;
 mod json;
 mod lambdas;

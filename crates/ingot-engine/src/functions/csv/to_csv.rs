@@ -8,12 +8,12 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::line::Layout;
-use crate::functions::arguments::{count, over_arrays, unexpected};
+use crate::functions::arguments::over_arrays;
 use crate::functions::collection::immutable;
 use crate::functions::function::Returns;
 use crate::functions::json::write_plain;
 use crate::functions::record::formats::Formats;
-use crate::functions::record::options::{Options, argument};
+use crate::functions::record::options::{self, Options};
 use crate::spark::temporal::Use;
 
 const NAME: &str = "to_csv";
@@ -21,22 +21,10 @@ const NAME: &str = "to_csv";
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![immutable(
         NAME,
-        arguments,
+        |types| options::after_struct(NAME, types),
         Returns::Always(DataType::Utf8),
         to_csv,
     )]
-}
-
-fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
-    count(NAME, types, 1, 2)?;
-    if !matches!(types[0], DataType::Struct(_)) {
-        return Err(unexpected(NAME, 1, "a STRUCT", &types[0]));
-    }
-    let options = types
-        .get(1)
-        .map(|options| argument(NAME, 2, options))
-        .transpose()?;
-    Ok([types[0].clone()].into_iter().chain(options).collect())
 }
 
 fn to_csv(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -18,7 +18,7 @@ use crate::functions::arguments::{count, over_arrays, unexpected};
 use crate::functions::collection::immutable;
 use crate::functions::function::Returns;
 use crate::functions::record::formats::Formats;
-use crate::functions::record::options::argument;
+use crate::functions::record::options;
 use crate::functions::record::parser::{Parser, Record, options_of};
 use crate::functions::record::schema;
 use crate::spark::temporal::Use;
@@ -37,11 +37,7 @@ fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
         text if text.is_nested() => return Err(unexpected(NAME, 1, "a STRING", text)),
         _ => DataType::Utf8,
     };
-    let options = types
-        .get(2)
-        .map(|options| argument(NAME, 3, options))
-        .transpose()?;
-    Ok([text, DataType::Utf8].into_iter().chain(options).collect())
+    options::after(NAME, types, &[text, DataType::Utf8])
 }
 
 fn returns(arguments: &ReturnFieldArgs<'_>) -> Result<DataType> {

@@ -24,7 +24,7 @@ use crate::functions::collection::{entries_at, immutable, items_at};
 use crate::functions::function::Returns;
 use crate::functions::record::formats::Formats;
 use crate::functions::record::number::{write_double, write_float};
-use crate::functions::record::options::{Options, argument};
+use crate::functions::record::options::{self, Options};
 use crate::functions::variant;
 use crate::spark::temporal::Use;
 use crate::write::type_text;
@@ -56,11 +56,7 @@ fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
             ));
         }
     };
-    let options = types
-        .get(1)
-        .map(|options| argument(NAME, 2, options))
-        .transpose()?;
-    Ok([value].into_iter().chain(options).collect())
+    options::after(NAME, types, &[value])
 }
 
 fn to_json(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::error::condition;
-use crate::functions::arguments::unexpected;
+use crate::functions::arguments::{count, unexpected};
 use crate::functions::collection::{entry_types, map_of};
 
 /// Options, by their names in lower case.
@@ -95,6 +95,36 @@ pub(crate) fn argument(function: &str, place: usize, data_type: &DataType) -> Re
         Some(_) => Ok(map_of(DataType::Utf8, DataType::Utf8)),
         None if data_type.is_null() => Ok(map_of(DataType::Utf8, DataType::Utf8)),
         None => Err(unexpected(function, place, "a MAP of options", data_type)),
+    }
+}
+
+/// Says as what the arguments of a function are taken that has options behind its others, or none.
+///
+/// # Errors
+/// `WRONG_NUM_ARGS`, and those of [`argument`].
+pub(crate) fn after(function: &str, types: &[DataType], others: &[DataType]) -> Result<Vec<DataType>> {
+    count(function, types, others.len(), others.len() + 1)?;
+    let place = others.len() + 1;
+    let options = types
+        .get(others.len())
+        .map(|options| argument(function, place, options));
+    Ok(others.iter().cloned().chain(options.transpose()?).collect())
+}
+
+/// Says as what the arguments of a function are taken that writes a struct with options, or none.
+///
+/// # Errors
+/// Those of [`after`], and `DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE` for what is no struct.
+pub(crate) fn after_struct(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    match types.first() {
+        Some(other) if !matches!(other, DataType::Struct(_)) => {
+            Err(unexpected(function, 1, "a STRUCT", other))
+        }
+        written => after(
+            function,
+            types,
+            written.map_or(&[DataType::Null], std::slice::from_ref),
+        ),
     }
 }
 

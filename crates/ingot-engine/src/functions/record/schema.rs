@@ -26,6 +26,17 @@ pub(crate) fn of_call(function: &str, arguments: &ReturnFieldArgs<'_>) -> Result
     read(text)
 }
 
+/// Reads the schema of a call that gives structs.
+///
+/// # Errors
+/// Those of [`of_call`], and of a schema that is no struct's.
+pub(crate) fn struct_of_call(function: &str, arguments: &ReturnFieldArgs<'_>) -> Result<DataType> {
+    match of_call(function, arguments)? {
+        schema @ DataType::Struct(_) => Ok(schema),
+        other => Err(refused(function, "a STRUCT", &other)),
+    }
+}
+
 fn text_of(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
 }

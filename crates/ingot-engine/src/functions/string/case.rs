@@ -17,33 +17,14 @@ pub(super) fn functions() -> [Function; 3] {
             "upper",
             |types| exact("upper", types, &[Utf8]),
             Returns::Always(Utf8),
-            |arguments| {
-                over_arrays(arguments, |arrays| {
-                    written(arrays, |text, out| match text.is_ascii() {
-                        true => text
-                            .chars()
-                            .try_for_each(|c| out.write_char(c.to_ascii_uppercase())),
-                        false => out.write_str(&text.to_uppercase()),
-                    })
-                })
-            },
+            |arguments| datafusion::functions::string::upper().invoke_with_args(arguments.clone()),
         )
         .also(&["ucase"]),
         Function::pure(
             "lower",
             |types| exact("lower", types, &[Utf8]),
             Returns::Always(Utf8),
-            |arguments| {
-                over_arrays(arguments, |arrays| {
-                    written(arrays, |text, out| match text.is_ascii() {
-                        true => text
-                            .chars()
-                            .try_for_each(|c| out.write_char(c.to_ascii_lowercase())),
-                        // Not letter by letter: a sigma at the end of a word is another.
-                        false => out.write_str(&text.to_lowercase()),
-                    })
-                })
-            },
+            |arguments| datafusion::functions::string::lower().invoke_with_args(arguments.clone()),
         )
         .also(&["lcase"]),
         Function::pure(

@@ -6,43 +6,28 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::element::read;
 use super::{Naming, VALUE};
-use crate::functions::arguments::{count, over_arrays};
+use crate::functions::arguments::over_arrays;
 use crate::functions::collection::immutable;
 use crate::functions::function::Returns;
 use crate::functions::record::Value;
 use crate::functions::record::formats::Formats;
-use crate::functions::record::options::argument;
 use crate::functions::record::parser::{Parser, Record, options_of};
-use crate::functions::record::schema;
+use crate::functions::record::{options, schema};
 use crate::spark::temporal::Use;
 
 const NAME: &str = "from_xml";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    vec![immutable(NAME, arguments, Returns::Field(returns), from_xml)]
-}
-
-fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
-    count(NAME, types, 2, 3)?;
-    let options = types
-        .get(2)
-        .map(|options| argument(NAME, 3, options))
-        .transpose()?;
-    Ok([DataType::Utf8, DataType::Utf8]
-        .into_iter()
-        .chain(options)
-        .collect())
-}
-
-fn returns(arguments: &ReturnFieldArgs<'_>) -> Result<DataType> {
-    match schema::of_call(NAME, arguments)? {
-        schema @ DataType::Struct(_) => Ok(schema),
-        other => Err(schema::refused(NAME, "a STRUCT", &other)),
-    }
+    vec![immutable(
+        NAME,
+        |types| options::after(NAME, types, &[DataType::Utf8, DataType::Utf8]),
+        Returns::Field(|arguments| schema::struct_of_call(NAME, arguments)),
+        from_xml,
+    )]
 }
 
 fn from_xml(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {

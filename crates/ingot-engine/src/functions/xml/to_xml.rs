@@ -12,12 +12,12 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use quick_xml::escape::{escape, partial_escape};
 
 use super::Naming;
-use crate::functions::arguments::{count, over_arrays, unexpected};
+use crate::functions::arguments::over_arrays;
 use crate::functions::collection::{entries_at, immutable, items_at};
 use crate::functions::function::Returns;
 use crate::functions::json::write_plain;
 use crate::functions::record::formats::Formats;
-use crate::functions::record::options::{Options, argument};
+use crate::functions::record::options::{self, Options};
 use crate::spark::temporal::Use;
 
 const NAME: &str = "to_xml";
@@ -25,22 +25,10 @@ const NAME: &str = "to_xml";
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![immutable(
         NAME,
-        arguments,
+        |types| options::after_struct(NAME, types),
         Returns::Always(DataType::Utf8),
         to_xml,
     )]
-}
-
-fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
-    count(NAME, types, 1, 2)?;
-    if !matches!(types[0], DataType::Struct(_)) {
-        return Err(unexpected(NAME, 1, "a STRUCT", &types[0]));
-    }
-    let options = types
-        .get(1)
-        .map(|options| argument(NAME, 2, options))
-        .transpose()?;
-    Ok([types[0].clone()].into_iter().chain(options).collect())
 }
 
 fn to_xml(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {

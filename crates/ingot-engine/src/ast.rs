@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 /// A call of a function.
-pub(super) fn function(name: ObjectName, args: Vec<FunctionArg>) -> Function {
+pub(crate) fn function(name: ObjectName, args: Vec<FunctionArg>) -> Function {
     Function {
         name,
         uses_odbc_syntax: false,
@@ -26,16 +26,29 @@ pub(super) fn function(name: ObjectName, args: Vec<FunctionArg>) -> Function {
 }
 
 /// A call of a function by its name, with values.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let arguments = arguments
-        .into_iter()
-        .map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value)));
+pub(crate) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
+    let arguments = arguments.into_iter().map(unnamed);
     let name = ObjectName::from(vec![Ident::new(name)]);
     Expr::Function(function(name, arguments.collect()))
 }
 
+/// A text as a literal.
+pub(crate) fn text(text: impl Into<String>) -> Expr {
+    Expr::value(Value::SingleQuotedString(text.into()))
+}
+
+/// A value as an argument of a call.
+pub(crate) fn unnamed(value: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(value))
+}
+
+/// Takes an expression out of the tree; NULL stays in its place.
+pub(crate) fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(Value::Null))
+}
+
 /// `CAST(expr AS data_type)`.
-pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub(crate) fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(expr),
@@ -46,7 +59,7 @@ pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
 }
 
 /// `SELECT *` of nothing yet.
-pub(super) fn select_all() -> Select {
+pub(crate) fn select_all() -> Select {
     Select {
         select_token: AttachedToken::empty(),
         optimizer_hints: Vec::new(),
@@ -76,7 +89,7 @@ pub(super) fn select_all() -> Select {
 }
 
 /// A query that is no more than its body.
-pub(super) fn query(body: SetExpr) -> Query {
+pub(crate) fn query(body: SetExpr) -> Query {
     Query {
         with: None,
         body: Box::new(body),
@@ -92,7 +105,7 @@ pub(super) fn query(body: SetExpr) -> Query {
 }
 
 /// `SELECT * FROM` a relation.
-pub(super) fn select_from(relation: TableFactor) -> Query {
+pub(crate) fn select_from(relation: TableFactor) -> Query {
     let select = Select {
         from: vec![TableWithJoins {
             relation,
@@ -104,7 +117,7 @@ pub(super) fn select_from(relation: TableFactor) -> Query {
 }
 
 /// One row without columns.
-pub(super) fn no_relation() -> TableFactor {
+pub(crate) fn no_relation() -> TableFactor {
     TableFactor::TableFunction {
         expr: Expr::value(Value::Null),
         alias: None,
@@ -112,6 +125,6 @@ pub(super) fn no_relation() -> TableFactor {
 }
 
 /// Says if a relation is [`no_relation`].
-pub(super) fn is_no_relation(factor: &TableFactor) -> bool {
+pub(crate) fn is_no_relation(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::TableFunction { expr: Expr::Value(value), .. } if value.value == Value::Null)
 }
