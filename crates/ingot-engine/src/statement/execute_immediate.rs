@@ -55,6 +55,15 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
                 message: "EXECUTE IMMEDIATE takes a text that is not null".to_owned(),
             });
         };
+        if Cursor::new(text)?.accept_all(&["EXECUTE", "IMMEDIATE"]) {
+            // A text in a variable could run itself without end.
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "NESTED_EXECUTE_IMMEDIATE",
+                sqlstate: "07501",
+                message: "EXECUTE IMMEDIATE does not run another; run the text of that one".to_owned(),
+            });
+        }
         run(session, text.to_owned(), into, parameters).await
     }))
 }

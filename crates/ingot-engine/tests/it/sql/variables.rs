@@ -95,6 +95,11 @@ async fn a_text_runs_with_parameters() {
         ["1|o'ne", "2|NULL"]
     );
     assert_eq!(rows(&session, "EXECUTE IMMEDIATE q").await, ["42"]);
+    run(&session, &["SET VAR q = 'EXECUTE IMMEDIATE q'"]).await;
+    assert_eq!(
+        refused(&session, "EXECUTE IMMEDIATE q").await,
+        "NESTED_EXECUTE_IMMEDIATE"
+    );
     assert_eq!(
         rows(
             &session,
