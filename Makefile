@@ -61,6 +61,7 @@ format: ## Format the code
 bench: ## Run the benchmarks beside their peers (release build; see bench/README.md)
 	@scripts/doctor clients
 	@scripts/venv "$(TARGET_DIR)/venv-bench" bench/requirements.txt
+	@scripts/venv "$(TARGET_DIR)/venv-bench-duckdb" bench/requirements-duckdb.txt
 	$(CARGO) build --locked --release -p ingot
 	INGOT="$(TARGET_DIR)/release/ingot" "$(TARGET_DIR)/venv-bench/bin/python" bench/run.py $(ARGS)
 

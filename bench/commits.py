@@ -52,13 +52,18 @@ class Client:
         self.connection = http.client.HTTPConnection(address)
 
     def sql(self, statement: str) -> list[dict]:
+        text = self.post(statement)
+        return json.loads(text) if text.strip() else []
+
+    def post(self, statement: str) -> str:
+        """The answer to a statement as it came."""
         body = json.dumps({"statement": statement})
         self.connection.request("POST", "/api/v1/sql", body, {"content-type": "application/json"})
         response = self.connection.getresponse()
         text = response.read().decode()
         if response.status != 200:
             raise RuntimeError(f"{statement}: {response.status} {text}")
-        return json.loads(text) if text.strip() else []
+        return text
 
 
 def server_client(address: str, appends: int, start, results) -> None:

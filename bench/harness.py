@@ -43,6 +43,17 @@ def measure(command: list[str], settings: dict[str, str] | None = None) -> Run:
     return Run(wall_s, usage.ru_utime + usage.ru_stime, memory_mib)
 
 
+def extension(name: str):
+    """Connects to a DuckDB with an extension, from packages rather than the network."""
+    import duckdb
+    import duckdb_extensions
+
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    duckdb_extensions.import_extension(name, con=connection)
+    connection.execute(f"LOAD {name}")
+    return connection
+
+
 def sail():
     """Starts Sail in this process and connects to it; the server ends with the process."""
     from pysail.spark import SparkConnectServer

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import INGOT, PYTHON, Run, measure, report
+from harness import INGOT, PYTHON, Run, extension, measure, report
 
 SCATTERED_ROWS = 5_000_000
 SCATTERED_FILES = 20
@@ -61,20 +61,9 @@ for start in range(0, rows.num_rows, file_rows):
 UPSERT = ".when_matched_update_all().when_not_matched_insert_all()"
 
 
-def duckdb():
-    """Connects to a DuckDB that reads Delta tables, from packages rather than the network."""
-    import duckdb
-    import duckdb_extensions
-
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    duckdb_extensions.import_extension("delta", con=connection)
-    connection.execute("LOAD delta")
-    return connection
-
-
 def cases(work: Path, scale: float) -> list[Case]:
     """Writes the tables and sources of all cases as Parquet."""
-    duck = duckdb()
+    duck = extension("delta")
 
     def write(name: str, query: str) -> Path:
         path = work / f"{name}.parquet"
@@ -138,7 +127,7 @@ def sql(data_dir: Path, statement: str) -> list[str]:
 
 def create(engine: str, case: Case, place: Path) -> None:
     """Makes the table of a case."""
-    rows = duckdb().execute(f"SELECT count(*) FROM '{case.table}'").fetchone()[0]
+    rows = extension("delta").execute(f"SELECT count(*) FROM '{case.table}'").fetchone()[0]
     file_rows = case.file_rows or rows
     if engine != "ingot":
         subprocess.run([PYTHON, "-c", DELTALAKE_CREATE, str(case.table), str(place / "t"), str(file_rows)], check=True)
@@ -167,7 +156,7 @@ def command(engine: str, case: Case, place: Path) -> list[str]:
 
 def check(engine: str, case: Case, place: Path) -> None:
     """Ends the benchmark when the table does not hold what it should."""
-    duck = duckdb()
+    duck = extension("delta")
     duck.execute(f"CREATE VIEW t AS FROM '{case.table}'; CREATE VIEW s AS FROM '{case.source}'")
     got = f"FROM delta_scan('file://{place}/t')"
     for left, right in ((case.expected, got), (got, case.expected)):
@@ -195,7 +184,7 @@ def merge(work: Path, rounds: int, scale: float) -> None:
             check(engine, case, place)
             shutil.rmtree(place)
             shutil.rmtree(template(place))
-        rows = duckdb().execute(f"SELECT count(*) FROM '{case.source}'").fetchone()[0]
+        rows = extension("delta").execute(f"SELECT count(*) FROM '{case.source}'").fetchone()[0]
         report(case.title, rows, runs)
 
 

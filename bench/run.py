@@ -10,6 +10,7 @@ from pathlib import Path
 
 import commits
 import large_log
+import queries
 from harness import HERE, INGOT, PYTHON, Run, measure, report
 from merge import merge
 from optimize import optimize
@@ -117,11 +118,11 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize", "log"],
+        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize", "log", "tpch", "tpcds"],
         help="one suite; all when absent",
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="TPC-H scale factor of `append`, `merge` and `optimize`")
+    parser.add_argument("--scale", type=float, default=1.0, help="scale factor of TPC-H and TPC-DS")
     parser.add_argument("--commits", type=int, default=10_000, help="commits of `commits` on one handle")
     parser.add_argument("--records", type=int, default=1_000_000, help="records of `kafka`")
     arguments = parser.parse_args()
@@ -138,6 +139,9 @@ def main() -> None:
             optimize(Path(work), arguments.rounds, arguments.scale)
         if arguments.suite in (None, "log"):
             large_log.run(INGOT, Path(work), arguments.rounds)
+        for suite in ("tpch", "tpcds"):
+            if arguments.suite in (None, suite):
+                queries.run(suite, Path(work), arguments.rounds, arguments.scale)
 
 
 if __name__ == "__main__":
