@@ -4,14 +4,16 @@
 //! What DataFusion's operators do as Spark's do stays theirs, so that its optimiser knows it: sums of doubles, and
 //! decimals whose digits all fit. Source: Spark, `Add`, `Divide`, `DecimalPrecision`, `AnsiTypeCoercion`.
 
+mod decimal;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, Datum, PrimitiveArray};
 use arrow::compute::kernels::arity::{try_binary, try_unary};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
-    ArrowNativeTypeOp, ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, i256,
+    ArrowNativeTypeOp, ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type,
 };
 use arrow::error::ArrowError;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -22,8 +24,10 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     binary_expr, cast,
 };
+use datafusion::physical_expr_common::datum::apply;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use self::decimal::Computation;
 use super::coercion::{digits, is_integral};
 use super::temporal_arithmetic;
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
@@ -387,12 +391,31 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [left, right] = arguments.args.as_slice() else {
+            return Err(DataFusionError::Internal("an operator has two sides".to_owned()));
+        };
+        if let [DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)] =
+            [left.data_type(), right.data_type()]
+        {
+            let computed = self.of_decimals(left, right, [(p1, s1), (p2, s2)])?;
+            return Ok(match (left, right) {
+                (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)) => {
+                    ColumnarValue::Scalar(ScalarValue::try_from_array(&computed, 0)?)
+                }
+                _ => ColumnarValue::Array(computed),
+            });
+        }
+        if let Some(kernel) = self.kernel() {
+            return apply(left, right, |left, right| kernel(left, right)).map_err(|error| match error {
+                DataFusionError::ArrowError(error, _) => self.failed(*error, &left.data_type()),
+                other => other,
+            });
+        }
         over_arrays(&arguments, |arrays| {
             let [left, right] = arrays else {
                 return Err(DataFusionError::Internal("an operator has two sides".to_owned()));
             };
             match left.data_type() {
-                DataType::Decimal128(..) => self.of_decimals(left.as_primitive(), right.as_primitive()),
                 DataType::Int8 => self.of_numbers::<Int8Type>(left, right),
                 DataType::Int16 => self.of_numbers::<Int16Type>(left, right),
                 DataType::Int32 => self.of_numbers::<Int32Type>(left, right),
@@ -404,18 +427,20 @@ impl ScalarUDFImpl for Arithmetic {
     }
 }
 
+/// Computes over whole arrays, without a branch for each value.
+type Kernel = fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>;
+
 impl Arithmetic {
-    fn of_numbers<T: ArrowPrimitiveType>(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
-        // Over whole arrays, without a branch for each value.
-        let whole = match (self.operator, self.failure) {
-            (Operator::Add, Failure::Error) => Some(numeric::add(left, right)),
-            (Operator::Subtract, Failure::Error) => Some(numeric::sub(left, right)),
-            (Operator::Multiply, Failure::Error) => Some(numeric::mul(left, right)),
+    fn kernel(&self) -> Option<Kernel> {
+        match (self.operator, self.failure) {
+            (Operator::Add, Failure::Error) => Some(numeric::add),
+            (Operator::Subtract, Failure::Error) => Some(numeric::sub),
+            (Operator::Multiply, Failure::Error) => Some(numeric::mul),
             _ => None,
-        };
-        if let Some(computed) = whole {
-            return computed.map_err(|error| self.failed(error, left.data_type()));
         }
+    }
+
+    fn of_numbers<T: ArrowPrimitiveType>(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
         let (x, y) = (left.as_primitive::<T>(), right.as_primitive::<T>());
         let compute = |x: T::Native, y: T::Native| match y.is_zero() && self.operator.divides() {
             true => Err(ArrowError::DivideByZero),
@@ -471,31 +496,22 @@ fn remainder_by_zero() -> DataFusionError {
 }
 
 impl Arithmetic {
-    /// Computes in 256 bits and rounds half up to the scale of the result.
-    fn of_decimals(&self, left: &Decimal128Array, right: &Decimal128Array) -> Result<ArrayRef> {
-        let scales = (left.scale(), right.scale());
-        let (precision, scale) = self.decimal((left.precision(), scales.0), (right.precision(), scales.1));
-        let limit = power(i16::from(precision));
-        let compute = |left: i128, right: i128| -> Result<i128, ArrowError> {
-            if right == 0 && self.operator.divides() {
-                return Err(ArrowError::DivideByZero);
-            }
-            let (x, y) = (i256::from_i128(left), i256::from_i128(right));
-            decimal(self.operator, (x, y), scales, scale)
-                .filter(|value| value.wrapping_abs() < limit)
-                .and_then(i256::to_i128)
-                .ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
-        };
-        let results: Decimal128Array = match self.failure {
-            Failure::Error => {
-                let computed = try_binary::<_, _, _, Decimal128Type>(left, right, compute);
-                computed.map_err(|error| self.decimal_failed(error, precision, scale))?
-            }
-            Failure::Null => {
-                let pairs = left.iter().zip(right);
-                pairs.map(|(left, right)| compute(left?, right?).ok()).collect()
-            }
-        };
+    fn of_decimals(
+        &self,
+        left: &ColumnarValue,
+        right: &ColumnarValue,
+        sides: [(u8, i8); 2],
+    ) -> Result<ArrayRef> {
+        let [left_digits, right_digits] = sides;
+        let (precision, scale) = self.decimal(left_digits, right_digits);
+        let scales = (left_digits.1, right_digits.1);
+        let computation = Computation::new(self.operator, scales, (precision, scale));
+        let results = computation
+            .over(left, right, self.failure)
+            .map_err(|error| match error {
+                DataFusionError::ArrowError(error, _) => self.decimal_failed(*error, precision, scale),
+                other => other,
+            })?;
         if self.operator == Operator::IntegerDivide {
             let whole = results.unary_opt::<_, Int64Type>(|value| i64::try_from(value).ok());
             return match whole.null_count() == results.null_count() {
@@ -519,63 +535,6 @@ impl Arithmetic {
             ),
             other => other.into(),
         }
-    }
-}
-
-/// Computes with the numbers of two decimals, and returns that of the result, of the scale `scale`.
-fn decimal(operator: Operator, (x, y): (i256, i256), (s1, s2): (i8, i8), scale: i8) -> Option<i256> {
-    let common = s1.max(s2);
-    let aligned = || {
-        Some((
-            x.checked_mul(power(i16::from(common - s1)))?,
-            y.checked_mul(power(i16::from(common - s2)))?,
-        ))
-    };
-    match operator {
-        Operator::Add => aligned().and_then(|(x, y)| rescaled(x.checked_add(y)?, common, scale)),
-        Operator::Subtract => aligned().and_then(|(x, y)| rescaled(x.checked_sub(y)?, common, scale)),
-        Operator::Multiply => rescaled(x.checked_mul(y)?, s1 + s2, scale),
-        Operator::Modulo => aligned().and_then(|(x, y)| rescaled(x.checked_rem(y)?, common, scale)),
-        Operator::PositiveModulo => aligned().and_then(|(x, y)| {
-            let rest = x.checked_rem(y)?;
-            let rest = match rest.is_negative() {
-                true => rest.checked_add(y)?.checked_rem(y)?,
-                false => rest,
-            };
-            rescaled(rest, common, scale)
-        }),
-        Operator::IntegerDivide => aligned().and_then(|(x, y)| x.checked_div(y)),
-        Operator::Divide => {
-            // x / 10^s1 / (y / 10^s2), at `scale`.
-            let up = i16::from(scale) - i16::from(s1) + i16::from(s2);
-            match up >= 0 {
-                true => half_up(x.checked_mul(power(up))?, y),
-                false => half_up(x, y.checked_mul(power(-up))?),
-            }
-        }
-    }
-}
-
-fn power(exponent: i16) -> i256 {
-    let exponent = u32::try_from(exponent).unwrap_or(0);
-    i256::from_i128(10).wrapping_pow(exponent)
-}
-
-fn rescaled(value: i256, from: i8, to: i8) -> Option<i256> {
-    match i16::from(to) - i16::from(from) {
-        up if up >= 0 => value.checked_mul(power(up)),
-        down => half_up(value, power(-down)),
-    }
-}
-
-/// Divides and rounds to the nearest, halves away from zero.
-fn half_up(value: i256, divisor: i256) -> Option<i256> {
-    let (quotient, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
-    let (rest, divisor_abs) = (rest.wrapping_abs(), divisor.wrapping_abs());
-    match rest >= divisor_abs.wrapping_sub(rest) {
-        false => Some(quotient),
-        true if value.is_negative() == divisor.is_negative() => quotient.checked_add(i256::ONE),
-        true => quotient.checked_sub(i256::ONE),
     }
 }
 
