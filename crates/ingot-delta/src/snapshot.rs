@@ -321,6 +321,11 @@ impl Snapshot {
         Ok(&self.files)
     }
 
+    /// Returns the table's data files if their statistics are parsed.
+    pub fn parsed_files(&self) -> Option<&FileIndex> {
+        (!self.files.statistics_are_cold()).then_some(&self.files)
+    }
+
     /// Makes an index of files that the table has or had, read with this version's schema. A partition column with a
     /// value that is not of its type is left out, so that no caller prunes by it.
     pub fn index_of(&self, adds: Vec<Arc<Add>>) -> FileIndex {

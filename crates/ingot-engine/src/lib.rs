@@ -17,6 +17,7 @@ pub mod error;
 pub mod files;
 mod functions;
 mod information_schema;
+mod join_order;
 mod maintenance;
 pub mod merge;
 mod optimize;

@@ -23,6 +23,7 @@ use parquet::arrow::RowNumber;
 
 use crate::pruning::{self, PartitionColumns};
 use crate::scan::{ScanRequest, plan_scan};
+use crate::statistics::TableFacts;
 
 /// The column of [`tagged_provider`] with the file's number in the snapshot's index.
 pub(crate) const FILE_COLUMN: &str = "__ingot_file";
@@ -282,6 +283,12 @@ impl DeltaTableProvider {
     /// Says if this is what a statement changes, rather than a table that it reads.
     pub(crate) fn target(&self) -> bool {
         self.hidden.any() || !matches!(self.rows, Rows::Live)
+    }
+
+    /// Returns what the log knows of the table's rows; `None` before its statistics are parsed.
+    pub(crate) fn facts(&self) -> Option<TableFacts> {
+        let index = self.index.as_ref().or_else(|| self.snapshot.parsed_files())?;
+        Some(TableFacts::new(index.clone()))
     }
 
     /// Returns the numbers of the files, ascending, that may hold a row which `filters` let through.

@@ -491,6 +491,8 @@ async fn provider(
     match point {
         None => {
             let snapshot = reads.snapshot(&table).await?;
+            // The optimiser asks for them, and cannot wait.
+            snapshot.files().await?;
             Ok(delta_provider(table, snapshot, None))
         }
         Some(point) => {

@@ -21,6 +21,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use futures::StreamExt;
@@ -33,6 +34,7 @@ use url::Url;
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
 pub(crate) use self::values::{Parameters, Values, Variable, unresolved};
 use crate::functions::CurrentUser;
+use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
@@ -72,9 +74,21 @@ impl SessionParts {
             .with_runtime_env(Arc::clone(runtime));
         let state = functions::register(state)
             .with_type_planner(Arc::new(types::SparkTypes))
+            .with_optimizer_rules(optimizer_rules())
             .build();
         Ok(Self { state })
     }
+}
+
+/// Returns DataFusion's rules with ours among them.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    // Filters have been pushed to what they are of by then, and columns that are not needed further up go after it.
+    let place = rules
+        .iter()
+        .position(|rule| rule.name() == "optimize_projections");
+    rules.insert(place.unwrap_or(rules.len()), Arc::new(JoinOrder));
+    rules
 }
 
 /// One client's view of the engine. Not shared between clients.
@@ -151,11 +165,17 @@ impl Session {
         found.map(|(_, value)| value.clone())
     }
 
-    /// Has functions take `zone` for the session's; UTC when there is none.
-    pub(crate) fn set_time_zone(&self, zone: Option<&str>) {
+    /// Has queries planned and computed as the settings say, after one of them changed.
+    pub(crate) fn settings_changed(&self) {
+        let zone = self.setting(statement::TIME_ZONE);
+        let reorder = self.setting(statement::JOIN_REORDER);
         let state = self.datafusion.state_ref();
         let mut state = state.write();
-        state.config_mut().options_mut().execution.time_zone = zone.map(str::to_owned);
+        let options = state.config_mut().options_mut();
+        options.execution.time_zone = zone;
+        options.extensions.insert(JoinOrderOptions {
+            enabled: reorder.is_none_or(|value| value.eq_ignore_ascii_case("true")),
+        });
     }
 
     /// Returns what the session's commits say of who makes them: its principal, and the remark of

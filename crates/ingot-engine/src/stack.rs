@@ -8,9 +8,9 @@ use std::future::{Future, poll_fn};
 use futures::future::BoxFuture;
 
 /// Bytes of stack below which it grows: more than one level of nesting takes.
-const RED_ZONE_BYTES: usize = 512 * 1024;
+pub(crate) const RED_ZONE_BYTES: usize = 512 * 1024;
 /// Bytes by which it grows.
-const GROWTH_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const GROWTH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Makes a future that has stack enough each time it is polled.
 pub(crate) fn deep<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {

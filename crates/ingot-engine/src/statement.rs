@@ -38,7 +38,7 @@ use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
-pub(crate) use self::set::set_setting;
+pub(crate) use self::set::{JOIN_REORDER, TIME_ZONE, set_setting};
 use crate::resolve::{self, Reads};
 use crate::{Error, Result, Session, dialect};
 

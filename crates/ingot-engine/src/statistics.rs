@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
-use arrow::compute::{SortOptions, sort_to_indices, take};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, UInt64Array};
+use arrow::compute::{SortOptions, cast, max, min, sort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::error::Result;
@@ -18,6 +18,75 @@ use crate::pruning::deleted_rows;
 /// Columns times files for which statistics are attached to single files. Beyond it memory would grow with
 /// the table for every query, and only the table's totals are kept.
 const FILE_STATISTICS_MAX: usize = 1 << 17;
+
+/// What the log knows of a table as a whole, looked up as it is asked for.
+pub(crate) struct TableFacts {
+    index: FileIndex,
+}
+
+/// Between which numbers the values of a column lie: of dates days, of timestamps microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub min: f64,
+    pub max: f64,
+    /// There is nothing between a value and the next.
+    pub whole: bool,
+}
+
+impl Bounds {
+    /// Returns how many whole numbers lie within, or how far the bounds are apart.
+    pub(crate) fn span(self) -> f64 {
+        self.max - self.min + 1.0
+    }
+}
+
+impl TableFacts {
+    /// Takes the index of a table's files, its statistics parsed.
+    pub(crate) fn new(index: FileIndex) -> Self {
+        Self { index }
+    }
+
+    /// Returns how many rows there are; `None` where the log does not say.
+    pub(crate) fn rows(&self) -> Option<f64> {
+        let records = self.index.num_records();
+        (records.null_count() == 0).then(|| records.iter().flatten().sum::<u64>() as f64)
+    }
+
+    /// Returns bounds of a column of numbers, dates or timestamps that all files have bounds of.
+    pub(crate) fn bounds(&self, column: &str) -> Option<Bounds> {
+        let partition = self.index.partition_values(column);
+        let lower = partition.clone().or_else(|| self.index.min_values(column))?;
+        let upper = partition.or_else(|| self.index.max_values(column))?;
+        let known = |bounds: &ArrayRef| bounds.null_count() == 0;
+        if !known(&lower) || !known(&upper) {
+            return None;
+        }
+        Some(Bounds {
+            min: min(&numbers(&lower)?)?,
+            max: max(&numbers(&upper)?)?,
+            whole: lower.data_type().is_integer() || matches!(lower.data_type(), DataType::Date32),
+        })
+    }
+}
+
+/// Returns a value as [`Bounds`] has it; `None` for what is no number, date or timestamp.
+pub(crate) fn number(value: &ScalarValue) -> Option<f64> {
+    let numbers = numbers(&value.to_array().ok()?)?;
+    numbers.is_valid(0).then(|| numbers.value(0))
+}
+
+fn numbers(values: &ArrayRef) -> Option<Float64Array> {
+    let whole = match values.data_type() {
+        DataType::Date32 => Some(DataType::Int32),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(DataType::Int64),
+        other if other.is_numeric() => None,
+        _ => return None,
+    };
+    let whole = whole.map(|whole| cast(values, &whole).ok());
+    let values = whole.unwrap_or_else(|| Some(Arc::clone(values)))?;
+    let numbers = cast(&values, &DataType::Float64).ok()?;
+    numbers.as_primitive_opt::<Float64Type>().cloned()
+}
 
 /// The statistics of the files that a scan reads, column by column.
 pub(crate) struct ScanStatistics {

@@ -30,8 +30,11 @@ const FIXED: [(&str, &[&str]); 12] = [
 ];
 
 /// The session's time zone, and what Databricks calls it.
-const TIME_ZONE: &str = "spark.sql.session.timeZone";
+pub(crate) const TIME_ZONE: &str = "spark.sql.session.timeZone";
 const TIME_ZONE_ALIAS: &str = "timezone";
+
+/// Whether joins are ordered by their estimated cost, rather than as a query names them.
+pub(crate) const JOIN_REORDER: &str = "spark.sql.cbo.joinReorder.enabled";
 
 /// The zone of a session that has set none, and `LOCAL`.
 const DEFAULT_TIME_ZONE: &str = "UTC";
@@ -114,6 +117,9 @@ fn is_share(value: &str) -> bool {
     share.is_ok_and(|share| (0.0..=1.0).contains(&share))
 }
 
+/// Settings of how queries are planned.
+const PLANS: [Known; 1] = [(JOIN_REORDER, is_boolean, BOOLEAN)];
+
 /// Settings of tables, of row-level changes and of maintenance.
 const TABLES: [Known; 5] = [
     (write::DELETION_VECTORS_SETTING, is_boolean, BOOLEAN),
@@ -128,7 +134,7 @@ fn honoured() -> impl Iterator<Item = Known> {
     let size = |name| -> Known { (name, |text| text.parse::<u64>().is_ok(), "a number of bytes") };
     let sizes = optimize::SIZES.into_iter().map(size);
     let tables = TABLES.into_iter().chain(write::AUTO_COMPACT_SETTINGS);
-    WRITES.into_iter().chain(tables).chain(sizes)
+    WRITES.into_iter().chain(PLANS).chain(tables).chain(sizes)
 }
 
 /// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`.
@@ -153,9 +159,7 @@ pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             key => settings.retain(|known, _| !known.eq_ignore_ascii_case(key)),
         }
         drop(settings);
-        if key.is_empty() || key == TIME_ZONE {
-            session.set_time_zone(None);
-        }
+        session.settings_changed();
         done()
     }))
 }
@@ -186,6 +190,8 @@ fn keep(session: &Session, key: &str, value: &str) {
     let mut settings = session.settings();
     settings.retain(|other, _| !other.eq_ignore_ascii_case(key));
     settings.insert(key.to_owned(), value.to_owned());
+    drop(settings);
+    session.settings_changed();
 }
 
 /// Reads what follows `TIME ZONE`: a name, `LOCAL`, or an interval that is the offset.
@@ -227,7 +233,6 @@ fn set_time_zone(session: &Session, zone: &str) -> Result<()> {
         });
     }
     keep(session, TIME_ZONE, zone);
-    session.set_time_zone(Some(zone));
     Ok(())
 }
 

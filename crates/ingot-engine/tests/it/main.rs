@@ -10,6 +10,7 @@ mod deletion_vectors;
 mod expressions;
 mod functions;
 mod hooked_store;
+mod join_order;
 mod merge;
 mod races;
 mod random_calls;

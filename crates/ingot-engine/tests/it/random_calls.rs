@@ -8,7 +8,7 @@ use ingot_common::error::chain;
 use ingot_common::{Classify, clock};
 use ingot_engine::Session;
 
-use crate::support;
+use crate::support::{self, Random};
 
 const FUNCTIONS: &str = include_str!("../spark/functions.txt");
 
@@ -101,20 +101,6 @@ async fn every_call_ends_in_rows_or_a_condition() {
         }
     }
     assert!(wrong.is_empty(), "INGOT_TEST_SEED={seed}; not so:\n{wrong}");
-}
-
-/// SplitMix64. Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators".
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % limit as u64).expect("below a usize")
-    }
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

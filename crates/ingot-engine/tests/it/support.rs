@@ -138,3 +138,23 @@ pub async fn adds(engine: &Engine, location: &Url) -> Vec<Arc<ingot_delta::Add>>
     let index = snapshot.files().await.expect("files");
     (0..index.len()).map(|file| index.add(file)).collect()
 }
+
+/// SplitMix64. Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators".
+pub struct Random(pub u64);
+
+impl Random {
+    /// Returns a number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        usize::try_from(mixed % limit as u64).expect("below a usize")
+    }
+
+    /// Returns one of `items`.
+    pub fn of<'a, T: ?Sized>(&mut self, items: &[&'a T]) -> &'a T {
+        items[self.below(items.len())]
+    }
+}
