@@ -27,6 +27,8 @@ pub enum Kind {
     Unsupported,
     /// A limit was reached; later or smaller may work.
     ResourceExhausted,
+    /// The time that the work may take is over; a larger limit may help.
+    DeadlineExceeded,
     /// A part that Ingot depends on did not answer; a retry may help.
     Unavailable,
     /// The caller, or a shutdown, stopped the work.

@@ -16,6 +16,7 @@ use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
 use ingot_delta::DeltaTables;
 use url::Url;
 
+use crate::resources::{Admission, Allowance, CacheCounts, ResultCache, StatementLimits};
 use crate::session::{SessionParts, TemporaryViews};
 use crate::write::Compactions;
 use crate::{Error, Result, Session, table_query};
@@ -37,6 +38,10 @@ pub struct EngineOptions {
     pub target_partitions: usize,
     /// Tables that are created get `delta.enableDeletionVectors`, unless the statement or the session says otherwise.
     pub deletion_vectors: bool,
+    /// Bounds of its statements.
+    pub statements: StatementLimits,
+    /// Bytes of the results that are kept for who asks again; none with 0.
+    pub result_cache_bytes_max: usize,
 }
 
 /// Runs statements. Cheap to clone.
@@ -54,6 +59,8 @@ struct Shared {
     namespace: SchemaName,
     compactions: Compactions,
     global_temporary_views: TemporaryViews,
+    admission: Admission,
+    results: Arc<ResultCache>,
 }
 
 impl Engine {
@@ -76,6 +83,8 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(Shared {
                 parts: SessionParts::new(options.target_partitions, &runtime)?,
+                admission: Admission::new(options.statements.clone()),
+                results: Arc::new(ResultCache::new(options.result_cache_bytes_max)),
                 options,
                 metastore,
                 tables,
@@ -108,6 +117,30 @@ impl Engine {
     /// Returns the temporary views that all sessions see.
     pub(crate) fn global_temporary_views(&self) -> &TemporaryViews {
         &self.shared.global_temporary_views
+    }
+
+    /// Returns what lets statements in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.shared.admission
+    }
+
+    pub(crate) fn results(&self) -> &Arc<ResultCache> {
+        &self.shared.results
+    }
+
+    /// Returns what the cache of results holds, and what it was asked.
+    pub fn result_cache(&self) -> CacheCounts {
+        self.results().counts()
+    }
+
+    /// Returns how many statements do work, and how many wait to.
+    pub fn statements(&self) -> (usize, usize) {
+        (self.admission().running(), self.admission().queued())
+    }
+
+    /// Returns the bytes that operators hold.
+    pub fn memory_bytes(&self) -> usize {
+        self.runtime().memory_pool.reserved()
     }
 
     pub(crate) fn compactions(&self) -> &Compactions {
@@ -191,14 +224,15 @@ impl StatementService for Engine {
     ) -> Result<StatementResult, ServiceError> {
         let run = async {
             let session = self.session(context)?;
-            let rows = table_query::plan(&session, &query).await?;
-            session.run(rows).await
+            let slot = self.admission().admit(&context.cancellation).await?;
+            let allowance = Allowance::begin(context, session.time_max(), Some(slot));
+            let read = async {
+                let rows = table_query::plan(&session, &query).await?;
+                session.run(rows).await
+            };
+            allowance.read(read).await
         };
-        let outcome = tokio::select! {
-            outcome = run => outcome,
-            () = context.cancellation.cancelled() => Err(Error::Cancelled),
-        };
-        outcome.map_err(|error| ServiceError::from_error(&error))
+        run.await.map_err(|error: Error| ServiceError::from_error(&error))
     }
 }
 

@@ -24,6 +24,7 @@ mod optimize;
 pub mod provider;
 mod pruning;
 mod resolve;
+mod resources;
 mod row_ids;
 pub mod scan;
 pub mod session;
@@ -37,4 +38,5 @@ pub mod write;
 
 pub use engine::{Engine, EngineOptions};
 pub use error::{Error, Result};
+pub use resources::{CacheCounts, StatementLimits};
 pub use session::Session;

@@ -663,9 +663,10 @@ fn operation(merge: &Merge) -> Operation {
 
 /// Runs `work`, which leaves nothing behind when dropped, until the request is cancelled.
 async fn unless_cancelled<T>(session: &Session, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let stop = session.stop();
     tokio::select! {
         biased;
-        () = session.context().cancellation.cancelled() => Err(Error::Cancelled),
+        () = stop.cancelled() => Err(Error::Cancelled),
         done = work => done,
     }
 }

@@ -280,6 +280,13 @@ impl DeltaTableProvider {
         self.past
     }
 
+    /// Returns the snapshot, if this is all of the table as it is, in its own columns.
+    pub(crate) fn newest(&self) -> Option<&Arc<Snapshot>> {
+        let whole = self.index.is_none() && self.files.is_none() && !self.target();
+        let own = Arc::ptr_eq(&self.schema, self.snapshot.schema());
+        (whole && own && !self.past).then_some(&self.snapshot)
+    }
+
     /// Says if this is what a statement changes, rather than a table that it reads.
     pub(crate) fn target(&self) -> bool {
         self.hidden.any() || !matches!(self.rows, Rows::Live)

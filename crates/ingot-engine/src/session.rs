@@ -12,6 +12,7 @@ mod values;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -19,9 +20,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use futures::StreamExt;
@@ -29,6 +31,7 @@ use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, TableName};
 use ingot_delta::{Author, DeltaTable, Snapshot};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
@@ -36,11 +39,21 @@ pub(crate) use self::values::{Parameters, Values, Variable, unresolved};
 use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
+use crate::resources::{Allowance, CooperativeJoins, Question, Rows};
 use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
 
 /// The setting whose text goes into every commit of the session.
 const USER_METADATA: &str = "spark.databricks.delta.commitInfo.userMetadata";
+
+/// The setting of how many seconds a statement may run.
+pub(crate) const STATEMENT_TIMEOUT: &str = "STATEMENT_TIMEOUT";
+
+/// The setting of whether results that are known are given again.
+pub(crate) const USE_CACHED_RESULT: &str = "use_cached_result";
+
+/// Batches that a plan makes before they are asked for.
+const BATCHES_AHEAD: usize = 1;
 
 /// What is the same in all sessions: settings and functions, made once.
 pub(crate) struct SessionParts {
@@ -75,6 +88,7 @@ impl SessionParts {
         let state = functions::register(state)
             .with_type_planner(Arc::new(types::SparkTypes))
             .with_optimizer_rules(optimizer_rules())
+            .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
         Ok(Self { state })
     }
@@ -213,7 +227,27 @@ impl Session {
         resolve::plan(self, parsed, &self.namespace(), &Reads::default()).await
     }
 
-    /// Runs a plan; its batches come as they are produced, until the request is cancelled.
+    /// Returns how long a statement of the session may run; zero for as long as it takes.
+    pub(crate) fn time_max(&self) -> Duration {
+        let set = self.setting(STATEMENT_TIMEOUT).and_then(|text| text.parse().ok());
+        set.map_or(self.engine.admission().limits().time_max, Duration::from_secs)
+    }
+
+    fn uses_cached_results(&self) -> bool {
+        self.setting(USE_CACHED_RESULT)
+            .is_none_or(|set| !set.eq_ignore_ascii_case("false"))
+    }
+
+    /// Returns the token that is cancelled when the statement that runs has to end.
+    pub(crate) fn stop(&self) -> CancellationToken {
+        let current = Allowance::current().map(|allowance| allowance.token().clone());
+        current.unwrap_or_else(|| self.context.cancellation.clone())
+    }
+
+    /// Runs a plan; its batches come as they are produced, until the statement has to end.
+    ///
+    /// The plan runs in a task of its own, a few batches ahead of its reader: whoever waits for rows is never kept from
+    /// noticing that its client has left. The task ends when the rows are dropped.
     pub(crate) async fn run(&self, rows: DataFrame) -> Result<StatementResult> {
         let fields = rows.schema().fields().iter();
         let fields = fields.map(|field| Field::clone(field).with_name(spark::shown_name(field.name())));
@@ -222,19 +256,28 @@ impl Session {
             .fields()
             .iter()
             .try_for_each(|field| check_given(field.data_type()))?;
+        let cache = self.engine.results();
+        let question = match cache.enabled() && self.uses_cached_results() {
+            true => Question::of(self, rows.logical_plan()),
+            false => None,
+        };
+        if let Some(known) = question.as_ref().and_then(|question| cache.get(question)) {
+            return Ok(known);
+        }
         let shown = Arc::clone(&schema);
-        let stream = rows.execute_stream().await.map_err(Error::from)?;
-        let cancelled = self.context.cancellation.clone().cancelled_owned();
-        let batches = stream
-            .map(move |batch| {
-                let batch = batch.and_then(|batch| renamed(batch, &shown));
-                batch.map_err(|error| ServiceError::from_error(&Error::from(error)))
-            })
-            .take_until(cancelled)
-            .boxed();
-        Ok(StatementResult {
+        let stream = ahead(rows.execute_stream().await.map_err(Error::from)?);
+        let batches = stream.map(move |batch| {
+            let batch = batch.and_then(|batch| renamed(batch, &shown));
+            batch.map_err(|error| ServiceError::from_error(&Error::from(error)))
+        });
+        let allowance = Allowance::current_or_of(&self.context);
+        let result = StatementResult {
             schema,
-            batches: Box::pin(Cancellable::new(batches, self.context.clone())),
+            batches: Box::pin(Rows::new(batches.boxed(), allowance)),
+        };
+        Ok(match question {
+            Some(question) => cache.keep(question, result),
+            None => result,
         })
     }
 
@@ -332,46 +375,19 @@ fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<Reco
     )?)
 }
 
-/// Batches that end with an error, rather than quietly, when their request is cancelled.
-struct Cancellable<S> {
-    batches: S,
-    context: RequestContext,
-    ended: bool,
-}
-
-impl<S> Cancellable<S> {
-    fn new(batches: S, context: RequestContext) -> Self {
-        Self {
-            batches,
-            context,
-            ended: false,
-        }
-    }
-}
-
-impl<S, T> futures::Stream for Cancellable<S>
-where
-    S: futures::Stream<Item = Result<T, ServiceError>> + Unpin,
-{
-    type Item = Result<T, ServiceError>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        task: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        if self.ended {
-            return std::task::Poll::Ready(None);
-        }
-        let polled = self.batches.poll_next_unpin(task);
-        if let std::task::Poll::Ready(None) = polled {
-            self.ended = true;
-            if self.context.cancellation.is_cancelled() {
-                let error = ServiceError::from_error(&Error::Cancelled);
-                return std::task::Poll::Ready(Some(Err(error)));
+/// Reads `stream` in a task of its own, which is aborted when what is returned is dropped.
+fn ahead(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStream::builder(stream.schema(), BATCHES_AHEAD);
+    let sender = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = stream.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
             }
         }
-        polled
-    }
+        Ok(())
+    });
+    builder.build()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -14,6 +14,7 @@ mod describe;
 mod execute_immediate;
 mod explain;
 mod insert;
+mod light;
 mod merge;
 mod namespace;
 mod optimize;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Statement, Visit};
 use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
@@ -40,6 +41,7 @@ use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
 pub(crate) use self::set::{JOIN_REORDER, TIME_ZONE, set_setting};
 use crate::resolve::{self, Reads};
+use crate::resources::Allowance;
 use crate::{Error, Result, Session, dialect};
 
 /// A statement that is parsed and not run yet.
@@ -47,14 +49,25 @@ struct Work<'a> {
     run: BoxFuture<'a, Result<StatementResult>>,
     /// May be dropped at any await.
     reads_only: bool,
+    /// Needs no slot: does little, however large tables are, or runs statements that have slots of their own.
+    light: bool,
 }
 
 impl<'a> Work<'a> {
-    /// A statement that changes nothing.
+    /// A statement that changes nothing and does little.
     fn reads(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
         Self {
             run: Box::pin(run),
             reads_only: true,
+            light: true,
+        }
+    }
+
+    /// A statement that changes nothing and runs a query of `part`.
+    fn queries(part: &impl Visit, run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
+        Self {
+            light: light::is_light(part),
+            ..Self::reads(run)
         }
     }
 
@@ -63,6 +76,15 @@ impl<'a> Work<'a> {
         Self {
             run: Box::pin(run),
             reads_only: false,
+            light: false,
+        }
+    }
+
+    /// A statement that changes names, properties or values of the session, and no rows.
+    fn defines(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
+        Self {
+            light: true,
+            ..Self::writes(run)
         }
     }
 }
@@ -72,17 +94,28 @@ impl<'a> Work<'a> {
 pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
     // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
     let work = parse(session, text)?;
-    let stop = &session.context().cancellation;
-    if stop.is_cancelled() {
+    if session.context().cancellation.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    if !work.reads_only {
-        return work.run.await;
+    let allowance = allowance(session, work.light).await?;
+    match work.reads_only {
+        true => allowance.read(work.run).await,
+        false => allowance.write(work.run).await,
     }
-    tokio::select! {
-        outcome = work.run => outcome,
-        () = stop.cancelled() => Err(Error::Cancelled),
+}
+
+/// Waits for what a statement needs before it begins. One that another runs works within what that has.
+async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
+    let around = Allowance::current();
+    if light || around.as_ref().is_some_and(Allowance::has_slot) {
+        let begin = || Allowance::begin(session.context(), session.time_max(), None);
+        return Ok(around.unwrap_or_else(begin));
     }
+    let slot = session.engine().admission().admit(&session.stop()).await?;
+    Ok(match around {
+        Some(around) => around.with_slot(slot),
+        None => Allowance::begin(session.context(), session.time_max(), Some(slot)),
+    })
 }
 
 fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
@@ -171,7 +204,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         }
     }
     let query = parse_query(text)?;
-    Ok(Work::reads(async move {
+    Ok(Work::queries(&query.clone(), async move {
         let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))

@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use ingot_common::{Classify, Kind, ServiceError};
 use serde::Serialize;
@@ -15,6 +16,9 @@ use crate::encode::Format;
 
 /// Client Closed Request: nobody reads the answer. Source: nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Seconds after which a request that met a limit may be sent again.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -139,8 +143,9 @@ impl IntoResponse for ApiError {
             error_code,
             error,
         } = self;
-        // What is not supported is the client's to know; nobody here must look.
-        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+        // What is not supported, and what takes too long, is the client's to know; nobody here must look.
+        let known = [StatusCode::NOT_IMPLEMENTED, StatusCode::GATEWAY_TIMEOUT].contains(&status);
+        if status.is_server_error() && !known {
             tracing::error!(error_code, message = error.message, "request failed");
         } else {
             tracing::debug!(error_code, message = error.message, "request refused");
@@ -155,7 +160,15 @@ impl IntoResponse for ApiError {
                 reason: error_code,
             }],
         };
-        (status, Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            let after = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            response.headers_mut().insert(RETRY_AFTER, after);
+        }
+        response
     }
 }
 
@@ -170,6 +183,7 @@ fn http(kind: Kind) -> (StatusCode, &'static str) {
         Kind::FailedPrecondition => (StatusCode::BAD_REQUEST, "FAILED_PRECONDITION"),
         Kind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
         Kind::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Kind::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         Kind::Cancelled => (
             StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
@@ -192,6 +206,7 @@ mod tests {
     #[test_case(Kind::ResourceExhausted, 429; "a full house")]
     #[test_case(Kind::Cancelled, 499; "a client that left")]
     #[test_case(Kind::Unavailable, 503; "a store that is away")]
+    #[test_case(Kind::DeadlineExceeded, 504; "a time that is over")]
     fn kinds_become_statuses(kind: Kind, status: u16) {
         assert_eq!(http(kind).0.as_u16(), status);
     }

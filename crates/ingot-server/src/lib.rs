@@ -52,10 +52,6 @@ pub enum Authentication {
 pub struct Limits {
     /// Connections that are open at a time; more wait to be accepted.
     pub connections_max: usize,
-    /// Statements that run, or whose rows are read, at a time; more wait.
-    pub statements_max: usize,
-    /// How long a statement waits for its turn.
-    pub admission_max: Duration,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// How long a client may take to send the head or the body of a request, and to read some of its answer.
@@ -68,8 +64,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1024,
-            statements_max: 64,
-            admission_max: Duration::from_secs(30),
             body_bytes_max: 16 << 20,
             stall_max: Duration::from_secs(60),
             drain_max: Duration::from_secs(20),

@@ -53,11 +53,6 @@ pub async fn count(request: Request, next: Next) -> Response {
     response
 }
 
-/// Counts the statements that have their turn.
-pub fn running_statements() -> metrics::Gauge {
-    metrics::gauge!("ingot_statements_running")
-}
-
 /// Returns a method's name as a label. A client can make names up, and each would be a series that stays.
 fn method(method: &Method) -> &'static str {
     match *method {

@@ -18,9 +18,9 @@ use crate::accept;
 use crate::auth::Caller;
 use crate::encode::{Encoder, Format, ROWS_PER_PIECE};
 use crate::error::ApiError;
-use crate::state::{AppState, Turn};
+use crate::state::AppState;
 
-/// Runs `work` when it is its turn and answers with its rows in the format that `headers` accept.
+/// Runs `work` and answers with its rows in the format that `headers` accept.
 ///
 /// Waits for the first rows, encoded, before it answers, so that an error until then is an error status.
 pub async fn respond<F>(
@@ -37,7 +37,6 @@ where
     let begin = async {
         // Dropped with this future, or with the rows: either way the client is gone or has all.
         let guard = context.cancellation.clone().drop_guard();
-        let turn = state.admit(&context).await?;
         let request_id = context.request_id;
         let StatementResult { schema, batches } = work(context).await?;
         if let Some(column) = format.refused(&schema) {
@@ -49,7 +48,6 @@ where
             rest: None,
             ended: false,
             request_id,
-            _turn: turn,
             _guard: guard,
         };
         let first = rows.piece().await?;
@@ -61,7 +59,7 @@ where
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
-/// Rows on their way out; holds the statement's turn until the last.
+/// Rows on their way out.
 struct Rows {
     encoder: Encoder,
     batches: BatchStream,
@@ -69,7 +67,6 @@ struct Rows {
     rest: Option<RecordBatch>,
     ended: bool,
     request_id: Uuid,
-    _turn: Turn,
     _guard: DropGuard,
 }
 

@@ -245,6 +245,7 @@ fn kind(status: StatusCode, error_code: Option<&str>) -> Kind {
         (Some("ALREADY_EXISTS"), _) => Kind::AlreadyExists,
         (Some("ABORTED"), _) | (None, StatusCode::CONFLICT) => Kind::Conflict,
         (Some("CANCELLED"), _) => Kind::Cancelled,
+        (Some("DEADLINE_EXCEEDED"), _) => Kind::DeadlineExceeded,
         (Some("DATA_LOSS"), _) => Kind::DataLoss,
         (_, StatusCode::UNAUTHORIZED) => Kind::Unauthenticated,
         (_, StatusCode::FORBIDDEN) => Kind::PermissionDenied,

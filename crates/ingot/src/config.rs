@@ -90,7 +90,6 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     pub development: bool,
     pub connections_max: usize,
-    pub statements_max: usize,
     pub body_bytes_max: usize,
     pub stall_seconds_max: u64,
     pub drain_seconds_max: u64,
@@ -114,6 +113,11 @@ pub struct EngineConfig {
     pub target_partitions: usize,
     /// Empty: below the data directory.
     pub spill_directory: PathBuf,
+    pub statements_max: usize,
+    pub statements_queued_max: usize,
+    pub statement_queue_seconds_max: u64,
+    pub statement_seconds_max: u64,
+    pub result_cache_bytes_max: usize,
 }
 
 /// `[delta]`
@@ -402,9 +406,13 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 11] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 15] = [
         ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
-        ("server.statements_max", 1, 100_000, "1 to 100000"),
+        ("engine.statements_max", 0, 100_000, "0 to 100000"),
+        ("engine.statements_queued_max", 0, 1_000_000, "0 to 1000000"),
+        ("engine.statement_queue_seconds_max", 0, 86_400, "0 to 86400"),
+        ("engine.statement_seconds_max", 0, 172_800, "0 to 172800"),
+        ("engine.result_cache_bytes_max", 0, i64::MAX, "at least 0"),
         ("server.body_bytes_max", 1, i64::MAX, "at least 1"),
         ("server.stall_seconds_max", 1, 86_400, "1 to 86400"),
         ("server.drain_seconds_max", 0, 86_400, "0 to 86400"),

@@ -10,7 +10,7 @@ use ingot_common::port::{StatementRequest, StatementResult, StatementService, Ta
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
 use ingot_delta::{DeltaTables, TablesOptions, canonical_location};
-use ingot_engine::{Engine, EngineOptions};
+use ingot_engine::{Engine, EngineOptions, StatementLimits};
 use url::Url;
 
 use crate::config::Config;
@@ -63,6 +63,13 @@ impl Instance {
             spill_directory: spill.path().to_owned(),
             target_partitions: config.engine.target_partitions,
             deletion_vectors: config.delta.deletion_vectors,
+            statements: StatementLimits {
+                running_max: config.engine.statements_max,
+                queued_max: config.engine.statements_queued_max,
+                queued_time_max: Duration::from_secs(config.engine.statement_queue_seconds_max),
+                time_max: Duration::from_secs(config.engine.statement_seconds_max),
+            },
+            result_cache_bytes_max: config.engine.result_cache_bytes_max,
         };
         Ok(Self {
             engine: Engine::new(options, metastore.clone(), tables)?,

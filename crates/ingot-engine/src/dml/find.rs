@@ -173,7 +173,7 @@ async fn collect(
         tasks.spawn(read(stream, memory));
     }
     let mut changed = ChangedRows::default();
-    let stop = &session.context().cancellation;
+    let stop = session.stop();
     loop {
         let ended = tokio::select! {
             biased;

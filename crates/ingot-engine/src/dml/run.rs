@@ -52,7 +52,7 @@ impl RowStatement<'_> {
                 Attempt::Done(counts) => return Ok(counts),
                 Attempt::Conflicted(reason) => reason,
             };
-            let stop = &self.session.context().cancellation;
+            let stop = self.session.stop();
             let again = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Error::Cancelled),
@@ -79,7 +79,7 @@ impl RowStatement<'_> {
             index: snapshot.files().await?,
         };
         let predicate = self.predicate.as_ref().map(|predicate| &predicate.expression);
-        let stop = &self.session.context().cancellation;
+        let stop = self.session.stop();
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::Cancelled),

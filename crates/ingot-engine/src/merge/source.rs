@@ -60,7 +60,7 @@ impl SourceRows {
             tasks.spawn(async move { (number, keeper.keep(stream).await) });
         }
         let mut parts = Vec::new();
-        let stop = &session.context().cancellation;
+        let stop = session.stop();
         loop {
             let ended = tokio::select! {
                 biased;

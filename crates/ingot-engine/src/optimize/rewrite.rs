@@ -88,7 +88,7 @@ impl Rewriter {
             narrow,
             wide,
             parallelism,
-            stop: session.context().cancellation.child_token(),
+            stop: session.stop().child_token(),
         })
     }
 

@@ -16,6 +16,8 @@ mod pattern;
 mod write;
 mod zone;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ingot_common::clock;
 
 pub(crate) use self::calendar::{
@@ -33,8 +35,17 @@ pub(crate) use self::pattern::{Parsed, Pattern, Use};
 pub(crate) use self::write::{write_date, write_local, write_timestamp};
 pub(crate) use self::zone::Zone;
 
+/// How often functions asked for the instant that it is.
+static TIMES_ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how often functions of this process have asked [`now`].
+pub(crate) fn times_asked() -> u64 {
+    TIMES_ASKED.load(Ordering::SeqCst)
+}
+
 /// Returns the instant that it is.
 pub(crate) fn now() -> i64 {
+    TIMES_ASKED.fetch_add(1, Ordering::SeqCst);
     clock::now_ms().saturating_mul(1000)
 }
 

@@ -61,7 +61,12 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mod
             "CREATE OR REPLACE and IF NOT EXISTS exclude each other".to_owned(),
         ));
     }
-    Ok(Work::writes(run(session, definition, mode)))
+    let writes_rows = definition.query.is_some() || definition.clone_of.is_some();
+    let work = run(session, definition, mode);
+    Ok(match writes_rows {
+        true => Work::writes(work),
+        false => Work::defines(work),
+    })
 }
 
 /// Runs the statement. A table made by a query is there with all its rows, or not at all.

@@ -37,7 +37,8 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         };
     }
     cursor.end()?;
-    Ok(Work::writes(async move {
+    // The text that it runs takes what it needs.
+    Ok(Work::defines(async move {
         let mut parameters = Parameters::default();
         for (value, name) in using {
             let value = constant(session, value, None).await?;
@@ -98,6 +99,8 @@ async fn assigned(session: &Session, text: &str, into: &[String]) -> Result<Stat
         sqlstate: "07501",
         message: "EXECUTE IMMEDIATE … INTO runs a query".to_owned(),
     })?;
-    variable::assign(session, into, query).await?;
+    let light = super::light::is_light(&query);
+    let allowance = super::allowance(session, light).await?;
+    allowance.read(variable::assign(session, into, query)).await?;
     done()
 }

@@ -33,7 +33,10 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     };
     let query = cursor.query()?;
     cursor.end()?;
-    Ok(Work::reads(explain(session, query, shown)))
+    Ok(match shown {
+        Shown::Analyzed => Work::queries(&query.clone(), explain(session, query, shown)),
+        Shown::Physical | Shown::Extended => Work::reads(explain(session, query, shown)),
+    })
 }
 
 async fn explain(session: &Session, query: Statement, shown: Shown) -> Result<StatementResult> {

@@ -15,7 +15,7 @@ pub(super) fn create_catalog<'a>(session: &'a Session, cursor: &mut Cursor<'_>) 
     let name = identifier(&cursor.name()?)?;
     let comment = comment(cursor)?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         let created = session
             .engine()
@@ -32,7 +32,7 @@ pub(super) fn create_schema<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -
     let name = schema_name(session, &cursor.object_name()?)?;
     let comment = comment(cursor)?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         let created = session
             .engine()
@@ -49,7 +49,7 @@ pub(super) fn drop_catalog<'a>(session: &'a Session, cursor: &mut Cursor<'_>) ->
     let name = identifier(&cursor.name()?)?;
     let cascade = cascade(cursor);
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         let dropped = session
             .engine()
@@ -66,7 +66,7 @@ pub(super) fn drop_schema<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> 
     let name = schema_name(session, &cursor.object_name()?)?;
     let cascade = cascade(cursor);
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         let dropped = session
             .engine()

@@ -10,6 +10,8 @@ use ingot_delta::CompressionCodec;
 
 use super::cursor::Cursor;
 use super::{Work, done, text_rows, vacuum};
+use crate::resources::STATEMENT_SECONDS_MAX;
+use crate::session::{STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::{self, temporal::Zone};
 use crate::{Error, Result, Session, dml, optimize, write};
 
@@ -40,7 +42,7 @@ pub(crate) const JOIN_REORDER: &str = "spark.sql.cbo.joinReorder.enabled";
 const DEFAULT_TIME_ZONE: &str = "UTC";
 
 /// Settings that change no result: how work is spread, cached and shown.
-const HARMLESS: [&str; 11] = [
+const HARMLESS: [&str; 10] = [
     "enable_photon",
     "max_file_partition_bytes",
     "spark.app.name",
@@ -51,7 +53,6 @@ const HARMLESS: [&str; 11] = [
     "spark.sql.autoBroadcastJoinThreshold",
     "spark.sql.files.",
     "spark.sql.shuffle.partitions",
-    "use_cached_result",
 ];
 
 const BOOLEAN: &str = "`true` or `false`";
@@ -129,12 +130,30 @@ const TABLES: [Known; 5] = [
     (vacuum::RETENTION_CHECK, is_boolean, BOOLEAN),
 ];
 
+/// Settings of any statement.
+const STATEMENTS: [Known; 2] = [
+    (
+        STATEMENT_TIMEOUT,
+        |text| {
+            text.parse::<u64>()
+                .is_ok_and(|seconds| seconds <= STATEMENT_SECONDS_MAX)
+        },
+        "seconds, from 0 to 172800",
+    ),
+    (USE_CACHED_RESULT, is_boolean, BOOLEAN),
+];
+
 /// Returns all settings that statements act on.
 fn honoured() -> impl Iterator<Item = Known> {
     let size = |name| -> Known { (name, |text| text.parse::<u64>().is_ok(), "a number of bytes") };
     let sizes = optimize::SIZES.into_iter().map(size);
     let tables = TABLES.into_iter().chain(write::AUTO_COMPACT_SETTINGS);
-    WRITES.into_iter().chain(PLANS).chain(tables).chain(sizes)
+    WRITES
+        .into_iter()
+        .chain(PLANS)
+        .chain(tables)
+        .chain(sizes)
+        .chain(STATEMENTS)
 }
 
 /// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`.

@@ -28,7 +28,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mo
     }
     let name = view_name(resolve::parts(&cursor.object_name()?)?)?;
     let text = ViewText::parse(cursor)?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let reads = Reads::default();
         let (definition, columns) = text.plan(session, &reads).await?;
         let temporary = reads.temporary();

@@ -118,7 +118,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
     let if_not_exists = cursor.if_not_exists();
     let name = cursor.table_name(session)?;
     let text = ViewText::parse(cursor)?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let reads = Reads::default();
         let (definition, columns) = text.plan(session, &reads).await?;
         if reads.has_view(&name) {
@@ -182,7 +182,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
     cursor.end()?;
     let parts = resolve::parts(&name)?;
     if dropped == Dropped::View && temporary_view::drop(session, &parts) {
-        return Ok(Work::writes(async { done() }));
+        return Ok(Work::defines(async { done() }));
     }
     if session.temporary_view(&parts).is_some() {
         return Err(wrong_command(
@@ -191,7 +191,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
         ));
     }
     let name = session.resolve(&name)?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let metastore = session.engine().metastore();
         let info = match metastore.table(&name).await {
             Err(error) => return namespace::missing_is_fine::<()>(Err(error), if_exists),

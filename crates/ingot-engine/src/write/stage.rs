@@ -178,7 +178,7 @@ async fn prepared(
             compression: request.compression.or_else(|| compression_setting(session)),
             ..WriterOptions::default()
         },
-        stop: session.context().cancellation.child_token(),
+        stop: session.stop().child_token(),
     };
     Ok((Arc::new(staging), plan, task))
 }

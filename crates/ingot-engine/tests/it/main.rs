@@ -14,6 +14,7 @@ mod join_order;
 mod merge;
 mod races;
 mod random_calls;
+mod resources;
 mod scan;
 mod spark;
 mod sql;

@@ -10,7 +10,7 @@ use ingot_common::{Principal, RequestContext};
 use ingot_delta::{
     CommitOutcome, CreateTable, DeltaTable, DeltaTables, FileWriter, Operation, TablesOptions, WriterOptions,
 };
-use ingot_engine::{Engine, EngineOptions, Session};
+use ingot_engine::{Engine, EngineOptions, Session, StatementLimits};
 use url::Url;
 
 /// Makes a registry that does not wait for the disk.
@@ -72,18 +72,33 @@ pub async fn engine_within(
     tables: DeltaTables,
     memory_bytes_max: usize,
 ) -> Engine {
+    let options = EngineOptions {
+        memory_bytes_max,
+        ..options(directory)
+    };
+    engine_with(directory, tables, options).await
+}
+
+/// The options of engines of tests.
+pub fn options(directory: &std::path::Path) -> EngineOptions {
+    EngineOptions {
+        memory_bytes_max: 256 << 20,
+        spill_directory: directory.join("spill"),
+        target_partitions: 2,
+        deletion_vectors: true,
+        statements: StatementLimits::default(),
+        result_cache_bytes_max: 16 << 20,
+    }
+}
+
+/// Opens an engine with options of its own.
+pub async fn engine_with(directory: &std::path::Path, tables: DeltaTables, options: EngineOptions) -> Engine {
     let root = directory.join("tables");
     std::fs::create_dir_all(&root).expect("directory");
     let root = Url::from_directory_path(root).expect("absolute path");
     let metastore = Metastore::open(&directory.join("metastore.db"), &root)
         .await
         .expect("metastore");
-    let options = EngineOptions {
-        memory_bytes_max,
-        spill_directory: directory.join("spill"),
-        target_partitions: 2,
-        deletion_vectors: true,
-    };
     Engine::new(options, metastore, tables).expect("engine")
 }
 

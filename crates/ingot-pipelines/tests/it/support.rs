@@ -9,7 +9,7 @@ use arrow::util::display::array_value_to_string;
 use ingot_catalog::Metastore;
 use ingot_common::{Identifier, Principal, RequestContext, TableName};
 use ingot_delta::{DeltaTables, TablesOptions};
-use ingot_engine::{Engine, EngineOptions, Session};
+use ingot_engine::{Engine, EngineOptions, Session, StatementLimits};
 use ingot_pipelines::{Mode, Project, Result, UpdateHandle, run_update};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -193,6 +193,8 @@ async fn engine(directory: &Path) -> Engine {
         spill_directory: directory.join("spill"),
         target_partitions: 2,
         deletion_vectors: true,
+        statements: StatementLimits::default(),
+        result_cache_bytes_max: 16 << 20,
     };
     let tables = DeltaTables::new(TablesOptions {
         sync: false,

@@ -68,8 +68,9 @@ pub struct QueryParameters {
         (status = 401, description = "no known token", body = ErrorBody),
         (status = 404, description = "no such table or version", body = ErrorBody),
         (status = 406, description = "`Accept` takes no format that there is", body = ErrorBody),
-        (status = 429, description = "too many statements are running", body = ErrorBody),
+        (status = 429, description = "too many statements are running or wait", body = ErrorBody),
         (status = 503, description = "the server is stopping, or a part of it does not answer", body = ErrorBody),
+        (status = 504, description = "the statement took longer than it may", body = ErrorBody),
     )
 )]
 pub async fn query(

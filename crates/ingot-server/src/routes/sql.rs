@@ -45,8 +45,9 @@ pub struct SqlRequest {
         (status = 409, description = "another writer won, so run it again; or something exists already", body = ErrorBody),
         (status = 413, description = "the request is too large", body = ErrorBody),
         (status = 415, description = "the request is not JSON", body = ErrorBody),
-        (status = 429, description = "too many statements are running", body = ErrorBody),
+        (status = 429, description = "too many statements are running or wait", body = ErrorBody),
         (status = 503, description = "the server is stopping, or a part of it does not answer", body = ErrorBody),
+        (status = 504, description = "the statement took longer than it may", body = ErrorBody),
     )
 )]
 pub async fn execute(

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 /// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
-/// once it is released), `flood` (rows without end), `panic`; tables with their query.
+/// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`; tables with their query.
 #[derive(Default)]
 pub struct Service {
     /// Set when an endless statement has ended.
@@ -30,6 +30,16 @@ pub struct Service {
     pub running: Arc<Notify>,
     /// Lets a statement that waits go on.
     pub release: Arc<Notify>,
+    /// Notified when rows without end are dropped.
+    pub dropped: Arc<Notify>,
+}
+
+struct NotifyOnDrop(Arc<Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 struct SetOnDrop(Arc<AtomicBool>);
@@ -94,9 +104,22 @@ impl StatementService for Service {
                 });
             }
             "flood" => {
+                let dropped = NotifyOnDrop(self.dropped.clone());
+                let rows = futures::stream::repeat_with(move || {
+                    let _kept = &dropped;
+                    Ok(batch())
+                });
                 return Ok(StatementResult {
                     schema: schema(),
-                    batches: futures::stream::repeat_with(|| Ok(batch())).boxed(),
+                    batches: rows.boxed(),
+                });
+            }
+            "busy" => {
+                return Err(ServiceError {
+                    kind: Kind::ResourceExhausted,
+                    condition: Some("SERVER_IS_BUSY".to_owned()),
+                    sqlstate: Some("08KD1".to_owned()),
+                    message: "the server is busy".to_owned(),
                 });
             }
             "panic" => panic!("a defect"),
@@ -149,6 +172,7 @@ pub struct TestServer {
     pub cancelled: Arc<AtomicBool>,
     running: Arc<Notify>,
     release: Arc<Notify>,
+    dropped: Arc<Notify>,
     supervisor: Supervisor,
     _folder: TempDir,
 }
@@ -163,6 +187,7 @@ impl TestServer {
         let service = Service::default();
         let cancelled = service.cancelled.clone();
         let (running, release) = (service.running.clone(), service.release.clone());
+        let dropped = service.dropped.clone();
         let options = ServerOptions {
             statements: Arc::new(service),
             metastore: metastore.clone(),
@@ -183,6 +208,7 @@ impl TestServer {
             cancelled,
             running,
             release,
+            dropped,
             supervisor,
             _folder: folder,
         }
@@ -209,6 +235,11 @@ impl TestServer {
     /// Waits until a statement that takes its time has begun.
     pub async fn running(&self) {
         self.running.notified().await;
+    }
+
+    /// Waits until rows without end are dropped.
+    pub async fn rows_dropped(&self) {
+        self.dropped.notified().await;
     }
 
     /// Lets a statement that waits go on.

@@ -21,35 +21,26 @@ fn post(statement: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_loses_its_turn() {
+async fn a_reader_that_stalls_is_given_up() {
     let server = TestServer::limited(Limits {
-        statements_max: 1,
-        admission_max: NEVER,
         stall_max: SOON,
         ..Limits::default()
     })
     .await;
     // It never reads.
     let _stalled = server.send(post("flood").as_bytes()).await;
-    let response = server.sql("rows", "application/json").await;
-    assert_eq!(response.status(), 200);
+    server.rows_dropped().await;
 }
 
 #[tokio::test]
 async fn a_full_house_is_said() {
-    let server = TestServer::limited(Limits {
-        statements_max: 1,
-        admission_max: SOON,
-        stall_max: NEVER,
-        ..Limits::default()
-    })
-    .await;
-    let mut running = server.send(post("flood").as_bytes()).await;
-    running.read_u8().await.expect("its rows are coming");
-    let response = server.sql("rows", "application/json").await;
+    let server = TestServer::open().await;
+    let response = server.sql("busy", "application/json").await;
     assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "1");
     let body: serde_json::Value = response.json().await.expect("JSON");
     assert_eq!(body["error_code"], "RESOURCE_EXHAUSTED");
+    assert_eq!(body["condition"], "SERVER_IS_BUSY");
 }
 
 #[test_case("POST /api/v1/sql HTT"; "half a head")]

@@ -53,8 +53,8 @@ async fn every_error_has_its_body_described() {
     }
 }
 
-#[test_case("/api/v1/sql", "post", &["400", "401", "404", "406", "408", "409", "413", "415", "429", "503"])]
-#[test_case("/api/v1/query", "get", &["400", "401", "404", "406", "429", "503"])]
+#[test_case("/api/v1/sql", "post", &["400", "401", "404", "406", "408", "409", "413", "415", "429", "503", "504"])]
+#[test_case("/api/v1/query", "get", &["400", "401", "404", "406", "429", "503", "504"])]
 #[tokio::test]
 async fn rows_and_errors_are_described(path: &str, method: &str, errors: &[&str]) {
     let document = document().await;

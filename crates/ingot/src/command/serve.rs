@@ -113,7 +113,6 @@ impl HttpServer {
             authentication,
             limits: Limits {
                 connections_max: config.server.connections_max,
-                statements_max: config.server.statements_max,
                 body_bytes_max: config.server.body_bytes_max,
                 stall_max: Duration::from_secs(config.server.stall_seconds_max),
                 drain_max: Duration::from_secs(config.server.drain_seconds_max),

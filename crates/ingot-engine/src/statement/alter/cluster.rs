@@ -20,7 +20,7 @@ pub(super) fn cluster_by<'a>(
 ) -> Result<Work<'a>> {
     let columns = clustering_columns(cursor)?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let altered = open(session, &name).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         if !metadata.partition_columns.is_empty() {

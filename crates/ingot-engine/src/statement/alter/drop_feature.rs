@@ -48,7 +48,7 @@ async fn run(
     let mut retries = RETRIES.attempts();
     let mut traces_removed = false;
     loop {
-        if session.context().cancellation.is_cancelled() {
+        if session.stop().is_cancelled() {
             return Err(Error::Cancelled);
         }
         let snapshot = altered.table.snapshot().await?;

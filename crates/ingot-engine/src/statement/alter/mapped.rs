@@ -19,7 +19,7 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     cursor.expect("TO")?;
     let new_name = cursor.name()?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let altered = open(session, &name).await?;
         let metadata = renamed_column(altered.snapshot.metadata(), &path, &new_name)?;
         let mut new_path = path.clone();
@@ -52,7 +52,7 @@ pub(super) fn drop_columns<'a>(
         }
     }
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let altered = open(session, &name).await?;
         if if_exists {
             paths.retain(|path| column_json(altered.snapshot.metadata(), path).is_ok());

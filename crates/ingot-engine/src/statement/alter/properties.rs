@@ -26,7 +26,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
 }
 
 fn set_properties(session: &Session, name: TableName, properties: BTreeMap<String, String>) -> Work<'_> {
-    Work::writes(async move {
+    Work::defines(async move {
         let mut altered = open(session, &name).await?;
         let mut metadata = with_properties(altered.snapshot.metadata(), &properties);
         if altered.snapshot.begins_row_tracking(&metadata) {
@@ -63,7 +63,7 @@ pub(super) fn unset<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Tab
     cursor.end()?;
     check_changeable(keys.iter())?;
     check_properties(&keys.iter().map(|key| (key.clone(), String::new())).collect())?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let altered = open(session, &name).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         for key in &keys {
@@ -95,7 +95,7 @@ pub(super) fn comment_on_table<'a>(session: &'a Session, cursor: &mut Cursor<'_>
         false => Some(cursor.string()?),
     };
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let altered = open(session, &name).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         metadata.description.clone_from(&comment);

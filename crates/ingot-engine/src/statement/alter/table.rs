@@ -20,7 +20,7 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
             "`{name}` cannot be moved to another catalog: `{new_name}`"
         )));
     }
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         session
             .engine()
@@ -39,7 +39,7 @@ pub(super) fn set_owner<'a>(
 ) -> Result<Work<'a>> {
     let owner = cursor.name()?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         session
             .engine()
@@ -58,7 +58,7 @@ pub(super) fn set_location<'a>(
 ) -> Result<Work<'a>> {
     let location = cursor.string()?;
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let Altered { info, snapshot, .. } = open(session, &name).await?;
         if info.kind != TableKind::External {
             return Err(refused(

@@ -23,7 +23,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept_all(&["SET", "TBLPROPERTIES"]) {
         let set = cursor.properties()?;
         cursor.end()?;
-        return Ok(Work::writes(async move {
+        return Ok(Work::defines(async move {
             let mut view = open(session, &name).await?;
             view.properties.extend(set);
             replace(session, view).await
@@ -33,7 +33,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         let if_exists = cursor.if_exists();
         let keys = cursor.in_parentheses(Cursor::property_key)?;
         cursor.end()?;
-        return Ok(Work::writes(async move {
+        return Ok(Work::defines(async move {
             let mut view = open(session, &name).await?;
             for key in keys {
                 if view.properties.remove(&key).is_none() && !if_exists {
@@ -52,7 +52,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return Err(cursor.expected("AS, RENAME TO, SET or UNSET TBLPROPERTIES"));
     }
     let text = ViewText::parse(cursor)?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         let mut view = open(session, &name).await?;
         let (definition, columns) = text.plan(session, &Reads::default()).await?;
         view.definition = Some(definition);

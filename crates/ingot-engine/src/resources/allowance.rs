@@ -1,0 +1,164 @@
+//! What one statement was allowed: its slot, when it has to end, and the token that ends it.
+//!
+//! It is the task's own while the statement runs, and its rows' afterwards. What the statement spawns gets the token.
+//! Source: Databricks, `STATEMENT_TIMEOUT`, `QUERY_EXECUTION_TIMEOUT_EXCEEDED`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingot_common::{Classify, Kind, RequestContext};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::admission::Slot;
+use crate::{Error, Result};
+
+tokio::task_local! {
+    /// Of the statement that the task runs.
+    static CURRENT: Allowance;
+}
+
+/// When a statement has to end, and how long after it began that is.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    after: Duration,
+}
+
+/// See the module's documentation. Clones are of the same statement.
+#[derive(Debug, Clone)]
+pub(crate) struct Allowance {
+    token: CancellationToken,
+    deadline: Option<Deadline>,
+    slot: Option<Arc<Slot>>,
+    /// Cancels the token with the last clone: what a task of the statement still does is for nobody.
+    _guard: Arc<DropGuard>,
+}
+
+impl Allowance {
+    /// Makes the allowance of a statement that begins now, and may take `time_max` unless that is zero.
+    pub fn begin(context: &RequestContext, time_max: Duration, slot: Option<Slot>) -> Self {
+        let at = Instant::now()
+            .checked_add(time_max)
+            .filter(|_| !time_max.is_zero());
+        let token = context.cancellation.child_token();
+        Self {
+            _guard: Arc::new(token.clone().drop_guard()),
+            token,
+            deadline: at.map(|at| Deadline { at, after: time_max }),
+            slot: slot.map(Arc::new),
+        }
+    }
+
+    /// Returns that of the statement which the task runs.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Returns that of the statement which the task runs; of work that is no statement's, one without bounds.
+    pub fn current_or_of(context: &RequestContext) -> Self {
+        Self::current().unwrap_or_else(|| Self::begin(context, Duration::ZERO, None))
+    }
+
+    /// Says if the statement has a slot.
+    pub fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Returns the same with a slot.
+    pub fn with_slot(self, slot: Slot) -> Self {
+        Self {
+            slot: Some(Arc::new(slot)),
+            ..self
+        }
+    }
+
+    /// Returns the token that is cancelled when the statement has to end.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Returns what tells work that cannot wait if the statement has to end.
+    pub fn over(&self) -> Over {
+        Over {
+            token: self.token.clone(),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Waits until the statement has to end, and says why.
+    pub async fn ended(self) -> Error {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Error::Cancelled,
+            error = self.passed() => error,
+        }
+    }
+
+    /// Runs work that may be dropped at any await, until it has to end.
+    pub async fn read<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            outcome = CURRENT.scope(self.clone(), work) => outcome,
+            error = self.clone().ended() => Err(error),
+        }
+    }
+
+    /// Runs work that ends by itself, once the token is cancelled, where it may.
+    pub async fn write<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = CURRENT.scope(self.clone(), work);
+        tokio::pin!(work);
+        let error = tokio::select! {
+            biased;
+            outcome = &mut work => return outcome,
+            error = self.passed() => error,
+        };
+        self.token.cancel();
+        match work.await {
+            Err(ended) if ended.kind() == Kind::Cancelled => Err(error),
+            outcome => outcome,
+        }
+    }
+
+    /// Waits until the time is over; for ever when there is no end.
+    async fn passed(&self) -> Error {
+        let Some(deadline) = self.deadline else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep_until(deadline.at).await;
+        deadline.error()
+    }
+}
+
+impl Deadline {
+    fn error(self) -> Error {
+        Error::Condition {
+            kind: Kind::DeadlineExceeded,
+            condition: "QUERY_EXECUTION_TIMEOUT_EXCEEDED",
+            sqlstate: "57KD0",
+            message: format!(
+                "the statement was cancelled because it took more than {} seconds; set STATEMENT_TIMEOUT to allow it more",
+                self.after.as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// Tells if a statement has to end. It does not keep the statement's allowance.
+#[derive(Debug, Clone)]
+pub(crate) struct Over {
+    token: CancellationToken,
+    deadline: Option<Deadline>,
+}
+
+impl Over {
+    /// Fails once the statement has to end.
+    pub fn check(&self) -> Result<()> {
+        if self.token.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if deadline.at <= Instant::now() => Err(deadline.error()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a query asks, and of what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result;
+use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
+use ingot_common::SchemaName;
+use url::Url;
+
+use crate::Session;
+use crate::provider::DeltaTableProvider;
+use crate::session::{STATEMENT_TIMEOUT, USE_CACHED_RESULT};
+use crate::spark::temporal;
+
+/// Settings that change no result.
+const OF_NO_RESULT: [&str; 2] = [STATEMENT_TIMEOUT, USE_CACHED_RESULT];
+
+/// What is asked: the same question, in the same states of its tables, has the same answer.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// As it was analysed, before it is optimised: that takes time, and depends on the tables' states. Its scans read
+    /// nothing.
+    plan: LogicalPlan,
+    /// Of the scans, in their order: names are of namespaces, which can change.
+    tables: Vec<Url>,
+    principal: String,
+    namespace: SchemaName,
+    settings: BTreeMap<String, String>,
+}
+
+/// What a table is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TableState {
+    /// A table that is dropped and made again has another.
+    id: String,
+    version: i64,
+    timestamp_ms: i64,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(super) key: Key,
+    pub(super) states: Vec<TableState>,
+    /// How often the time was asked for before the query ran.
+    pub(super) times_asked: u64,
+}
+
+impl Question {
+    /// Returns what `plan` asks; `None` when the answer may be another next time though no table changed:
+    /// - it calls a function that is not a pure one of its arguments (`rand`, `uuid`, `now`, `current_user`);
+    /// - it reads something else than the newest versions of Delta tables: files, metadata, relations of the session.
+    ///
+    /// Also `None` for what reads no table, which is quick without.
+    pub fn of(session: &Session, plan: &LogicalPlan) -> Option<Self> {
+        let (mut tables, mut states) = (Vec::new(), Vec::new());
+        let mut repeatable = true;
+        let seen = plan.apply_with_subqueries(|node| {
+            repeatable &= is_repeatable(node)?;
+            if let LogicalPlan::TableScan(scan) = node {
+                match state(scan) {
+                    Some((location, state)) => {
+                        tables.push(location);
+                        states.push(state);
+                    }
+                    None => repeatable = false,
+                }
+            }
+            Ok(match repeatable {
+                true => TreeNodeRecursion::Continue,
+                false => TreeNodeRecursion::Stop,
+            })
+        });
+        seen.ok()?;
+        if !repeatable || tables.is_empty() {
+            return None;
+        }
+        let mut settings = session.settings().clone();
+        settings.retain(|key, _| !OF_NO_RESULT.iter().any(|other| other.eq_ignore_ascii_case(key)));
+        let key = Key {
+            plan: without_sources(plan.clone()).ok()?,
+            tables,
+            principal: session.context().principal.as_str().to_owned(),
+            namespace: session.namespace(),
+            settings,
+        };
+        let times_asked = temporal::times_asked();
+        Some(Self {
+            key,
+            states,
+            times_asked,
+        })
+    }
+}
+
+/// Returns where a scan reads, and what is there.
+fn state(scan: &TableScan) -> Option<(Url, TableState)> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let table = provider.downcast_ref::<DeltaTableProvider>()?;
+    let snapshot = table.newest()?;
+    let state = TableState {
+        id: snapshot.metadata().id.clone(),
+        version: snapshot.version(),
+        timestamp_ms: snapshot.timestamp_ms(),
+    };
+    Some((table.table().location().clone(), state))
+}
+
+/// Says if a node gives the same rows for the same rows.
+fn is_repeatable(node: &LogicalPlan) -> Result<bool> {
+    if matches!(
+        node,
+        LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Extension(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_)
+    ) {
+        return Ok(false);
+    }
+    let mut repeatable = true;
+    node.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            repeatable &= is_pure(expr);
+            Ok(match repeatable {
+                true => TreeNodeRecursion::Continue,
+                false => TreeNodeRecursion::Stop,
+            })
+        })
+    })?;
+    Ok(repeatable)
+}
+
+fn is_pure(expr: &Expr) -> bool {
+    let volatility = match expr {
+        Expr::ScalarFunction(call) => call.func.signature().volatility,
+        Expr::AggregateFunction(call) => call.func.signature().volatility,
+        Expr::WindowFunction(call) => call.fun.signature().volatility,
+        Expr::HigherOrderFunction(call) => call.func.signature().volatility,
+        _ => Volatility::Immutable,
+    };
+    volatility == Volatility::Immutable
+}
+
+/// Takes from the scans what they read: a key would keep it alive.
+fn without_sources(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let changed = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(mut scan) => {
+            scan.source = Arc::new(LogicalTableSource::new(scan.source.schema()));
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(changed?.data)
+}

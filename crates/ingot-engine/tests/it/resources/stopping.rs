@@ -1,0 +1,156 @@
+//! Work that nobody wants any more ends.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use ingot_common::{Classify, Kind};
+use ingot_engine::{Engine, StatementLimits};
+use test_case::test_case;
+use tokio::runtime::Handle;
+
+use super::{limited, request};
+use crate::sql::{refused, rows, run, try_rows};
+use crate::support;
+
+/// Longer than any test takes: one that meets it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes for ever and gives nothing: pairs that meet no condition, groups without end, rows that are sorted.
+const ENDLESS: [&str; 6] = [
+    "SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b",
+    "SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0",
+    "SELECT a.id FROM range(3000000) a LEFT JOIN range(3000000) b ON a.id + b.id < 0",
+    "SELECT a.id % 1000000007 AS k, count(*) FROM range(10000000) a CROSS JOIN range(100000) b GROUP BY k",
+    "SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id % 2 = b.id % 2 AND a.id + b.id < 0",
+    "SELECT count(sha2(CAST(a.id AS STRING), 256)) FROM range(10000000) a CROSS JOIN range(1000000) b",
+];
+
+/// Waits until operators hold no memory and no task is left of those that came after `tasks`.
+async fn at_rest(engine: &Engine, tasks: usize) {
+    let rest = async {
+        while engine.memory_bytes() > 0 || Handle::current().metrics().num_alive_tasks() > tasks {
+            tokio::task::yield_now().await;
+        }
+    };
+    let rested = tokio::time::timeout(PATIENCE, rest).await;
+    assert!(rested.is_ok(), "{} bytes are still held", engine.memory_bytes());
+    assert_eq!(engine.statements(), (0, 0));
+}
+
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+#[test_case(0)]
+#[test_case(1)]
+#[test_case(2)]
+#[test_case(3)]
+#[test_case(4)]
+#[test_case(5)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_dropped_end_their_work(query: usize) {
+    let (_directory, engine, session) = limited(StatementLimits::default()).await;
+    run(&session, &["SELECT count(*) FROM range(10)"]).await;
+    let before = tasks();
+    let mut result = session.execute(ENDLESS[query]).await.expect("rows");
+    // The plan runs: it holds memory, or has tasks.
+    let asked = tokio::time::timeout(Duration::from_millis(200), result.batches.try_next()).await;
+    assert!(asked.is_err(), "it ended");
+    drop(result);
+    at_rest(&engine, before).await;
+}
+
+#[test_case(0)]
+#[test_case(1)]
+#[test_case(4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_cancelled_ends_its_work(query: usize) {
+    let (_directory, engine, session) = limited(StatementLimits::default()).await;
+    run(&session, &["SELECT count(*) FROM range(10)"]).await;
+    let before = tasks();
+    let (context, hasty) = request(&engine);
+    let work = try_rows(&hasty, ENDLESS[query]);
+    let cancel = async {
+        while engine.statements() == (0, 0) || tasks() <= before {
+            tokio::task::yield_now().await;
+        }
+        context.cancellation.cancel();
+    };
+    let (outcome, ()) = tokio::join!(work, cancel);
+    assert!(outcome.is_err());
+    at_rest(&engine, before).await;
+}
+
+#[test_case("SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b"; "rows")]
+#[test_case("INSERT INTO t SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0"; "insert")]
+#[test_case("CREATE OR REPLACE TABLE t AS SELECT a.id AS a FROM range(10000000) a CROSS JOIN range(10000000) b"; "replace")]
+#[test_case("DELETE FROM t WHERE a IN (SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0)"; "delete")]
+#[test_case("MERGE INTO t USING (SELECT a.id AS a FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0) s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *"; "merge")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_takes_too_long_ends_and_changes_nothing(statement: &str) {
+    let (_directory, engine, session) = limited(StatementLimits {
+        time_max: Duration::from_millis(300),
+        ..StatementLimits::default()
+    })
+    .await;
+    let patient = support::session(&engine);
+    run(
+        &patient,
+        &[
+            "SET STATEMENT_TIMEOUT = 0",
+            "CREATE TABLE t (a BIGINT)",
+            "INSERT INTO t VALUES (7)",
+        ],
+    )
+    .await;
+    let before = tasks();
+    let condition = tokio::time::timeout(PATIENCE, refused(&session, statement)).await;
+    assert_eq!(condition.expect("it ended"), "QUERY_EXECUTION_TIMEOUT_EXCEEDED");
+    at_rest(&engine, before).await;
+    assert_eq!(rows(&patient, "SELECT * FROM t").await, ["7"]);
+    assert_eq!(rows(&patient, "DESCRIBE HISTORY t").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_sets_how_long_its_statements_may_take() {
+    let (_directory, _engine, session) = limited(StatementLimits::default()).await;
+    assert_eq!(
+        refused(&session, "SET STATEMENT_TIMEOUT = 172801").await,
+        "CONFIG_NOT_AVAILABLE"
+    );
+    assert_eq!(
+        refused(&session, "SET STATEMENT_TIMEOUT = soon").await,
+        "CONFIG_NOT_AVAILABLE"
+    );
+    run(&session, &["SET statement_timeout = 1"]).await;
+    let statement = "CREATE TABLE t AS SELECT a.id FROM range(10000000) a CROSS JOIN range(10000000) b";
+    let error = try_rows(&session, statement).await.expect_err("too long");
+    assert_eq!(error.kind(), Kind::DeadlineExceeded);
+    assert_eq!(error.sqlstate(), Some("57KD0"));
+    assert!(error.to_string().contains("1 seconds"), "{error}");
+    assert_eq!(
+        refused(&session, "SELECT * FROM t").await,
+        "TABLE_OR_VIEW_NOT_FOUND"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_is_dropped_changes_nothing() {
+    let (_directory, engine, session) = limited(StatementLimits::default()).await;
+    run(
+        &session,
+        &["CREATE TABLE t (a BIGINT)", "INSERT INTO t VALUES (7)"],
+    )
+    .await;
+    let before = tasks();
+    for statement in [
+        "INSERT INTO t SELECT a.id FROM range(10000000) a CROSS JOIN range(10000000) b",
+        "UPDATE t SET a = (SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b)",
+        "DELETE FROM t WHERE a IN (SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0)",
+    ] {
+        let dropped = tokio::time::timeout(Duration::from_millis(200), session.execute(statement)).await;
+        assert!(dropped.is_err(), "{statement}: it ended");
+        at_rest(&engine, before).await;
+    }
+    assert_eq!(rows(&session, "SELECT * FROM t").await, ["7"]);
+}
