@@ -74,7 +74,9 @@ pub use replace::Replacement;
 pub use restore::Restored;
 pub use row_tracking::RowIdColumns;
 pub use snapshot::Snapshot;
-pub use store::{StoreSettings, canonical as canonical_location};
+pub use store::{
+    CachedFiles, FileCache, FileCacheCounts, FileCacheOptions, StoreSettings, canonical as canonical_location,
+};
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};
 pub use vacuum::{VacuumMode, VacuumOptions, Vacuumed};

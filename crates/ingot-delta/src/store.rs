@@ -9,10 +9,12 @@
 //! condition, so the first commit to each is preceded by a probe.
 
 mod conditional;
+mod file_cache;
 mod local;
 mod receipt;
 mod remote;
 
+pub use self::file_cache::{CachedFiles, FileCache, FileCacheCounts, FileCacheOptions};
 pub(crate) use self::local::{LocalStaging, LocalStore, Published, StagedFile, local_store};
 pub(crate) use self::receipt::PutReceipt;
 pub(crate) use self::remote::remote_store;

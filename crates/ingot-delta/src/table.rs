@@ -46,6 +46,7 @@ use crate::features::{self, WriteOperation};
 use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::snapshot::CommitFile;
+use crate::store::{CachedFiles, FileCache, FileCacheOptions};
 use crate::transaction::{CommitQueue, Landed};
 use crate::{
     Action, Add, Author, Error, Operation, OperationMetrics, Result, Snapshot, StoreSettings, Transaction,
@@ -90,6 +91,8 @@ pub struct TablesOptions {
     pub open_tables_max: usize,
     /// How the buckets of object stores are reached.
     pub stores: StoreSettings,
+    /// Where data files of buckets are kept once they were read; nowhere when `None`.
+    pub file_cache: Option<FileCacheOptions>,
     /// Sync files and folders to disk before a commit is reported. Off only for tests of speed.
     pub sync: bool,
 }
@@ -101,6 +104,7 @@ impl Default for TablesOptions {
             commit_retries_max: 100,
             open_tables_max: OPEN_TABLES_MAX,
             stores: StoreSettings::default(),
+            file_cache: None,
             engine_info: concat!("Ingot/", env!("CARGO_PKG_VERSION")).to_owned(),
             sync: true,
         }
@@ -161,6 +165,13 @@ impl CreateTable {
     }
 }
 
+/// What tables of a registry share, that was read before.
+#[derive(Debug, Clone)]
+pub(crate) struct Caches {
+    pub vectors: Arc<VectorCache>,
+    pub files: Option<Arc<FileCache>>,
+}
+
 /// One table: a location and the newest snapshot seen there.
 #[derive(Debug)]
 pub struct DeltaTable {
@@ -169,6 +180,8 @@ pub struct DeltaTable {
     kernel: Kernel,
     log: Log,
     vectors: Arc<VectorCache>,
+    /// The data files of the table's store, if they are kept.
+    cached_files: Option<CachedFiles>,
     newest: RwLock<Arc<Snapshot>>,
     /// Past versions that someone still holds.
     past: Mutex<BTreeMap<i64, Weak<Snapshot>>>,
@@ -197,7 +210,7 @@ impl DeltaTable {
         place: Place,
         options: Arc<TablesOptions>,
         executor: Arc<TokioBackgroundExecutor>,
-        vectors: Arc<VectorCache>,
+        caches: Caches,
         background: Background,
     ) -> Result<Self> {
         let kernel = Kernel::new(
@@ -208,12 +221,19 @@ impl DeltaTable {
         )?;
         let log = place.log();
         let newest = load(&kernel, &log, &place, None).await?;
+        // Files of this machine are as near as copies of them.
+        let far = place.location.scheme() != "file";
+        let cached_files = caches
+            .files
+            .filter(|_| far)
+            .map(|files| files.of_store(&place.store, &place.store_url));
         Ok(Self {
             place,
             options,
             kernel,
             log,
-            vectors,
+            vectors: caches.vectors,
+            cached_files,
             newest: RwLock::new(Arc::new(newest)),
             past: Mutex::default(),
             refreshes_begun: AtomicU64::new(0),
@@ -241,6 +261,11 @@ impl DeltaTable {
     /// Returns the store that holds the table, and the path of the table's root in it.
     pub fn store(&self) -> (Arc<dyn ObjectStore>, Path) {
         (Arc::clone(&self.place.store), self.place.root.clone())
+    }
+
+    /// Returns the data files of the table's store as they are kept on a local disk; `None` where they are not.
+    pub fn cached_files(&self) -> Option<&CachedFiles> {
+        self.cached_files.as_ref()
     }
 
     /// Returns the path, in [`DeltaTable::store`], of a file by the `path` of its action (percent-decoded).

@@ -115,7 +115,12 @@ impl PhysicalExtensionCodec for DeltaCodec {
             .downcast_ref::<DataSourceExec>()
             .ok_or_else(|| invalid("it holds no file scan"))?;
         let source = with_selections(source, &header.selections)?;
-        let readers = reader_factory(&context.runtime_env(), &store, header.column_mapping.as_ref());
+        let readers = reader_factory(
+            &context.runtime_env(),
+            &store,
+            header.column_mapping.as_ref(),
+            None,
+        );
         let source = with_readers(&source, readers)?;
         let target = ScanTarget {
             location: header.location,

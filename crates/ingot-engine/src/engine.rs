@@ -12,8 +12,10 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ingot_catalog::Metastore;
 use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
-use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
+use ingot_common::task::Supervisor;
+use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError};
 use ingot_delta::DeltaTables;
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::resources::{Admission, Allowance, CacheCounts, ResultCache, StatementLimits};
@@ -60,6 +62,8 @@ struct Shared {
     compactions: Compactions,
     global_temporary_views: TemporaryViews,
     admission: Admission,
+    /// Those of front doors.
+    statements: Supervisor,
     results: Arc<ResultCache>,
 }
 
@@ -84,6 +88,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 parts: SessionParts::new(options.target_partitions, &runtime)?,
                 admission: Admission::new(options.statements.clone()),
+                statements: Supervisor::new(),
                 results: Arc::new(ResultCache::new(options.result_cache_bytes_max)),
                 options,
                 metastore,
@@ -162,6 +167,20 @@ impl Engine {
         )
     }
 
+    /// Runs a statement in a session of its own.
+    async fn run(&self, context: &RequestContext, request: StatementRequest) -> Result<StatementResult> {
+        let session = self.session(context)?;
+        let current = session.namespace();
+        let part = |name: Option<&String>, default: Identifier| name.map_or(Ok(default), Identifier::new);
+        let catalog = part(request.catalog.as_ref(), current.catalog)?;
+        let schema = part(request.schema.as_ref(), current.schema)?;
+        session.use_namespace(&SchemaName::new(catalog, schema)).await?;
+        for (key, value) in &request.settings {
+            crate::statement::set_setting(&session, key, value)?;
+        }
+        session.execute(&request.statement).await
+    }
+
     /// Deletes the files of dropped tables, once nobody can be reading them any more. Idempotent; run on start and
     /// on a timer. A table whose files cannot be deleted now is left for the next time. Returns how many tables went.
     pub async fn purge_dropped_tables(&self) -> Result<usize> {
@@ -201,20 +220,24 @@ impl StatementService for Engine {
         context: &RequestContext,
         request: StatementRequest,
     ) -> Result<StatementResult, ServiceError> {
-        let run = async {
-            let session = self.session(context)?;
-            let current = session.namespace();
-            let part = |name: Option<&String>, default: Identifier| name.map_or(Ok(default), Identifier::new);
-            let catalog = part(request.catalog.as_ref(), current.catalog)?;
-            let schema = part(request.schema.as_ref(), current.schema)?;
-            session.use_namespace(&SchemaName::new(catalog, schema)).await?;
-            for (key, value) in &request.settings {
-                crate::statement::set_setting(&session, key, value)?;
-            }
-            // Cancellation is the statement's own: one that writes is never dropped halfway.
-            session.execute(&request.statement).await
+        let mut context = context.clone();
+        context.cancellation = context.cancellation.child_token();
+        let guard = context.cancellation.clone().drop_guard();
+        let engine = self.clone();
+        let (answer, answered) = oneshot::channel();
+        // In a task of its own: when a client leaves, this future is dropped at any await, and a statement that writes
+        // must not be. It is told to end, as if it had been cancelled.
+        self.shared.statements.spawn("statement", |_| async move {
+            // Nobody may be there for it.
+            let _ = answer.send(engine.run(&context, request).await);
+            Ok::<(), Error>(())
+        });
+        let result = match answered.await {
+            Ok(outcome) => outcome.map_err(|error| ServiceError::from_error(&error))?,
+            Err(_) => return Err(ServiceError::new(Kind::Internal, "the statement panicked")),
         };
-        run.await.map_err(|error: Error| ServiceError::from_error(&error))
+        guard.disarm();
+        Ok(result)
     }
 
     async fn query_table(

@@ -36,7 +36,7 @@ use object_store::ObjectStore;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-pub(crate) use files::{ScanRequest, plan_scan, reader_factory};
+pub(crate) use files::{FileCacheUse, ScanRequest, plan_scan, reader_factory};
 
 /// What a scan reads, and from where.
 #[derive(Debug, Clone)]

@@ -52,6 +52,9 @@ pub(crate) const STATEMENT_TIMEOUT: &str = "STATEMENT_TIMEOUT";
 /// The setting of whether results that are known are given again.
 pub(crate) const USE_CACHED_RESULT: &str = "use_cached_result";
 
+/// The setting of whether queries read files of far stores from where they are kept.
+pub(crate) const FILE_CACHE: &str = "spark.databricks.io.cache.enabled";
+
 /// Batches that a plan makes before they are asked for.
 const BATCHES_AHEAD: usize = 1;
 
@@ -233,8 +236,9 @@ impl Session {
         set.map_or(self.engine.admission().limits().time_max, Duration::from_secs)
     }
 
-    fn uses_cached_results(&self) -> bool {
-        self.setting(USE_CACHED_RESULT)
+    /// Says if a setting, which is on unless set otherwise, is on.
+    pub(crate) fn enabled(&self, setting: &str) -> bool {
+        self.setting(setting)
             .is_none_or(|set| !set.eq_ignore_ascii_case("false"))
     }
 
@@ -257,7 +261,7 @@ impl Session {
             .iter()
             .try_for_each(|field| check_given(field.data_type()))?;
         let cache = self.engine.results();
-        let question = match cache.enabled() && self.uses_cached_results() {
+        let question = match cache.enabled() && self.enabled(USE_CACHED_RESULT) {
             true => Question::of(self, rows.logical_plan()),
             false => None,
         };

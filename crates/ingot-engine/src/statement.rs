@@ -4,6 +4,7 @@
 //! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
 
 mod alter;
+mod cache;
 mod clone;
 mod column;
 mod copy_into;
@@ -69,6 +70,11 @@ impl<'a> Work<'a> {
             light: light::is_light(part),
             ..Self::reads(run)
         }
+    }
+
+    /// The same, of a statement that does much.
+    fn heavy(self) -> Self {
+        Self { light: false, ..self }
     }
 
     /// A statement that changes something. It looks for cancellation itself, where nothing is done by halves.
@@ -180,8 +186,8 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("EXPLAIN") {
         return explain::parse(session, &mut cursor);
     }
-    if let Some(accepted) = cached(session, &mut cursor)? {
-        return Ok(accepted);
+    if let Some(work) = cache::parse(session, &mut cursor)? {
+        return Ok(work);
     }
     if cursor.accept("DECLARE") {
         return variable::declare(session, &mut cursor);
@@ -208,30 +214,6 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))
-}
-
-/// `CACHE [LAZY] TABLE`, `UNCACHE TABLE`, `REFRESH [TABLE]`, `CLEAR CACHE`: what is cached follows the tables by itself.
-fn cached<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Option<Work<'a>>> {
-    if cursor.accept_all(&["CLEAR", "CACHE"]) {
-        cursor.end()?;
-        return Ok(Some(Work::reads(async { done() })));
-    }
-    let table = cursor.accept_all(&["CACHE", "TABLE"])
-        || cursor.accept_all(&["CACHE", "LAZY", "TABLE"])
-        || cursor.accept_all(&["UNCACHE", "TABLE"])
-        || cursor.accept_all(&["REFRESH", "TABLE"]);
-    if !table {
-        return Ok(None);
-    }
-    let if_exists = cursor.if_exists();
-    let name = cursor.object_name()?;
-    cursor.end()?;
-    Ok(Some(Work::reads(async move {
-        match resolve::relation(session, &name).await {
-            Err(error) if !if_exists => Err(error),
-            _ => done(),
-        }
-    })))
 }
 
 /// Parses a query, or an EXPLAIN of one.

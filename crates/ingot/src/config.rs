@@ -118,6 +118,9 @@ pub struct EngineConfig {
     pub statement_queue_seconds_max: u64,
     pub statement_seconds_max: u64,
     pub result_cache_bytes_max: usize,
+    pub file_cache_bytes_max: u64,
+    /// Empty: below the data directory.
+    pub file_cache_directory: PathBuf,
 }
 
 /// `[delta]`
@@ -406,13 +409,14 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 15] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 16] = [
         ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
         ("engine.statements_max", 0, 100_000, "0 to 100000"),
         ("engine.statements_queued_max", 0, 1_000_000, "0 to 1000000"),
         ("engine.statement_queue_seconds_max", 0, 86_400, "0 to 86400"),
         ("engine.statement_seconds_max", 0, 172_800, "0 to 172800"),
         ("engine.result_cache_bytes_max", 0, i64::MAX, "at least 0"),
+        ("engine.file_cache_bytes_max", 0, i64::MAX, "at least 0"),
         ("server.body_bytes_max", 1, i64::MAX, "at least 1"),
         ("server.stall_seconds_max", 1, 86_400, "1 to 86400"),
         ("server.drain_seconds_max", 0, 86_400, "0 to 86400"),

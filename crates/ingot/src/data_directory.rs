@@ -69,6 +69,11 @@ impl DataDirectory {
         self.root.join("spill")
     }
 
+    /// Returns where data files of buckets are kept unless configured otherwise.
+    pub fn file_cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
     /// Returns the file that holds the admin token.
     pub fn admin_token(&self) -> PathBuf {
         self.root.join("admin-token")

@@ -9,7 +9,7 @@ use ingot_catalog::Metastore;
 use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
-use ingot_delta::{DeltaTables, TablesOptions, canonical_location};
+use ingot_delta::{DeltaTables, FileCacheOptions, TablesOptions, canonical_location};
 use ingot_engine::{Engine, EngineOptions, StatementLimits};
 use url::Url;
 
@@ -51,6 +51,7 @@ impl Instance {
             checkpoint_interval: config.delta.checkpoint_interval,
             commit_retries_max: config.delta.commit_retries_max,
             stores: config.store_settings()?,
+            file_cache: file_cache(config, &data),
             ..TablesOptions::default()
         });
         let spill = if config.engine.spill_directory == Path::new("") {
@@ -126,6 +127,19 @@ impl Instance {
             }
         });
     }
+}
+
+/// Returns where data files of buckets are kept, if they are.
+fn file_cache(config: &Config, data: &DataDirectory) -> Option<FileCacheOptions> {
+    let (bytes_max, directory) = (
+        config.engine.file_cache_bytes_max,
+        &config.engine.file_cache_directory,
+    );
+    let directory = match directory == Path::new("") {
+        true => data.file_cache(),
+        false => directory.clone(),
+    };
+    (bytes_max > 0).then_some(FileCacheOptions { directory, bytes_max })
 }
 
 #[async_trait]

@@ -12,9 +12,8 @@ use object_store::path::Path;
 use url::Url;
 
 use super::handles::Handles;
-use super::{Background, DeltaTable, Place, TablesOptions};
-use crate::deletion_vector::cache::VectorCache;
-use crate::store::{LocalStore, canonical, local_store, remote_store};
+use super::{Background, Caches, DeltaTable, Place, TablesOptions};
+use crate::store::{FileCache, LocalStore, canonical, local_store, remote_store};
 use crate::{Error, Result, Snapshot};
 
 /// All tables that this process has open. Cheap to clone; clones share the handles.
@@ -33,23 +32,26 @@ struct Shared {
     stores: Mutex<Vec<(Url, Arc<dyn ObjectStore>)>>,
     tables: Mutex<Handles>,
     executor: OnceLock<Arc<TokioBackgroundExecutor>>,
-    /// Of all tables.
-    vectors: Arc<VectorCache>,
+    caches: Caches,
     background: Background,
 }
 
 impl DeltaTables {
     /// Makes an empty registry over local folders (`file://`) and the buckets of object stores.
     pub fn new(options: TablesOptions) -> Self {
+        let caches = Caches {
+            vectors: Arc::default(),
+            files: options.file_cache.clone().map(FileCache::new),
+        };
         Self {
             shared: Arc::new(Shared {
+                caches,
                 tables: Mutex::new(Handles::new(options.open_tables_max)),
                 options: Arc::new(options),
                 local: OnceLock::new(),
                 remote: Mutex::default(),
                 stores: Mutex::default(),
                 executor: OnceLock::new(),
-                vectors: Arc::default(),
                 background: Background::default(),
             }),
         }
@@ -139,6 +141,11 @@ impl DeltaTables {
         Ok(())
     }
 
+    /// Returns where data files of buckets are kept, if they are.
+    pub fn file_cache(&self) -> Option<&Arc<FileCache>> {
+        self.shared.caches.files.as_ref()
+    }
+
     /// Returns the limits and defaults.
     pub(crate) fn options(&self) -> &TablesOptions {
         &self.shared.options
@@ -167,9 +174,9 @@ impl DeltaTables {
             .get_or_init(|| Arc::new(TokioBackgroundExecutor::new()));
         let place = self.place(&location)?;
         let shared = &self.shared;
-        let (options, vectors) = (Arc::clone(&shared.options), Arc::clone(&shared.vectors));
+        let (options, caches) = (Arc::clone(&shared.options), shared.caches.clone());
         let background = shared.background.clone();
-        let table = DeltaTable::open(place, options, Arc::clone(executor), vectors, background).await?;
+        let table = DeltaTable::open(place, options, Arc::clone(executor), caches, background).await?;
         Ok(Arc::new(table))
     }
 

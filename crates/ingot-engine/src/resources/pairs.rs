@@ -21,7 +21,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 
 /// Pairs that are compared before the task is suspended, if a row has no more.
-const PAIRS_MAX: usize = 1 << 22;
+const PAIRS_MAX: usize = 1 << 23;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {

@@ -135,6 +135,13 @@ impl ResultCache {
         }
     }
 
+    /// Forgets all results.
+    pub fn clear(&self) {
+        let mut entries = self.entries();
+        while entries.forget_one() {}
+        metrics::gauge!("ingot_result_cache_bytes").set(0.0);
+    }
+
     fn insert(&self, schema: SchemaRef, room: Room) {
         let mut entries = self.entries();
         entries.insert(schema, room);

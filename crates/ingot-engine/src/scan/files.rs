@@ -17,7 +17,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::Expr;
-use ingot_delta::{Add, ColumnMapping, DeletionVector, DeltaTable, FileIndex, Snapshot};
+use ingot_delta::{Add, CachedFiles, ColumnMapping, DeletionVector, DeltaTable, FileIndex, Snapshot};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -74,6 +74,7 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
             state.runtime_env(),
             &store,
             request.snapshot.column_mapping(),
+            cached_files(state, request.table),
         ));
     // The source does not look for it in its options.
     if let Some(first_read) = state.config_options().execution.parquet.metadata_size_hint {
@@ -100,14 +101,25 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
     ))
 }
 
-/// Makes what opens the files of a scan.
+/// Says if the queries of a session read files of far stores from where they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileCacheUse(pub bool);
+
+fn cached_files(state: &dyn Session, table: &DeltaTable) -> Option<CachedFiles> {
+    let used = state.config().get_extension::<FileCacheUse>();
+    let used = used.is_none_or(|used| used.0);
+    table.cached_files().filter(|_| used).cloned()
+}
+
+/// Makes what opens the files of a scan; with `cached` what was read is kept.
 pub(crate) fn reader_factory(
     runtime: &RuntimeEnv,
     store: &Arc<dyn ObjectStore>,
     mapping: Option<&ColumnMapping>,
+    cached: Option<CachedFiles>,
 ) -> Arc<dyn ParquetFileReaderFactory> {
     let cache = runtime.cache_manager.get_file_metadata_cache();
-    let files = SmallFileReaderFactory::new(Arc::clone(store), cache);
+    let files = SmallFileReaderFactory::new(Arc::clone(store), cache, cached);
     match mapping {
         Some(mapping) => Arc::new(MappedReaderFactory::new(files, mapping.clone())),
         None => Arc::new(files),

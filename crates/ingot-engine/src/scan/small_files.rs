@@ -17,6 +17,7 @@ use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileM
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ingot_delta::CachedFiles;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -29,14 +30,21 @@ pub(super) struct SmallFileReaderFactory {
     store: Arc<dyn ObjectStore>,
     cache: Arc<FileMetadataCache>,
     others: CachedParquetFileReaderFactory,
+    /// The files as they are kept on a local disk.
+    cached: Option<CachedFiles>,
 }
 
 impl SmallFileReaderFactory {
-    pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<FileMetadataCache>) -> Self {
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        cache: Arc<FileMetadataCache>,
+        cached: Option<CachedFiles>,
+    ) -> Self {
         Self {
             others: CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&cache)),
             store,
             cache,
+            cached,
         }
     }
 }
@@ -50,14 +58,22 @@ impl ParquetFileReaderFactory for SmallFileReaderFactory {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let file = &partitioned_file.object_meta;
+        let kept = self
+            .cached
+            .as_ref()
+            .map(|cached| cached.file(&file.location, file.size));
         if metadata_size_hint.is_none_or(|first_read| file.size > first_read as u64) {
-            return self
-                .others
-                .create_reader(partition_index, partitioned_file, metadata_size_hint, metrics);
+            let through = kept.map(|kept| CachedParquetFileReaderFactory::new(kept, Arc::clone(&self.cache)));
+            return through.as_ref().unwrap_or(&self.others).create_reader(
+                partition_index,
+                partitioned_file,
+                metadata_size_hint,
+                metrics,
+            );
         }
         Ok(Box::new(SmallFileReader {
             metrics: ParquetFileMetrics::new(partition_index, file.location.as_ref(), metrics),
-            store: Arc::clone(&self.store),
+            store: kept.unwrap_or_else(|| Arc::clone(&self.store)),
             cache: Arc::clone(&self.cache),
             file: file.clone(),
             content: None,

@@ -11,7 +11,7 @@ use ingot_delta::CompressionCodec;
 use super::cursor::Cursor;
 use super::{Work, done, text_rows, vacuum};
 use crate::resources::STATEMENT_SECONDS_MAX;
-use crate::session::{STATEMENT_TIMEOUT, USE_CACHED_RESULT};
+use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::{self, temporal::Zone};
 use crate::{Error, Result, Session, dml, optimize, write};
 
@@ -42,11 +42,10 @@ pub(crate) const JOIN_REORDER: &str = "spark.sql.cbo.joinReorder.enabled";
 const DEFAULT_TIME_ZONE: &str = "UTC";
 
 /// Settings that change no result: how work is spread, cached and shown.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 9] = [
     "enable_photon",
     "max_file_partition_bytes",
     "spark.app.name",
-    "spark.databricks.io.cache.enabled",
     "spark.databricks.optimizer.",
     "spark.job.description",
     "spark.sql.adaptive.",
@@ -131,7 +130,7 @@ const TABLES: [Known; 5] = [
 ];
 
 /// Settings of any statement.
-const STATEMENTS: [Known; 2] = [
+const STATEMENTS: [Known; 3] = [
     (
         STATEMENT_TIMEOUT,
         |text| {
@@ -140,6 +139,7 @@ const STATEMENTS: [Known; 2] = [
         },
         "seconds, from 0 to 172800",
     ),
+    (FILE_CACHE, is_boolean, BOOLEAN),
     (USE_CACHED_RESULT, is_boolean, BOOLEAN),
 ];
 

@@ -1,6 +1,7 @@
 //! What statements may take: slots, time, memory; and that what is stopped is stopped.
 
 mod admission;
+mod file_cache;
 mod memory;
 mod result_cache;
 mod stopping;

@@ -13,11 +13,11 @@ use url::Url;
 
 use crate::Session;
 use crate::provider::DeltaTableProvider;
-use crate::session::{STATEMENT_TIMEOUT, USE_CACHED_RESULT};
+use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::temporal;
 
 /// Settings that change no result.
-const OF_NO_RESULT: [&str; 2] = [STATEMENT_TIMEOUT, USE_CACHED_RESULT];
+const OF_NO_RESULT: [&str; 3] = [FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT];
 
 /// What is asked: the same question, in the same states of its tables, has the same answer.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -1,14 +1,18 @@
 //! Work that nobody wants any more ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use ingot_common::{Classify, Kind};
+use ingot_common::port::{StatementRequest, StatementService};
+use ingot_common::{Classify, Kind, Principal, RequestContext};
 use ingot_engine::{Engine, StatementLimits};
 use test_case::test_case;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::{limited, request};
+use crate::hooked_store::HookedStore;
 use crate::sql::{refused, rows, run, try_rows};
 use crate::support;
 
@@ -132,6 +136,75 @@ async fn a_session_sets_how_long_its_statements_may_take() {
         refused(&session, "SELECT * FROM t").await,
         "TABLE_OR_VIEW_NOT_FOUND"
     );
+}
+
+/// A front door drops the future of a statement when its client leaves.
+#[tokio::test]
+async fn a_commit_in_flight_when_the_client_leaves_is_made() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (store, tables) = HookedStore::open(&directory.path().join("tables"));
+    let engine = support::engine_over(directory.path(), tables).await;
+    let session = support::session(&engine);
+    run(&session, &["CREATE TABLE t (a INT)"]).await;
+    for (version, statement) in [
+        (1, "INSERT INTO t VALUES (1)"),
+        (0, "CREATE TABLE made AS SELECT 2 AS a"),
+    ] {
+        let (begun, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begins, leaves) = (Arc::clone(&begun), Arc::clone(&left));
+        store.before_commit(version, async move {
+            begins.notify_one();
+            leaves.notified().await;
+        });
+        let service: Arc<dyn StatementService> = engine.clone().into();
+        let request = StatementRequest {
+            statement: statement.to_owned(),
+            ..StatementRequest::default()
+        };
+        let context = RequestContext::new(Principal::new("hasty"));
+        tokio::select! {
+            _ = service.execute(&context, request) => panic!("{statement}: it ended"),
+            () = begun.notified() => {}
+        }
+        left.notify_one();
+        while engine.statements() != (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(rows(&session, "SELECT a FROM t").await, ["1"]);
+    assert_eq!(rows(&session, "SELECT a FROM made").await, ["2"]);
+}
+
+#[tokio::test]
+async fn a_query_ends_when_its_client_leaves_before_the_first_row() {
+    let (_directory, engine, session) = limited(StatementLimits {
+        running_max: 1,
+        ..StatementLimits::default()
+    })
+    .await;
+    let long = session
+        .execute("SELECT id FROM range(1000000000000)")
+        .await
+        .expect("rows");
+    let service: Arc<dyn StatementService> = engine.clone().into();
+    let request = StatementRequest {
+        statement: "SELECT count(*) FROM range(10)".to_owned(),
+        ..StatementRequest::default()
+    };
+    let context = RequestContext::new(Principal::new("hasty"));
+    let queued = async {
+        while engine.statements() != (1, 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = service.execute(&context, request) => panic!("it ended"),
+        () = queued => {}
+    }
+    while engine.statements() != (1, 0) {
+        tokio::task::yield_now().await;
+    }
+    drop(long);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
