@@ -12,7 +12,7 @@
 //! - What work is in flight is dropped with the future or the rows of its statement; joins hand the thread back often
 //!   enough for that ([`CooperativeJoins`]).
 //!
-//! The decisions: ADR 0017. For users: `docs/resources.md`.
+//! The decisions: ADR 0018. For users: `docs/resources.md`.
 
 mod admission;
 mod allowance;
