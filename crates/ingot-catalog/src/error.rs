@@ -47,11 +47,13 @@ impl Classify for Error {
             Self::NotFound { securable, .. } => Some(match *securable {
                 "catalog" => "CATALOG_NOT_FOUND",
                 "schema" => "SCHEMA_NOT_FOUND",
+                "function" => "ROUTINE_NOT_FOUND",
                 _ => "TABLE_OR_VIEW_NOT_FOUND",
             }),
             Self::AlreadyExists { securable, .. } => Some(match *securable {
                 "catalog" => "CATALOG_ALREADY_EXISTS",
                 "schema" => "SCHEMA_ALREADY_EXISTS",
+                "function" => "ROUTINE_ALREADY_EXISTS",
                 _ => "TABLE_OR_VIEW_ALREADY_EXISTS",
             }),
             Self::NotEmpty { .. } => Some("SCHEMA_NOT_EMPTY"),
@@ -63,11 +65,13 @@ impl Classify for Error {
         match self {
             Self::NotFound { securable, .. } => Some(match *securable {
                 "table" | "view" => "42P01",
+                "function" => "42883",
                 _ => "42704",
             }),
             Self::AlreadyExists { securable, .. } => Some(match *securable {
                 "catalog" => "42710",
                 "schema" => "42P06",
+                "function" => "42723",
                 _ => "42P07",
             }),
             Self::NotEmpty { .. } => Some("2BP01"),

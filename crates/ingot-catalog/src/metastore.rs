@@ -8,6 +8,7 @@
 //! orders their writes. Queries keep to SQL that Postgres knows too.
 
 mod catalogs;
+mod functions;
 mod row;
 mod schemas;
 mod tables;
@@ -87,13 +88,15 @@ impl Metastore {
 
     /// Brings the database to this version's schema. Processes that start at once take turns.
     async fn migrate(&self, database: &Path) -> Result<()> {
-        let migrator = Migrator::with_migrations(vec![Migration::new(
-            1,
-            Cow::Borrowed("securables"),
-            MigrationType::Simple,
-            include_str!("../migrations/0001_securables.sql").into_sql_str(),
-            false,
-        )]);
+        let steps = [
+            ("securables", include_str!("../migrations/0001_securables.sql")),
+            ("functions", include_str!("../migrations/0002_functions.sql")),
+        ];
+        let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
+            let text = text.into_sql_str();
+            Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text, false)
+        };
+        let migrator = Migrator::with_migrations((1..).zip(steps).map(step).collect());
         // SQLite has no lock for migrations: a second process may fail on what the first has just made.
         let mut retries = OPEN_RETRIES.attempts();
         loop {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ingot_common::{Identifier, SchemaName, TableName};
+use ingot_common::{FunctionName, Identifier, SchemaName, TableName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -141,6 +141,86 @@ pub struct NewTable {
     pub columns: Vec<ColumnInfo>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+}
+
+/// Identifies a function for as long as it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FunctionId(pub Uuid);
+
+impl std::fmt::Display for FunctionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A parameter of a function, or a column that a function returns. Source: Unity Catalog, `FunctionParameterInfo`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterInfo {
+    pub name: String,
+    /// Spark's spelling: `bigint`, `decimal(10,2)`, `struct<a:int>`.
+    pub type_text: String,
+    /// What the parameter is where a call does not say: an expression, as the statement wrote it.
+    pub default: Option<String>,
+    pub comment: Option<String>,
+}
+
+/// What a function returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionReturns {
+    /// A value of the type, in Spark's spelling.
+    Scalar(String),
+    /// Rows of the columns.
+    Table(Vec<ParameterInfo>),
+}
+
+/// What the body of a function reads. Source: Unity Catalog, `sql_data_access`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DataAccess {
+    ContainsSql,
+    ReadsSqlData,
+}
+
+impl DataAccess {
+    /// Returns Unity Catalog's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ContainsSql => "CONTAINS_SQL",
+            Self::ReadsSqlData => "READS_SQL_DATA",
+        }
+    }
+}
+
+/// A function that a statement has made. Source: Unity Catalog, `FunctionInfo`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionInfo {
+    pub id: FunctionId,
+    pub name: FunctionName,
+    pub parameters: Vec<ParameterInfo>,
+    pub returns: FunctionReturns,
+    /// The text after RETURN.
+    pub definition: String,
+    /// Catalog and schema in force when it was made: the short names of its body are looked up there.
+    pub definition_namespace: SchemaName,
+    pub deterministic: bool,
+    pub data_access: DataAccess,
+    pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
+    pub audit: Audit,
+}
+
+/// A function to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFunction {
+    pub name: FunctionName,
+    pub parameters: Vec<ParameterInfo>,
+    pub returns: FunctionReturns,
+    pub definition: String,
+    pub definition_namespace: SchemaName,
+    pub deterministic: bool,
+    pub data_access: DataAccess,
+    pub comment: Option<String>,
 }
 
 /// A page of a listing: names after `after`, at most `limit`.

@@ -1,4 +1,4 @@
-//! Names of securables: one part ([`Identifier`]), two ([`SchemaName`]), three ([`TableName`]).
+//! Names of securables: one part ([`Identifier`]), two ([`SchemaName`]), three ([`TableName`], [`FunctionName`]).
 //!
 //! Names compare and are stored in lower case, as Unity Catalog does. A part is 1 to 255 characters and
 //! holds no `.`, `/`, space or control character, so it can stand in a path and in a three-part name.
@@ -155,6 +155,26 @@ impl TableName {
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.catalog, self.schema, self.table)
+    }
+}
+
+/// `catalog.schema.function`: the name of a function that a statement has made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FunctionName {
+    pub schema: SchemaName,
+    pub function: Identifier,
+}
+
+impl FunctionName {
+    /// Joins a schema and the name of a function in it.
+    pub fn new(schema: SchemaName, function: Identifier) -> Self {
+        Self { schema, function }
+    }
+}
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.function)
     }
 }
 

@@ -3,7 +3,7 @@
 use ingot_common::{Identifier, SchemaName, clock};
 use uuid::Uuid;
 
-use super::{Metastore, identifier, row, schemas, tables, taken};
+use super::{Metastore, functions, identifier, row, schemas, tables, taken};
 use crate::model::{Audit, CatalogInfo, Page, TableInfo};
 use crate::{Error, Result};
 
@@ -126,10 +126,12 @@ impl Metastore {
         let mut transaction = self.write(ACTION).await?;
         let held: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM schemas WHERE catalog_name = $1 AND name <> $2) \
-             + (SELECT count(*) FROM tables WHERE catalog_name = $3 AND state <> 'DROPPED')",
+             + (SELECT count(*) FROM tables WHERE catalog_name = $3 AND state <> 'DROPPED') \
+             + (SELECT count(*) FROM functions WHERE catalog_name = $4)",
         )
         .bind(name.as_str())
         .bind(DEFAULT_SCHEMA)
+        .bind(name.as_str())
         .bind(name.as_str())
         .fetch_one(&mut *transaction)
         .await
@@ -141,6 +143,7 @@ impl Metastore {
             });
         }
         let dropped = tables::drop_all(&mut transaction, name.as_str(), None, principal).await?;
+        functions::drop_all(&mut transaction, name.as_str(), None).await?;
         sqlx::query("DELETE FROM schemas WHERE catalog_name = $1")
             .bind(name.as_str())
             .execute(&mut *transaction)

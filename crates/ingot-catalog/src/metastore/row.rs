@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use ingot_common::{Identifier, SchemaName, TableName};
+use ingot_common::{FunctionName, Identifier, SchemaName, TableName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::model::{Audit, CatalogInfo, SchemaInfo, TableId, TableInfo, TableKind};
+use crate::model::{
+    Audit, CatalogInfo, DataAccess, FunctionId, FunctionInfo, SchemaInfo, TableId, TableInfo, TableKind,
+};
 
 type Decoded<T> = Result<T, sqlx::Error>;
 
@@ -58,6 +60,31 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
         definition: row.try_get("definition")?,
         definition_namespace,
         columns: json(row, "columns")?,
+        comment: row.try_get("comment")?,
+        properties: properties(row)?,
+        audit: audit(row)?,
+    })
+}
+
+pub(super) fn function(row: &SqliteRow) -> Decoded<FunctionInfo> {
+    let schema = SchemaName::new(identifier(row, "catalog_name")?, identifier(row, "schema_name")?);
+    let data_access: String = row.try_get("data_access")?;
+    let reads = data_access == DataAccess::ReadsSqlData.as_str();
+    Ok(FunctionInfo {
+        id: FunctionId(uuid(row, "id")?),
+        name: FunctionName::new(schema, identifier(row, "name")?),
+        parameters: json(row, "parameters")?,
+        returns: json(row, "returns")?,
+        definition: row.try_get("definition")?,
+        definition_namespace: SchemaName::new(
+            identifier(row, "definition_catalog")?,
+            identifier(row, "definition_schema")?,
+        ),
+        deterministic: row.try_get("deterministic")?,
+        data_access: match reads {
+            true => DataAccess::ReadsSqlData,
+            false => DataAccess::ContainsSql,
+        },
         comment: row.try_get("comment")?,
         properties: properties(row)?,
         audit: audit(row)?,

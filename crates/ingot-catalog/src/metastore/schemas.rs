@@ -4,7 +4,7 @@ use ingot_common::{Identifier, SchemaName, clock};
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, catalogs, row, tables, taken};
+use super::{Metastore, catalogs, functions, row, tables, taken};
 use crate::model::{Audit, Page, SchemaInfo, TableInfo};
 use crate::{Error, Result};
 
@@ -81,10 +81,10 @@ impl Metastore {
             .map_err(failed)
     }
 
-    /// Drops a schema; one that holds tables only with `cascade`. Returns the tables that went with it.
+    /// Drops a schema; one that holds tables or functions only with `cascade`. Returns the tables that went with it.
     ///
     /// # Errors
-    /// `NotFound`; `FailedPrecondition` when it holds tables and `cascade` is not set.
+    /// `NotFound`; `FailedPrecondition` when it holds any and `cascade` is not set.
     pub async fn drop_schema(
         &self,
         name: &SchemaName,
@@ -98,8 +98,11 @@ impl Metastore {
         };
         let mut transaction = self.write(ACTION).await?;
         let held: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND state <> 'DROPPED'",
+            "SELECT (SELECT count(*) FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND state <> 'DROPPED') \
+             + (SELECT count(*) FROM functions WHERE catalog_name = $3 AND schema_name = $4)",
         )
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
         .bind(name.catalog.as_str())
         .bind(name.schema.as_str())
         .fetch_one(&mut *transaction)
@@ -113,6 +116,7 @@ impl Metastore {
         }
         let (catalog, schema) = (name.catalog.as_str(), name.schema.as_str());
         let dropped = tables::drop_all(&mut transaction, catalog, Some(schema), principal).await?;
+        functions::drop_all(&mut transaction, catalog, Some(schema)).await?;
         let deleted = sqlx::query("DELETE FROM schemas WHERE catalog_name = $1 AND name = $2")
             .bind(catalog)
             .bind(schema)
@@ -175,6 +179,20 @@ pub(super) async fn insert(
             source,
         }),
     }
+}
+
+/// Checks, in the transaction that makes something in it, that the schema exists.
+pub(super) async fn check(transaction: &mut Transaction<'static, Sqlite>, name: &SchemaName) -> Result<()> {
+    let found = sqlx::query("SELECT 1 FROM schemas WHERE catalog_name = $1 AND name = $2")
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|source| Error::Database {
+            action: "find a schema",
+            source,
+        })?;
+    found.map(drop).ok_or_else(|| not_found(name))
 }
 
 fn not_found(name: &SchemaName) -> Error {

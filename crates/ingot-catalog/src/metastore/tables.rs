@@ -15,7 +15,7 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, row, taken};
+use super::{Metastore, row, schemas, taken};
 use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
@@ -40,7 +40,7 @@ impl Metastore {
         let id = TableId(Uuid::now_v7());
         let location = self.location(id, table)?;
         let mut transaction = self.write(ACTION).await?;
-        check_schema(&mut transaction, &table.name).await?;
+        schemas::check(&mut transaction, &table.name.schema_name()).await?;
         expire_reservation(&mut transaction, &table.name).await?;
         if let (Some(location), TableKind::External) = (&location, table.kind) {
             check_overlap(&mut transaction, location, &self.tables_root).await?;
@@ -126,7 +126,7 @@ impl Metastore {
     pub async fn create_view(&self, view: &NewTable, replace: bool, principal: &str) -> Result<TableInfo> {
         const ACTION: &str = "create a view";
         let mut transaction = self.write(ACTION).await?;
-        check_schema(&mut transaction, &view.name).await?;
+        schemas::check(&mut transaction, &view.name.schema_name()).await?;
         expire_reservation(&mut transaction, &view.name).await?;
         let existing = match replace {
             true => active(&mut transaction, &view.name, ACTION).await?,
@@ -244,7 +244,7 @@ impl Metastore {
         let mut transaction = self.write(ACTION).await?;
         let info = active(&mut transaction, from, ACTION).await?;
         let info = info.ok_or_else(|| not_found(from))?;
-        check_schema(&mut transaction, to).await?;
+        schemas::check(&mut transaction, &to.schema_name()).await?;
         expire_reservation(&mut transaction, to).await?;
         let renamed = sqlx::query(
             "UPDATE tables SET catalog_name = $1, schema_name = $2, name = $3, updated_at = $4, updated_by = $5 \
@@ -497,23 +497,6 @@ async fn expire_reservation(transaction: &mut Transaction<'static, Sqlite>, name
     expired
         .map(drop)
         .map_err(|source| database("free a reservation", source))
-}
-
-/// Checks, in the transaction that makes something in it, that the schema exists.
-async fn check_schema(transaction: &mut Transaction<'static, Sqlite>, name: &TableName) -> Result<()> {
-    let found = sqlx::query("SELECT 1 FROM schemas WHERE catalog_name = $1 AND name = $2")
-        .bind(name.catalog.as_str())
-        .bind(name.schema.as_str())
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(|source| database("find a schema", source))?;
-    match found {
-        Some(_) => Ok(()),
-        None => Err(Error::NotFound {
-            securable: "schema",
-            name: name.schema_name().to_string(),
-        }),
-    }
 }
 
 async fn active(
