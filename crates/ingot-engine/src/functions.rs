@@ -33,6 +33,7 @@ use datafusion_spark::SessionStateBuilderSpark;
 
 pub(crate) use self::misc::{CurrentUser, random};
 use crate::resolve::relations::SparkRelations;
+use crate::spark::decorrelate::Decorrelate;
 use crate::spark::{SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
@@ -45,6 +46,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(UnionTypes));
     rules.push(Arc::new(SparkCasts));
+    rules.push(Arc::new(Decorrelate));
     *state.analyzer() = Some(Analyzer::with_rules(rules));
     state
         .relation_planners()

@@ -1,7 +1,7 @@
 //! `information_schema`: what a catalog holds, as relations; `system.information_schema` is about all catalogs.
 //!
 //! ```text
-//! metastore ─► catalogs, schemas, tables ─► one file for each relation ─► MemTable
+//! metastore ─► catalogs, schemas, tables, functions ─► one file for each relation ─► MemTable
 //! ```
 //! What Ingot has none of, as tags and masks, is an empty relation: clients ask for it before they write. Source:
 //! Databricks, "Information schema".
@@ -9,6 +9,7 @@
 mod catalogs;
 mod columns;
 mod empty;
+mod routines;
 mod schemata;
 mod tables;
 mod views;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::catalog::{MemTable, TableProvider};
-use ingot_catalog::{CatalogInfo, Page, SchemaInfo, TableInfo};
+use ingot_catalog::{CatalogInfo, FunctionInfo, Page, SchemaInfo, TableInfo};
 use ingot_common::TableName;
 
 use crate::{Error, Result, Session};
@@ -49,6 +50,9 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
         "tables" => tables::columns(&contents),
         "columns" => columns::columns(&contents),
         "views" => views::columns(&contents),
+        "routines" => routines::routines(&contents),
+        "parameters" => routines::parameters(&contents),
+        "routine_columns" => routines::routine_columns(&contents),
         other => empty::columns(other).ok_or_else(|| Error::table_not_found(name))?,
     };
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
@@ -62,6 +66,7 @@ struct Contents {
     catalogs: Vec<CatalogInfo>,
     schemas: Vec<SchemaInfo>,
     tables: Vec<TableInfo>,
+    functions: Vec<FunctionInfo>,
 }
 
 impl Contents {
@@ -77,6 +82,7 @@ impl Contents {
             catalogs,
             schemas: Vec::new(),
             tables: Vec::new(),
+            functions: Vec::new(),
         };
         for catalog in &contents.catalogs {
             let schemas = metastore.list_schemas(&catalog.name, &all).await?;
@@ -84,6 +90,9 @@ impl Contents {
                 contents
                     .tables
                     .extend(metastore.list_tables(&schema.name, &all).await?);
+                contents
+                    .functions
+                    .extend(metastore.list_functions(&schema.name, &all).await?);
             }
             contents.schemas.extend(schemas);
         }

@@ -17,6 +17,7 @@ mod joins;
 mod lateral_aliases;
 mod pivots;
 pub(crate) mod relations;
+pub(crate) mod routines;
 mod shapes;
 mod values;
 
@@ -50,11 +51,12 @@ use url::Url;
 
 use self::columns::Columns;
 pub(crate) use self::generators::GENERATORS;
+use self::routines::Routines;
 pub(crate) use self::values::{literal, object_name};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};
 use crate::scan::FileCacheUse;
-use crate::session::{FILE_CACHE, identifier};
+use crate::session::{FILE_CACHE, Routine, Values, identifier};
 use crate::stack::deep;
 use crate::statement::DescribeRequest;
 use crate::{Error, Result, Session, ast, files, information_schema, spark};
@@ -98,6 +100,11 @@ impl Reads {
         lock(&self.views).contains(name)
     }
 
+    /// Says if the statement reads a table or a view.
+    pub fn has_tables(&self) -> bool {
+        !lock(&self.snapshots).is_empty() || !lock(&self.views).is_empty()
+    }
+
     /// Returns the names of the session's own relations that the statement reads, in lower case.
     pub fn temporary(&self) -> BTreeSet<String> {
         lock(&self.temporary).clone()
@@ -112,6 +119,10 @@ pub(crate) struct Scope {
     temporary: Option<BTreeSet<String>>,
     /// Views above the query.
     depth: usize,
+    /// The functions whose bodies are above the query, by their full names.
+    calls: Vec<String>,
+    /// The query is the body of a function: it sees no variables, and is a part of another.
+    body: bool,
 }
 
 impl Scope {
@@ -121,6 +132,8 @@ impl Scope {
             namespace: namespace.clone(),
             temporary: None,
             depth: 0,
+            calls: Vec::new(),
+            body: false,
         }
     }
 
@@ -141,6 +154,49 @@ impl Scope {
             namespace,
             temporary: Some(temporary),
             depth: self.depth + 1,
+            calls: self.calls.clone(),
+            body: false,
+        })
+    }
+
+    /// The scope of the body of a function that a query of this one calls.
+    ///
+    /// # Errors
+    /// `USER_DEFINED_FUNCTIONS.CYCLIC_FUNCTION_REFERENCE`; `UNSUPPORTED_FEATURE` where functions call too many others.
+    fn of_routine(&self, routine: &Routine) -> Result<Self> {
+        Ok(Self {
+            namespace: routine.namespace.clone(),
+            temporary: Some(routine.temporary.clone()),
+            ..self.of_routine_made(routine)?
+        })
+    }
+
+    /// The scope of the body of a function that is being made in this one.
+    fn of_routine_made(&self, routine: &Routine) -> Result<Self> {
+        let name = routine.full_name();
+        if self.calls.contains(&name) {
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "USER_DEFINED_FUNCTIONS.CYCLIC_FUNCTION_REFERENCE",
+                sqlstate: "42601",
+                message: format!(
+                    "the function `{name}` would call itself: {}",
+                    self.calls.join(" -> ")
+                ),
+            });
+        }
+        if self.calls.len() >= routines::DEPTH_MAX {
+            return Err(Error::unsupported(format!(
+                "the function `{name}` is called through more than {} others",
+                routines::DEPTH_MAX
+            )));
+        }
+        let mut calls = self.calls.clone();
+        calls.push(name);
+        Ok(Self {
+            calls,
+            body: true,
+            ..self.clone()
         })
     }
 
@@ -265,15 +321,22 @@ fn plan_in<'a>(
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
         let context = planning_context(session, &scope.namespace);
-        values::bind(&mut query, &session.values().clone())?;
+        let values = match scope.body {
+            true => Values::default(),
+            false => session.values().clone(),
+        };
+        values::bind(&mut query, &values)?;
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
+        let routines = Routines::of(session, &mut query, &scope, reads, &context.state()).await?;
         let aggregates = context.state().aggregate_functions().clone();
         generators::rewrite(&mut query, &|name| aggregates.contains_key(name))?;
         functions_as_relations(&mut query);
         pivots::name(&mut query);
         let special = take_special_relations(&mut query)?;
         let mut columns = Columns::default();
+        routines.add_columns(&mut columns);
+        let (routines, context) = routines.into_planner(context);
         if let Some(rows) = target {
             columns.add(TARGET, &rows.schema());
             register(&context, TableReference::full(INTERNAL, INTERNAL, "target"), rows)?;
@@ -301,22 +364,31 @@ fn plan_in<'a>(
         spark::name_columns(&mut query);
         expressions::rewrite(&mut query);
         let state = context.state();
-        let plan = statement_to_plan(session, &state, *query).await?;
+        let plan = statement_to_plan(&values, &routines, &state, *query).await?;
         // At once: what reads the plan's schema finds the types that its rows will have.
-        let plan = state
-            .analyzer()
-            .execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = match scope.body {
+            true => settled(&state, plan)?,
+            false => state
+                .analyzer()
+                .execute_and_check(plan, state.config_options(), |_, _| {})?,
+        };
         output.apply(DataFrame::new(state, plan))
     })
 }
 
 /// Plans a query, and where a name is of no column but of an alias before it, or of a variable, once more with what
 /// that means.
-async fn statement_to_plan(session: &Session, state: &SessionState, query: Statement) -> Result<LogicalPlan> {
+async fn statement_to_plan(
+    values: &Values,
+    routines: &Routines,
+    state: &SessionState,
+    query: Statement,
+) -> Result<LogicalPlan> {
     let mut query = query;
     let mut room = lateral_aliases::Room::new();
     loop {
         let mut formed = query.clone();
+        routines.form_calls(&mut formed);
         spark::form_expressions(&mut formed);
         let statement = DataFusionStatement::Statement(Box::new(formed));
         let error = match state.statement_to_plan(statement).await {
@@ -326,15 +398,25 @@ async fn statement_to_plan(session: &Session, state: &SessionState, query: State
         let Some(name) = lateral_aliases::missing(&error) else {
             return Err(error.into());
         };
-        let values = session.values().clone();
         let substituted = lateral_aliases::substitute(&mut query, name, &mut room)?
-            || values::substitute(&mut query, name, &values)?;
+            || values::substitute(&mut query, name, values)?;
         if !substituted {
             return Err(error.into());
         }
         // A value may have made two columns of a name.
         spark::name_columns(&mut query);
     }
+}
+
+/// Settles the types of a body, whose subqueries are the caller's to decorrelate.
+fn settled(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rules = state.analyzer().rules.iter();
+    let settle = rules.filter(|rule| rule.name() != spark::decorrelate::NAME);
+    let mut plan = plan;
+    for rule in settle {
+        plan = rule.analyze(plan, state.config_options())?;
+    }
+    Ok(plan)
 }
 
 /// Makes a context with the session's functions and settings, and a catalog of its own: what one statement
@@ -524,6 +606,14 @@ enum Version {
     Timestamp(Box<Expr>),
     /// Milliseconds since the epoch.
     Instant(i64),
+}
+
+/// Says if the call of a function of this name, in lower case, is a relation that the engine knows.
+pub(crate) fn is_relation_function(name: &str) -> bool {
+    const FUNCTIONS: [&str; 4] = ["range", "read_files", "table_changes", "table_changes_by_path"];
+    FUNCTIONS.contains(&name)
+        || GENERATORS.contains(&name)
+        || name.starts_with(crate::dialect::DESCRIBE_RELATION)
 }
 
 /// Calls that are relations and no names of tables: what [`relations`] plans.

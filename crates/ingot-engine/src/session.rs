@@ -7,6 +7,7 @@
 //! Names are looked up before planning, because the metastore is asked asynchronously and DataFusion plans
 //! synchronously. A statement sees one snapshot of each table.
 
+mod temporary_functions;
 mod temporary_views;
 mod values;
 
@@ -34,6 +35,7 @@ use ingot_delta::{Author, DeltaTable, Snapshot};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub(crate) use self::temporary_functions::{Routine, TemporaryFunctions, temporary_name};
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
 pub(crate) use self::values::{Parameters, Values, Variable, unresolved};
 use crate::functions::CurrentUser;
@@ -116,6 +118,7 @@ pub struct Session {
     namespace: Mutex<SchemaName>,
     relations: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
     temporary_views: TemporaryViews,
+    temporary_functions: TemporaryFunctions,
     settings: Mutex<BTreeMap<String, String>>,
     values: Mutex<Values>,
 }
@@ -138,6 +141,7 @@ impl Session {
             namespace: Mutex::new(namespace),
             relations: Mutex::default(),
             temporary_views: TemporaryViews::default(),
+            temporary_functions: TemporaryFunctions::default(),
             settings: Mutex::default(),
             values: Mutex::default(),
         })
@@ -304,6 +308,11 @@ impl Session {
     /// Returns the temporary views of the session.
     pub(crate) fn temporary_views(&self) -> &TemporaryViews {
         &self.temporary_views
+    }
+
+    /// Returns the temporary functions of the session.
+    pub(crate) fn temporary_functions(&self) -> &TemporaryFunctions {
+        &self.temporary_functions
     }
 
     /// Finds a temporary view: one of the session by its name, one of all sessions as `global_temp.name`.

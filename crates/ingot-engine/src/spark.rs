@@ -18,11 +18,13 @@ mod calls;
 mod casts;
 pub(crate) mod coercion;
 mod conditional;
+pub(crate) mod decorrelate;
 pub(crate) mod literal;
 mod names;
 mod parts;
 mod rewrite;
 mod set_operations;
+mod subqueries;
 pub(crate) mod temporal;
 mod temporal_arithmetic;
 mod time_window;
@@ -39,11 +41,13 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::sql::sqlparser::ast;
 
+pub(crate) use self::calls::is_special_call;
 pub(crate) use self::casts::{SparkCasts, cast_to, zone_of};
 pub(crate) use self::names::pretty;
 use self::rewrite::expression;
 pub(crate) use self::rewrite::{form_expressions, name_columns, number_of};
 pub(crate) use self::set_operations::UnionTypes;
+pub(crate) use self::subqueries::without_single_rows;
 use crate::Result;
 use crate::functions::random;
 

@@ -14,6 +14,7 @@ mod delete;
 mod describe;
 mod execute_immediate;
 mod explain;
+mod function;
 mod insert;
 mod light;
 mod merge;
@@ -249,7 +250,11 @@ fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>>
         return view::create(session, cursor, replace);
     }
     let global = cursor.accept("GLOBAL");
-    if cursor.accept("TEMPORARY") || cursor.accept("TEMP") {
+    let temporary = cursor.accept("TEMPORARY") || cursor.accept("TEMP");
+    if !global && cursor.accept("FUNCTION") {
+        return function::create(session, cursor, function::Mode { replace, temporary });
+    }
+    if temporary {
         cursor.expect("VIEW")?;
         return temporary_view::create(session, cursor, temporary_view::Mode { replace, global });
     }
@@ -257,7 +262,7 @@ fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>>
     if cursor.accept("TABLE") {
         return create_table::parse(session, cursor, create_table::Mode { replace, external });
     }
-    Err(cursor.expected("CATALOG, SCHEMA, TABLE or VIEW"))
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW or FUNCTION"))
 }
 
 fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -270,13 +275,19 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     if cursor.accept_all(&["TEMPORARY", "VARIABLE"]) || cursor.accept_all(&["TEMPORARY", "VAR"]) {
         return variable::drop(session, cursor);
     }
+    if cursor.accept("FUNCTION") {
+        return function::drop(session, cursor, false);
+    }
+    if cursor.accept_all(&["TEMPORARY", "FUNCTION"]) || cursor.accept_all(&["TEMP", "FUNCTION"]) {
+        return function::drop(session, cursor, true);
+    }
     if cursor.accept("TABLE") {
         return view::drop(session, cursor, view::Dropped::Table);
     }
     if cursor.accept("VIEW") {
         return view::drop(session, cursor, view::Dropped::View);
     }
-    Err(cursor.expected("CATALOG, SCHEMA, TABLE or VIEW"))
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW or FUNCTION"))
 }
 
 /// A result of one batch.

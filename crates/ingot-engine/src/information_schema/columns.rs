@@ -86,12 +86,12 @@ pub(super) fn columns(contents: &Contents) -> Columns {
 }
 
 /// Returns a type without what it is made of: `decimal` of `decimal(10,2)`.
-fn base(type_text: &str) -> &str {
+pub(super) fn base(type_text: &str) -> &str {
     type_text.split(['(', '<']).next().unwrap_or_default()
 }
 
 /// Bits of a whole or floating number, digits of a decimal.
-fn precision(type_text: &str) -> Option<i32> {
+pub(super) fn precision(type_text: &str) -> Option<i32> {
     match base(type_text) {
         "tinyint" => Some(8),
         "smallint" => Some(16),
@@ -102,14 +102,14 @@ fn precision(type_text: &str) -> Option<i32> {
     }
 }
 
-fn radix(type_text: &str) -> Option<i32> {
+pub(super) fn radix(type_text: &str) -> Option<i32> {
     match base(type_text) {
         "decimal" => Some(10),
         _ => precision(type_text).map(|_| 2),
     }
 }
 
-fn scale(type_text: &str) -> Option<i32> {
+pub(super) fn scale(type_text: &str) -> Option<i32> {
     match base(type_text) {
         "decimal" => digits(type_text).map(|(_, scale)| scale),
         "tinyint" | "smallint" | "int" | "bigint" => Some(0),
@@ -125,7 +125,7 @@ fn digits(type_text: &str) -> Option<(i32, i32)> {
     Some((precision.trim().parse().ok()?, scale.trim().parse().ok()?))
 }
 
-fn datetime_precision(type_text: &str) -> Option<i32> {
+pub(super) fn datetime_precision(type_text: &str) -> Option<i32> {
     match base(type_text) {
         "date" => Some(0),
         "timestamp" | "timestamp_ntz" => Some(3),

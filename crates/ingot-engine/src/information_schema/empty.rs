@@ -92,20 +92,6 @@ pub(super) fn columns(relation: &str) -> Option<Columns> {
             "comment",
             "storage_location",
         ],
-        "routines" => vec![
-            "specific_catalog",
-            "specific_schema",
-            "specific_name",
-            "routine_catalog",
-            "routine_schema",
-            "routine_name",
-            "routine_type",
-            "data_type",
-            "full_data_type",
-            "routine_body",
-            "routine_definition",
-            "comment",
-        ],
         _ => return None,
     };
     let columns = names

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, PivotValueSource, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias, TableAliasColumnDef,
-    TableFactor, TableFunctionArgs, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, visit_expressions,
+    TableFactor, TableFunctionArgs, TableWithJoins, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut, WildcardAdditionalOptions, visit_expressions,
 };
 
 use crate::error::{condition, external};
@@ -380,12 +380,6 @@ fn over_select(select: &mut Select) {
 
 /// Refuses generators inside of expressions and in other clauses.
 fn check(select: &Select) -> Result<()> {
-    let nested = |expr: &Expr| match expr {
-        Expr::Function(function) if generator_name(&function.name).is_some() => {
-            ControlFlow::Break(name_of(function))
-        }
-        _ => ControlFlow::Continue(()),
-    };
     let refused = |name: &str, condition: &'static str, place: &str| {
         Err(unsupported(
             condition,
@@ -394,10 +388,10 @@ fn check(select: &Select) -> Result<()> {
     };
     for item in &select.projection {
         let inside = match generator_of(item) {
-            Some(call) => visit_expressions(&call.args, nested),
-            None => visit_expressions(item, nested),
+            Some(call) => generator_in(&call.args),
+            None => generator_in(item),
         };
-        if let ControlFlow::Break(name) = inside {
+        if let Some(name) = inside {
             return refused(
                 &name,
                 "UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS",
@@ -405,9 +399,9 @@ fn check(select: &Select) -> Result<()> {
             );
         }
     }
-    let outside = visit_expressions(&select.selection, nested).is_break()
-        || visit_expressions(&select.having, nested).is_break()
-        || visit_expressions(&select.group_by, nested).is_break();
+    let outside = generator_in(&select.selection).is_some()
+        || generator_in(&select.having).is_some()
+        || generator_in(&select.group_by).is_some();
     match outside {
         true => refused(
             "explode",
@@ -415,6 +409,39 @@ fn check(select: &Select) -> Result<()> {
             "in another clause",
         ),
         false => Ok(()),
+    }
+}
+
+/// Finds a generator in a part of a SELECT; those of its subqueries are theirs.
+fn generator_in(part: &impl Visit) -> Option<String> {
+    struct Generators {
+        depth: usize,
+    }
+    impl Visitor for Generators {
+        type Break = String;
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+            match expr {
+                Expr::Function(function) if self.depth == 0 && generator_name(&function.name).is_some() => {
+                    ControlFlow::Break(name_of(function))
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match part.visit(&mut Generators { depth: 0 }) {
+        ControlFlow::Break(name) => Some(name),
+        ControlFlow::Continue(()) => None,
     }
 }
 

@@ -22,6 +22,35 @@ pub(super) fn replace(expr: &mut Expr) {
     }
 }
 
+/// Says if the call of a function of this name, in lower case, is replaced.
+pub(crate) fn is_special_call(name: &str) -> bool {
+    const SPECIAL: [&str; 22] = [
+        "coalesce",
+        "nvl",
+        "ifnull",
+        "nvl2",
+        "decode",
+        "negative",
+        "positive",
+        "isnull",
+        "isnotnull",
+        "zeroifnull",
+        "nullifzero",
+        "mod",
+        "pmod",
+        "try_add",
+        "try_subtract",
+        "try_multiply",
+        "try_divide",
+        "try_mod",
+        "equal_null",
+        "count",
+        "struct",
+        "if",
+    ];
+    random::NAMES.contains(&name) || SPECIAL.contains(&name) || cast_type(name).is_some()
+}
+
 /// What has a syntax of its own becomes the call of a function.
 fn of_syntax(expr: &mut Expr) -> Option<Expr> {
     Some(match expr {

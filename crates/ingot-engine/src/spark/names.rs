@@ -349,10 +349,11 @@ fn window_text(window: &WindowSpec, function: &str) -> String {
 }
 
 fn name(name: &ObjectName) -> String {
-    match name.0.last() {
-        Some(ObjectNamePart::Identifier(ident)) => ident.value.to_lowercase(),
-        _ => name.to_string().to_lowercase(),
-    }
+    let parts = name.0.iter().map(|part| match part {
+        ObjectNamePart::Identifier(ident) => ident.value.to_lowercase(),
+        other => other.to_string().to_lowercase(),
+    });
+    parts.collect::<Vec<_>>().join(".")
 }
 
 fn joined(expressions: &[Expr]) -> String {

@@ -284,6 +284,16 @@ impl<'a> Cursor<'a> {
         taken.ok().flatten()
     }
 
+    /// Takes `()` if it comes next.
+    pub fn accept_empty_parentheses(&mut self) -> bool {
+        let empty = self.at_token(&Token::LParen) && self.parser.peek_nth_token(1).token == Token::RParen;
+        if empty {
+            self.parser.next_token();
+            self.parser.next_token();
+        }
+        empty
+    }
+
     /// Takes `(a, b)`.
     pub fn names_in_parentheses(&mut self) -> Result<Vec<String>> {
         self.in_parentheses(Self::name)
@@ -305,7 +315,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes a type, up to what ends a column's definition, as text.
     pub fn type_text(&mut self) -> Result<String> {
-        const ENDS: [&str; 12] = [
+        self.type_before(&[
             "NOT",
             "NULL",
             "COMMENT",
@@ -318,7 +328,11 @@ impl<'a> Cursor<'a> {
             "UNIQUE",
             "FIRST",
             "AFTER",
-        ];
+        ])
+    }
+
+    /// Takes a type, up to one of the words that end it, as text.
+    pub fn type_before(&mut self, ends: &[&str]) -> Result<String> {
         let start = self.next_offset();
         let mut end = start;
         let mut depth = 0_i32;
@@ -329,7 +343,7 @@ impl<'a> Cursor<'a> {
                 Token::EOF => break,
                 Token::Comma | Token::RParen if outside => break,
                 Token::Word(word)
-                    if outside && ENDS.iter().any(|end| word.value.eq_ignore_ascii_case(end)) =>
+                    if outside && ends.iter().any(|end| word.value.eq_ignore_ascii_case(end)) =>
                 {
                     break;
                 }

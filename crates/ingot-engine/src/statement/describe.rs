@@ -2,6 +2,7 @@
 //!
 //! History and detail are also relations of queries: `SELECT version FROM (DESCRIBE HISTORY t)`.
 
+mod function;
 mod json;
 mod query;
 
@@ -53,10 +54,10 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         }));
     }
     if cursor.accept("FUNCTION") {
-        cursor.accept("EXTENDED");
-        let name = resolve::parts(&cursor.object_name()?)?.join(".");
+        let extended = cursor.accept("EXTENDED");
+        let name = resolve::parts(&cursor.object_name()?)?;
         cursor.end()?;
-        return Ok(Work::reads(query::function(session, name)));
+        return Ok(Work::reads(function::describe(session, name, extended)));
     }
     let queries = ["SELECT", "WITH", "VALUES", "FROM"];
     if cursor.accept("QUERY") || queries.iter().any(|word| cursor.at(word)) {

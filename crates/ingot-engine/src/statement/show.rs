@@ -3,6 +3,7 @@
 
 mod create_table;
 mod extended;
+mod functions;
 mod partitions;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::describe::{columns_of, open};
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows};
 use crate::session::identifier;
-use crate::{Result, Session, resolve};
+use crate::{Result, Session};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -59,11 +60,11 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }
     for kind in ["USER", "SYSTEM", "ALL"] {
         if cursor.accept_all(&[kind, "FUNCTIONS"]) {
-            return functions(session, cursor, kind != "USER");
+            return functions::show(session, cursor, kind != "USER", kind != "SYSTEM");
         }
     }
     if cursor.accept("FUNCTIONS") {
-        return functions(session, cursor, true);
+        return functions::show(session, cursor, true, true);
     }
     if cursor.accept("VOLUMES") {
         let _ = in_schema(session, cursor)?;
@@ -214,29 +215,6 @@ fn columns<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
         let fields = columns_of(session, &name).await?;
         let names = fields.iter().map(|field| field.name().as_str());
         text_rows(&[("col_name", names.collect())])
-    }))
-}
-
-/// `SHOW [USER | SYSTEM | ALL] FUNCTIONS [IN schema] [LIKE] 'pattern'`.
-fn functions<'a>(session: &'a Session, cursor: &mut Cursor<'_>, system: bool) -> Result<Work<'a>> {
-    let _ = in_schema(session, cursor)?;
-    let pattern = pattern(cursor)?;
-    cursor.end()?;
-    Ok(Work::reads(async move {
-        let state = session.datafusion().state();
-        let mut names: Vec<String> = state
-            .scalar_functions()
-            .keys()
-            .chain(state.aggregate_functions().keys())
-            .chain(state.window_functions().keys())
-            .chain(state.higher_order_functions().keys())
-            .cloned()
-            .chain(resolve::GENERATORS.map(str::to_owned))
-            .filter(|name| system && !name.starts_with("__") && pattern.matches(name))
-            .collect();
-        names.sort();
-        names.dedup();
-        text_rows(&[("function", names.iter().map(String::as_str).collect())])
     }))
 }
 

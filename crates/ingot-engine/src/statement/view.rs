@@ -92,7 +92,8 @@ impl ViewText {
     }
 }
 
-fn collation(name: &str) -> Result<()> {
+/// Checks a collation: texts compare by their bytes.
+pub(super) fn collation(name: &str) -> Result<()> {
     match name.eq_ignore_ascii_case("UTF8_BINARY") {
         true => Ok(()),
         false => Err(Error::unsupported(format!("collation `{name}` is not supported"))),

@@ -17,9 +17,11 @@ mod cluster;
 mod column_mapping;
 mod copy_into;
 mod create;
+mod decorrelate;
 mod delete;
 mod describe;
 mod dml_races;
+mod functions;
 mod insert;
 mod json;
 mod literals;
@@ -118,6 +120,33 @@ pub(crate) async fn refused(session: &Session, statement: &str) -> String {
         }) => message.split(' ').next().unwrap_or_default().to_owned(),
         Err(error) => error.condition().unwrap_or("none").to_owned(),
     }
+}
+
+/// Runs statements one after the other, and compares what each gives: rows joined by `; `, or `!` and a condition.
+pub(crate) async fn steps(session: &Session, steps: &[(&str, &str)]) {
+    let mut wrong = String::new();
+    for (statement, expected) in steps {
+        let given = match try_rows(session, statement).await {
+            Ok(rows) => rows.join("; "),
+            Err(ingot_engine::Error::Condition {
+                condition: "OF_A_BATCH",
+                message,
+                ..
+            }) => format!("!{}", message.split(' ').next().unwrap_or_default()),
+            Err(error) => match error.condition() {
+                Some(condition) if format!("!{condition}") == *expected => format!("!{condition}"),
+                condition => format!(
+                    "!{} ({})",
+                    condition.unwrap_or_default(),
+                    ingot_common::error::chain(&error)
+                ),
+            },
+        };
+        if given != *expected {
+            wrong += &format!("{statement}\n    expected {expected}\n    given    {given}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 pub async fn names(session: &Session, statement: &str) -> Vec<String> {

@@ -1,13 +1,12 @@
-//! `DESCRIBE [QUERY] query`, `DESCRIBE FUNCTION name`.
+//! `DESCRIBE [QUERY] query`.
 
 use datafusion::sql::sqlparser::ast::Statement;
-use ingot_common::Kind;
 use ingot_common::port::StatementResult;
 
 use super::super::text_rows;
 use crate::resolve::{self, Reads};
 use crate::write::type_text;
-use crate::{Error, Result, Session, spark};
+use crate::{Result, Session, spark};
 
 /// Describes the columns of a query.
 pub(super) async fn columns(session: &Session, query: Statement) -> Result<StatementResult> {
@@ -25,25 +24,4 @@ pub(super) async fn columns(session: &Session, query: Statement) -> Result<State
         ("data_type", types.iter().map(String::as_str).collect()),
         ("comment", vec![""; fields.len()]),
     ])
-}
-
-/// Describes a function: that there is one of the name.
-pub(super) async fn function(session: &Session, name: String) -> Result<StatementResult> {
-    let state = session.datafusion().state();
-    let lower = name.to_lowercase();
-    let known = state.scalar_functions().contains_key(&lower)
-        || state.aggregate_functions().contains_key(&lower)
-        || state.window_functions().contains_key(&lower)
-        || state.higher_order_functions().contains_key(&lower)
-        || resolve::GENERATORS.contains(&lower.as_str());
-    if !known {
-        return Err(Error::Condition {
-            kind: Kind::NotFound,
-            condition: "ROUTINE_NOT_FOUND",
-            sqlstate: "42883",
-            message: format!("there is no function `{name}`"),
-        });
-    }
-    let line = format!("Function: {lower}");
-    text_rows(&[("function_desc", vec![line.as_str()])])
 }
