@@ -28,6 +28,14 @@ pub enum Error {
         sqlstate: &'static str,
         message: String,
     },
+    /// A condition that a script raises or passes on.
+    #[error("{message}")]
+    Raised {
+        kind: Kind,
+        condition: String,
+        sqlstate: String,
+        message: String,
+    },
     #[error(transparent)]
     Delta(#[from] ingot_delta::Error),
     #[error(transparent)]
@@ -128,6 +136,17 @@ impl Error {
                 kind: *kind,
                 condition,
                 sqlstate,
+                message: message.clone(),
+            }),
+            Self::Raised {
+                kind,
+                condition,
+                sqlstate,
+                message,
+            } => Some(Self::Raised {
+                kind: *kind,
+                condition: condition.clone(),
+                sqlstate: sqlstate.clone(),
                 message: message.clone(),
             }),
             Self::Cancelled => Some(Self::Cancelled),
@@ -317,7 +336,7 @@ pub(crate) fn arithmetic_overflow(data_type: &DataType) -> DataFusionError {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Condition { kind, .. } => *kind,
+            Self::Condition { kind, .. } | Self::Raised { kind, .. } => *kind,
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Name(error) => error.kind(),
@@ -329,6 +348,7 @@ impl Classify for Error {
     fn condition(&self) -> Option<&str> {
         match self {
             Self::Condition { condition, .. } => Some(condition),
+            Self::Raised { condition, .. } => Some(condition),
             Self::Catalog(error) => error.condition(),
             Self::Delta(error) => error.condition(),
             Self::Cancelled => Some("OPERATION_CANCELED"),
@@ -339,6 +359,7 @@ impl Classify for Error {
     fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Condition { sqlstate, .. } => Some(sqlstate),
+            Self::Raised { sqlstate, .. } => Some(sqlstate),
             Self::Catalog(error) => error.sqlstate(),
             Self::Delta(error) => error.sqlstate(),
             Self::Cancelled => Some("HY008"),

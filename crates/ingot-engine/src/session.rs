@@ -37,7 +37,7 @@ use url::Url;
 
 pub(crate) use self::temporary_functions::{Routine, TemporaryFunctions, temporary_name};
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
-pub(crate) use self::values::{Parameters, Values, Variable, unresolved};
+pub(crate) use self::values::{Parameters, SESSION, Values, Variable, VariableName, unresolved};
 use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;

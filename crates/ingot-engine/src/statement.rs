@@ -21,6 +21,7 @@ mod merge;
 mod namespace;
 mod optimize;
 mod restore;
+mod script;
 mod set;
 mod show;
 mod target;
@@ -125,8 +126,28 @@ async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
     })
 }
 
+/// Runs a statement of a script, which looks for cancellation itself. Says if the result is one to show: the rows of a
+/// query, not the counts of a change.
+async fn execute_shown(session: &Session, text: &str) -> Result<(StatementResult, bool)> {
+    let work = parse(session, text)?;
+    let reads_only = work.reads_only;
+    let stop = &session.context().cancellation;
+    let result = match reads_only {
+        false => work.run.await?,
+        true => tokio::select! {
+            outcome = work.run => outcome?,
+            () = stop.cancelled() => return Err(Error::Cancelled),
+        },
+    };
+    let shown = reads_only && !result.schema.fields().is_empty();
+    Ok((result, shown))
+}
+
 fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     let mut cursor = Cursor::new(text)?;
+    if cursor.accept("BEGIN") {
+        return script::parse(session, &mut cursor);
+    }
     if cursor.accept("CREATE") {
         return create(session, &mut cursor);
     }

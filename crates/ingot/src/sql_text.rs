@@ -1,9 +1,14 @@
 //! Text with several statements, cut at `;`, and what they leave behind for those after them.
 //!
 //! Follows Spark's lexer: `'…'` and `"…"` with backslash escapes, `r'…'` and `r"…"` without, `` `…` `` with doubled
-//! back-ticks, `--` to the end of the line, nested `/* … */`. A `;` within these cuts nothing.
+//! back-ticks, `--` to the end of the line, nested `/* … */`. A `;` within these cuts nothing, nor does one within a script
+//! (`BEGIN … END`).
+
+mod script;
 
 use std::collections::BTreeMap;
+
+use self::script::Script;
 
 use ingot_common::port::StatementRequest;
 
@@ -35,15 +40,22 @@ pub fn split(text: &str) -> Statements<'_> {
     let mut at = 0;
     // Whether the piece at hand holds anything but white space and comments.
     let mut substance = false;
+    let mut script = Script::default();
     while let Some(&byte) = bytes.get(at) {
         match (byte, bytes.get(at + 1)) {
             (b'\'' | b'"' | b'`', _) => {
                 substance = true;
                 at = after_quoted(bytes, at);
+                script.other();
             }
             (b'-', Some(b'-')) => at = after_line(bytes, at),
             (b'/', Some(b'*')) => at = after_comment(bytes, at),
+            (b';', _) if script.goes_on() => {
+                script.semicolon();
+                at += 1;
+            }
             (b';', _) => {
+                script = Script::default();
                 if substance {
                     complete.push(text[start..at].trim());
                 }
@@ -51,14 +63,29 @@ pub fn split(text: &str) -> Statements<'_> {
                 start = at;
                 substance = false;
             }
+            _ if is_word(byte) => {
+                let length = bytes[at..].iter().take_while(|byte| is_word(**byte)).count();
+                substance = true;
+                script.word(&text[at..at + length]);
+                at += length;
+            }
             _ => {
                 substance |= !byte.is_ascii_whitespace();
+                match byte {
+                    b':' => script.colon(),
+                    byte if byte.is_ascii_whitespace() => {}
+                    _ => script.other(),
+                }
                 at += 1;
             }
         }
     }
     let rest = if substance { text[start..].trim() } else { "" };
     Statements { complete, rest }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
 fn after_quoted(bytes: &[u8], start: usize) -> usize {
@@ -273,6 +300,35 @@ mod tests {
     #[test_case("select 'open; ", &[], "select 'open;")]
     #[test_case("select 'é;'; 'ü'", &["select 'é;'"], "'ü'")]
     #[test_case("-- only a comment;\n", &[], "")]
+    #[test_case("begin select 1; select 2; end; x", &["begin select 1; select 2; end"], "x"; "a script")]
+    #[test_case("BEGIN IF a THEN b; END IF; END; x", &["BEGIN IF a THEN b; END IF; END"], "x"; "a condition")]
+    #[test_case(
+        "BEGIN SELECT CASE WHEN a THEN if(b, 1, 2) ELSE 3 END; END; x",
+        &["BEGIN SELECT CASE WHEN a THEN if(b, 1, 2) ELSE 3 END; END"],
+        "x";
+        "an expression of conditions"
+    )]
+    #[test_case(
+        "BEGIN CASE a WHEN 1 THEN IF b THEN c; END IF; ELSE d; END CASE; END; x",
+        &["BEGIN CASE a WHEN 1 THEN IF b THEN c; END IF; ELSE d; END CASE; END"],
+        "x";
+        "a statement of conditions"
+    )]
+    #[test_case(
+        "BEGIN l: WHILE a DO b; m: LOOP c; END LOOP m; REPEAT d; UNTIL repeat('x', 2) = 'y' END REPEAT; END WHILE l; END; x",
+        &["BEGIN l: WHILE a DO b; m: LOOP c; END LOOP m; REPEAT d; UNTIL repeat('x', 2) = 'y' END REPEAT; END WHILE l; END"],
+        "x";
+        "loops"
+    )]
+    #[test_case(
+        "BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN a; END; FOR r AS SELECT 1 DO b; END FOR; DROP TABLE IF EXISTS t; END; x",
+        &["BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN a; END; FOR r AS SELECT 1 DO b; END FOR; DROP TABLE IF EXISTS t; END"],
+        "x";
+        "a handler and rows"
+    )]
+    #[test_case("BEGIN a; b", &[], "BEGIN a; b"; "a script without an end")]
+    #[test_case("begin; commit;", &["begin", "commit"], ""; "no script")]
+    #[test_case("select begin; x", &["select begin"], "x"; "a column")]
     fn cuts_where_spark_does(text: &str, complete: &[&str], rest: &str) {
         let statements = split(text);
         assert_eq!(statements.complete, complete);

@@ -110,10 +110,10 @@ pub(super) fn routine_columns(contents: &Contents) -> Columns {
 }
 
 /// Lists what functions have several of, with their places from 1.
-fn places<'a>(
-    contents: &'a Contents,
+fn places(
+    contents: &Contents,
     of: fn(&FunctionInfo) -> &[ParameterInfo],
-) -> impl Iterator<Item = (&'a FunctionInfo, &'a ParameterInfo, i32)> + Clone {
+) -> impl Iterator<Item = (&FunctionInfo, &ParameterInfo, i32)> + Clone {
     contents.functions.iter().flat_map(move |function| {
         let places = of(function).iter().zip(1..);
         places.map(move |(column, place)| (function, column, place))

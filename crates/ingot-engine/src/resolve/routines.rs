@@ -40,6 +40,9 @@ use super::{GENERATORS, Reads, Scope, lock, parts};
 use crate::session::{Routine, identifier, temporary_name};
 use crate::{Error, Result, Session};
 
+/// A function and the arguments that a call gives it, by their places.
+type Called<'a> = (&'a Arc<Planned>, BTreeMap<usize, LogicalExpr>);
+
 /// The form of a call: its first key.
 const FORM: &str = "routine";
 
@@ -97,7 +100,8 @@ impl Routines {
                 }
             };
             let full = routine.full_name();
-            if !routines.planned.contains_key(&full) {
+            let planned_before = routines.planned.contains_key(&full);
+            if !planned_before {
                 let planned = Planned::of(session, &routine, scope, reads).await?;
                 routines.planned.insert(full, Arc::new(planned));
             }
@@ -465,10 +469,7 @@ impl ExprPlanner for Routines {
 
 impl Routines {
     /// Reads a form: the function, and the arguments by their places.
-    fn of_form(
-        &self,
-        form: &RawDictionaryExpr,
-    ) -> PlanResult<Option<(&Arc<Planned>, BTreeMap<usize, LogicalExpr>)>> {
+    fn of_form(&self, form: &RawDictionaryExpr) -> PlanResult<Option<Called<'_>>> {
         let (Some(kind), Some(name)) = (form.keys.first(), form.values.first()) else {
             return Ok(None);
         };

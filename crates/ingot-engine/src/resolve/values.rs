@@ -17,12 +17,9 @@ use datafusion::sql::sqlparser::ast::{
 use ingot_common::Kind;
 
 use crate::ast;
-use crate::session::Values;
+use crate::session::{SESSION, Values, VariableName};
 use crate::write::type_text;
 use crate::{Error, Result, dialect};
-
-/// The schema of variables, and its catalog.
-const SESSION: [&str; 2] = ["session", "system"];
 
 /// Puts values in the place of parameter markers, and names in the place of `IDENTIFIER('…')`.
 ///
@@ -190,12 +187,19 @@ fn column(name: &ObjectName) -> Expr {
 /// Puts the value of a variable in the place of its name. Returns `false` when there is no such variable, or nothing
 /// names it.
 pub(super) fn substitute(query: &mut Statement, missing: &Column, values: &Values) -> Result<bool> {
-    let Some(variable) = values.variable(&missing.name) else {
+    let name = VariableName {
+        scope: missing
+            .relation
+            .as_ref()
+            .map(|relation| relation.table().to_lowercase()),
+        name: missing.name.to_lowercase(),
+    };
+    let Some(variable) = values.find(&name) else {
         return Ok(false);
     };
     let mut reader = Reader {
         name: &missing.name,
-        qualified: missing.relation.is_some(),
+        scope: name.scope,
         value: literal(&variable.value)?,
         made: false,
     };
@@ -205,8 +209,8 @@ pub(super) fn substitute(query: &mut Statement, missing: &Column, values: &Value
 
 struct Reader<'a> {
     name: &'a str,
-    /// Names of one part are of columns.
-    qualified: bool,
+    /// What names of two parts begin with; names of one part are of columns then.
+    scope: Option<String>,
     value: Expr,
     made: bool,
 }
@@ -239,27 +243,26 @@ impl VisitorMut for Reader<'_> {
 }
 
 impl Reader<'_> {
-    fn is_named(&self, expr: &Expr) -> bool {
-        match expr {
-            Expr::Identifier(name) => !self.qualified && is_variable(std::slice::from_ref(name), self.name),
-            Expr::CompoundIdentifier(parts) => is_variable(parts, self.name),
+    /// Says if a name is `scope.x`, or `system.session.x`.
+    fn is_qualified(&self, parts: &[Ident]) -> bool {
+        let Some(scope) = &self.scope else { return false };
+        let same = |part: &Ident, name: &str| part.value.eq_ignore_ascii_case(name);
+        match parts {
+            [first, last] => same(first, scope) && same(last, self.name),
+            [system, first, last] => {
+                scope == SESSION && same(system, "system") && same(first, SESSION) && same(last, self.name)
+            }
             _ => false,
         }
     }
-}
 
-/// Says if `x`, `session.x` or `system.session.x` is the variable `name`.
-fn is_variable(parts: &[Ident], name: &str) -> bool {
-    let Some((last, before)) = parts.split_last() else {
-        return false;
-    };
-    last.value.eq_ignore_ascii_case(name)
-        && before.len() <= SESSION.len()
-        && before
-            .iter()
-            .rev()
-            .zip(SESSION)
-            .all(|(part, expected)| part.value.eq_ignore_ascii_case(expected))
+    fn is_named(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Identifier(name) => self.scope.is_none() && name.value.eq_ignore_ascii_case(self.name),
+            Expr::CompoundIdentifier(parts) => self.is_qualified(parts),
+            _ => false,
+        }
+    }
 }
 
 /// Writes a value as an expression.

@@ -1,6 +1,8 @@
-//! Values that a statement names: variables of the session, and parameters of the statement that runs.
+//! Values that a statement names: variables of the session and of a script, and parameters of the statement that runs.
 //!
-//! Source: Databricks, `DECLARE VARIABLE`, "Parameter markers".
+//! The variables of a script stand in scopes, one for each compound statement and for each row of a FOR. The innermost
+//! hides the others, and all hide the session's; a label names one scope. Source: Databricks, `DECLARE VARIABLE`, "SQL
+//! scripting", "Parameter markers".
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,17 +32,132 @@ pub(crate) struct Parameters {
     pub named: HashMap<String, ScalarValue>,
 }
 
+/// The schema of the session's variables, as what qualifies their names.
+pub(crate) const SESSION: &str = "session";
+
+/// The name of a variable, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VariableName {
+    /// [`SESSION`], or the label of a scope.
+    pub scope: Option<String>,
+    pub name: String,
+}
+
+impl VariableName {
+    /// Reads the parts of a name; `None` where there are too many.
+    pub fn of(parts: &[String]) -> Option<Self> {
+        let lower: Vec<String> = parts.iter().map(|part| part.to_lowercase()).collect();
+        let (scope, name) = match lower.as_slice() {
+            [name] => (None, name),
+            [scope, name] => (Some(scope.clone()), name),
+            [system, session, name] if system == "system" && session == SESSION => {
+                (Some(session.clone()), name)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            scope,
+            name: name.clone(),
+        })
+    }
+}
+
+impl std::fmt::Display for VariableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.scope {
+            Some(scope) => write!(f, "{scope}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// The variables of a part of a script.
+#[derive(Debug, Clone, Default)]
+struct ValueScope {
+    label: Option<String>,
+    variables: BTreeMap<String, Variable>,
+}
+
 /// The values of a session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Values {
     /// By names in lower case.
     variables: BTreeMap<String, Variable>,
+    /// From the outermost to the innermost.
+    scopes: Vec<ValueScope>,
     pub parameters: Parameters,
 }
 
 impl Values {
+    /// Returns the variable that a name of one part means.
     pub fn variable(&self, name: &str) -> Option<&Variable> {
-        self.variables.get(&name.to_lowercase())
+        let name = name.to_lowercase();
+        let local = self
+            .scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.variables.get(&name));
+        local.or_else(|| self.variables.get(&name))
+    }
+
+    /// Returns the variable of a name.
+    pub fn find(&self, name: &VariableName) -> Option<&Variable> {
+        match name.scope.as_deref() {
+            None => self.variable(&name.name),
+            Some(SESSION) => self.variables.get(&name.name),
+            Some(label) => {
+                let mut scopes = self.scopes.iter().rev();
+                let scope = scopes.find(|scope| scope.label.as_deref() == Some(label))?;
+                scope.variables.get(&name.name)
+            }
+        }
+    }
+
+    fn find_mut(&mut self, name: &VariableName) -> Option<&mut Variable> {
+        let mut scopes = self.scopes.iter_mut().rev();
+        match name.scope.as_deref() {
+            Some(SESSION) => self.variables.get_mut(&name.name),
+            Some(label) => {
+                let scope = scopes.find(|scope| scope.label.as_deref() == Some(label))?;
+                scope.variables.get_mut(&name.name)
+            }
+            None => match scopes.find_map(|scope| scope.variables.get_mut(&name.name)) {
+                Some(local) => Some(local),
+                None => self.variables.get_mut(&name.name),
+            },
+        }
+    }
+
+    /// Opens a scope within the others.
+    pub fn enter(&mut self, label: Option<&str>) {
+        self.scopes.push(ValueScope {
+            label: label.map(str::to_lowercase),
+            variables: BTreeMap::new(),
+        });
+    }
+
+    /// Returns how many scopes there are.
+    pub fn depth(&self) -> usize {
+        self.scopes.len()
+    }
+
+    /// Closes scopes, until there are no more than so many.
+    pub fn leave(&mut self, depth: usize) {
+        self.scopes.truncate(depth);
+    }
+
+    /// Adds a variable to the innermost scope.
+    ///
+    /// # Errors
+    /// `VARIABLE_ALREADY_EXISTS`.
+    pub fn declare_local(&mut self, name: &str, variable: Variable) -> Result<()> {
+        let Some(scope) = self.scopes.last_mut() else {
+            return Err(Error::internal("a local variable outside of a script".to_owned()));
+        };
+        match scope.variables.insert(name.to_lowercase(), variable) {
+            None => Ok(()),
+            Some(_) => Err(already_exists(name)),
+        }
     }
 
     /// Adds a variable.
@@ -48,13 +165,8 @@ impl Values {
     /// # Errors
     /// `VARIABLE_ALREADY_EXISTS` unless `replace` says that it may take the place of another.
     pub fn declare(&mut self, name: &str, variable: Variable, replace: bool) -> Result<()> {
-        if !replace && self.variable(name).is_some() {
-            return Err(Error::Condition {
-                kind: Kind::AlreadyExists,
-                condition: "VARIABLE_ALREADY_EXISTS",
-                sqlstate: "42723",
-                message: format!("the variable `{name}` exists already; use OR REPLACE, or drop it first"),
-            });
+        if !replace && self.variables.contains_key(&name.to_lowercase()) {
+            return Err(already_exists(name));
         }
         self.variables.insert(name.to_lowercase(), variable);
         Ok(())
@@ -64,8 +176,8 @@ impl Values {
     ///
     /// # Errors
     /// `UNRESOLVED_VARIABLE` when there is none.
-    pub fn set(&mut self, name: &str, value: ScalarValue) -> Result<()> {
-        match self.variables.get_mut(&name.to_lowercase()) {
+    pub fn set(&mut self, name: &VariableName, value: ScalarValue) -> Result<()> {
+        match self.find_mut(name) {
             Some(variable) => {
                 variable.value = value;
                 Ok(())
@@ -80,11 +192,20 @@ impl Values {
     }
 }
 
-pub(crate) fn unresolved(name: &str) -> Error {
+fn already_exists(name: &str) -> Error {
+    Error::Condition {
+        kind: Kind::AlreadyExists,
+        condition: "VARIABLE_ALREADY_EXISTS",
+        sqlstate: "42723",
+        message: format!("the variable `{name}` exists already; use OR REPLACE, or drop it first"),
+    }
+}
+
+pub(crate) fn unresolved(name: &VariableName) -> Error {
     Error::Condition {
         kind: Kind::NotFound,
         condition: "UNRESOLVED_VARIABLE",
         sqlstate: "42883",
-        message: format!("the session has no variable `{name}`; DECLARE one"),
+        message: format!("there is no variable `{name}`; DECLARE one"),
     }
 }

@@ -402,6 +402,39 @@ impl<'a> Cursor<'a> {
         self.accept_all(&["IF", "EXISTS"])
     }
 
+    /// Takes what comes before a semicolon, or before where `end` says that it ends, as the text has it.
+    pub fn statement_until(&mut self, end: impl Fn(&Self) -> bool) -> Result<&'a str> {
+        let mut depth = 0_usize;
+        let taken = self.taken(|cursor| {
+            loop {
+                match cursor.parser.peek_token().token {
+                    Token::EOF | Token::SemiColon => return Ok(()),
+                    _ if depth == 0 && end(cursor) => return Ok(()),
+                    Token::LParen => depth += 1,
+                    Token::RParen => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                cursor.parser.next_token();
+            }
+        })?;
+        Ok(taken.1.trim())
+    }
+
+    /// Takes `label:` if it comes next.
+    pub fn label(&mut self) -> Result<Option<String>> {
+        if self.parser.peek_nth_token(1).token != Token::Colon {
+            return Ok(None);
+        }
+        let label = self.name()?.to_lowercase();
+        self.expect_token(&Token::Colon)?;
+        Ok(Some(label))
+    }
+
+    /// Says if `word` comes after the next token.
+    pub fn next_is(&self, word: &str) -> bool {
+        self.is_word(1, word)
+    }
+
     /// Takes everything that is left but for a semicolon at the end, as the text has it.
     pub fn rest(&mut self) -> &'a str {
         let start = self.next_offset();

@@ -10,7 +10,7 @@ use ingot_common::port::StatementResult;
 use super::cursor::Cursor;
 use super::{Work, done, variable};
 use crate::resolve::constant;
-use crate::session::Parameters;
+use crate::session::{Parameters, VariableName};
 use crate::{Error, Result, Session};
 
 /// Parses the statement.
@@ -65,6 +65,14 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
                 message: "EXECUTE IMMEDIATE does not run another; run the text of that one".to_owned(),
             });
         }
+        if Cursor::new(text)?.at("BEGIN") {
+            return Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "SQL_SCRIPT_IN_EXECUTE_IMMEDIATE",
+                sqlstate: "07501",
+                message: "EXECUTE IMMEDIATE runs a statement, not a script".to_owned(),
+            });
+        }
         run(session, text.to_owned(), into, parameters).await
     }))
 }
@@ -80,7 +88,7 @@ fn argument(cursor: &mut Cursor<'_>) -> Result<(Expr, Option<String>)> {
 async fn run(
     session: &Session,
     text: String,
-    into: Vec<String>,
+    into: Vec<VariableName>,
     parameters: Parameters,
 ) -> Result<StatementResult> {
     let before = std::mem::replace(&mut session.values().parameters, parameters);
@@ -92,7 +100,7 @@ async fn run(
     outcome
 }
 
-async fn assigned(session: &Session, text: &str, into: &[String]) -> Result<StatementResult> {
+async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Result<StatementResult> {
     let query = super::parse_query(text).map_err(|_| Error::Condition {
         kind: Kind::InvalidArgument,
         condition: "INVALID_STATEMENT_FOR_EXECUTE_INTO",

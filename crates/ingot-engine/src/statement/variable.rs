@@ -10,16 +10,16 @@ use ingot_common::Kind;
 use super::cursor::Cursor;
 use super::{Work, done};
 use crate::resolve::{self, Reads, constant, rows_of};
-use crate::session::{Variable, unresolved};
+use crate::session::{SESSION, Variable, VariableName, unresolved};
 use crate::{Error, Result, Session};
 
 /// `DECLARE [OR REPLACE] [VARIABLE] x [, …] [type] [{DEFAULT | =} expression]`.
 pub(super) fn declare<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let replace = cursor.accept_all(&["OR", "REPLACE"]);
     cursor.accept("VARIABLE");
-    let mut names = vec![name(cursor)?];
+    let mut names = vec![session_name(cursor)?];
     while cursor.accept_token(&Token::Comma) {
-        names.push(name(cursor)?);
+        names.push(session_name(cursor)?);
     }
     let valued = |cursor: &Cursor<'_>| cursor.at("DEFAULT") || cursor.at_token(&Token::Eq);
     let sql_type = match valued(cursor) || cursor.at_end() {
@@ -84,7 +84,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     Ok(Work::queries(&values, async move {
         let mut set = Vec::new();
         for (name, value) in assignments {
-            let variable = session.values().variable(&name).cloned();
+            let variable = session.values().find(&name).cloned();
             let variable = variable.ok_or_else(|| unresolved(&name))?;
             let value = match value {
                 None => variable.default,
@@ -103,7 +103,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
 /// `DROP TEMPORARY {VAR | VARIABLE} [IF EXISTS] x`.
 pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let if_exists = cursor.if_exists();
-    let name = name(cursor)?;
+    let name = session_name(cursor)?;
     cursor.end()?;
     Ok(Work::reads(async move {
         match session.values().remove(&name) || if_exists {
@@ -122,7 +122,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<
 ///
 /// # Errors
 /// `ROW_SUBQUERY_TOO_MANY_ROWS`; `ASSIGNMENT_ARITY_MISMATCH`.
-pub(super) async fn assign(session: &Session, names: &[String], query: Statement) -> Result<()> {
+pub(super) async fn assign(session: &Session, names: &[VariableName], query: Statement) -> Result<()> {
     let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
     let row = rows_of(rows, 2).await?;
     if row.len() > 1 {
@@ -144,12 +144,20 @@ pub(super) async fn assign(session: &Session, names: &[String], query: Statement
         });
     }
     for (name, value) in names.iter().zip(row) {
-        let variable = session.values().variable(name).cloned();
-        let variable = variable.ok_or_else(|| unresolved(name))?;
-        let value = converted(session, resolve::literal(&value)?, &variable).await?;
-        session.values().set(name, value)?;
+        assign_value(session, name, resolve::literal(&value)?).await?;
     }
     Ok(())
+}
+
+/// Sets a variable to the value of an expression.
+///
+/// # Errors
+/// `UNRESOLVED_VARIABLE`; what is wrong with the value.
+pub(super) async fn assign_value(session: &Session, name: &VariableName, value: Expr) -> Result<()> {
+    let variable = session.values().find(name).cloned();
+    let variable = variable.ok_or_else(|| unresolved(name))?;
+    let value = converted(session, value, &variable).await?;
+    session.values().set(name, value)
 }
 
 async fn converted(session: &Session, value: Expr, variable: &Variable) -> Result<ScalarValue> {
@@ -157,18 +165,26 @@ async fn converted(session: &Session, value: Expr, variable: &Variable) -> Resul
     Ok(value.cast_to(&variable.data_type)?)
 }
 
-/// Takes the name of a variable, which may stand in `session` or `system.session`.
-pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<String> {
+/// Takes the name of a variable, which may stand in `session`, in `system.session`, or in a label's scope.
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<VariableName> {
     let parts = resolve::parts(&cursor.object_name()?)?;
-    let lower: Vec<String> = parts.iter().map(|part| part.to_lowercase()).collect();
-    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-    match (lower.as_slice(), parts.last()) {
-        ([_] | ["session", _] | ["system", "session", _], Some(name)) => Ok(name.clone()),
-        _ => Err(Error::Condition {
-            kind: Kind::InvalidArgument,
-            condition: "INVALID_VARIABLE_DECLARATION.QUALIFIED_LOCAL_VARIABLE",
-            sqlstate: "42K0M",
-            message: "a variable is in the schema `session`".to_owned(),
-        }),
+    VariableName::of(&parts).ok_or_else(qualified)
+}
+
+/// Takes the name of a variable of the session.
+fn session_name(cursor: &mut Cursor<'_>) -> Result<String> {
+    let name = name(cursor)?;
+    match name.scope.as_deref() {
+        None | Some(SESSION) => Ok(name.name),
+        Some(_) => Err(qualified()),
+    }
+}
+
+fn qualified() -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "INVALID_VARIABLE_DECLARATION.QUALIFIED_LOCAL_VARIABLE",
+        sqlstate: "42K0M",
+        message: "a variable is in the schema `session`".to_owned(),
     }
 }

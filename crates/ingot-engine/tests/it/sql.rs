@@ -33,6 +33,7 @@ mod resolve;
 mod restore;
 mod row_tracking;
 mod rules;
+mod scripts;
 mod shown;
 mod temporary_views;
 mod type_widening;

@@ -66,7 +66,7 @@ impl Planned {
         let mut items = Vec::new();
         match (&routine.returns, body_of(routine)?) {
             (FunctionReturns::Scalar(type_text), Body::Value(value)) => {
-                items.push(ast::cast(value, sql_type(type_text)?));
+                items.push(ast::cast(*value, sql_type(type_text)?));
             }
             (_, body) => items.push(body.into_item()),
         }
@@ -177,14 +177,14 @@ fn sql_type(type_text: &str) -> Result<SqlType> {
 
 /// What stands after RETURN.
 pub(crate) enum Body {
-    Value(Expr),
+    Value(Box<Expr>),
     Rows(Box<Query>),
 }
 
 impl Body {
     fn into_item(self) -> Expr {
         match self {
-            Self::Value(value) => value,
+            Self::Value(value) => *value,
             Self::Rows(query) => Expr::Exists {
                 subquery: query,
                 negated: false,
@@ -206,8 +206,8 @@ pub(crate) fn body_of(routine: &Routine) -> Result<Body> {
         _ => None,
     };
     match (scalar, value, query) {
-        (true, Ok(value), _) => Ok(Body::Value(value)),
-        (true, Err(_), Some(query)) => Ok(Body::Value(Expr::Subquery(query))),
+        (true, Ok(value), _) => Ok(Body::Value(Box::new(value))),
+        (true, Err(_), Some(query)) => Ok(Body::Value(Box::new(Expr::Subquery(query)))),
         (true, Err(error), None) => Err(error),
         (false, _, Some(query)) => Ok(Body::Rows(query)),
         (false, ..) => Err(Error::Condition {
