@@ -12,6 +12,8 @@ mod functions;
 mod row;
 mod schemas;
 mod tables;
+mod tags;
+mod volumes;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -91,6 +93,10 @@ impl Metastore {
         let steps = [
             ("securables", include_str!("../migrations/0001_securables.sql")),
             ("functions", include_str!("../migrations/0002_functions.sql")),
+            (
+                "volumes and tags",
+                include_str!("../migrations/0003_volumes_and_tags.sql"),
+            ),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ingot_common::{FunctionName, Identifier, SchemaName, TableName};
+use ingot_common::{FunctionName, Identifier, SchemaName, TableName, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -221,6 +221,74 @@ pub struct NewFunction {
     pub deterministic: bool,
     pub data_access: DataAccess,
     pub comment: Option<String>,
+}
+
+/// Who owns the files of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VolumeKind {
+    /// They go when the volume is dropped.
+    Managed,
+    External,
+}
+
+impl VolumeKind {
+    /// Returns Unity Catalog's name of the kind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Managed => "MANAGED",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
+/// A volume. Source: Unity Catalog, `VolumeInfo`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeInfo {
+    pub id: Uuid,
+    pub name: VolumeName,
+    pub kind: VolumeKind,
+    /// The folder's URL, which ends with `/`.
+    pub location: String,
+    pub comment: Option<String>,
+    pub audit: Audit,
+}
+
+/// A volume to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVolume {
+    pub name: VolumeName,
+    /// External volumes only: where the files are.
+    pub location: Option<String>,
+    pub comment: Option<String>,
+}
+
+/// A tag of a securable, or of a column of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagInfo {
+    pub securable: Uuid,
+    pub column: Option<String>,
+    pub name: String,
+    pub value: String,
+}
+
+/// What becomes of a catalog or a schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecurableChange {
+    /// The comment it gets; `Some(None)` for none.
+    pub comment: Option<Option<String>>,
+    pub owner: Option<String>,
+    pub set_properties: BTreeMap<String, String>,
+    pub unset_properties: Vec<String>,
+}
+
+impl SecurableChange {
+    /// Makes the properties that a securable has after the change.
+    pub(crate) fn properties(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut properties = before.clone();
+        properties.extend(self.set_properties.clone());
+        properties.retain(|key, _| !self.unset_properties.contains(key));
+        properties
+    }
 }
 
 /// A page of a listing: names after `after`, at most `limit`.

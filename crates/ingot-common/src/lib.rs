@@ -14,4 +14,4 @@ pub mod task;
 
 pub use context::{Principal, RequestContext};
 pub use error::{Classify, Kind, ServiceError};
-pub use name::{FunctionName, Identifier, SchemaName, TableName};
+pub use name::{FunctionName, Identifier, SchemaName, TableName, VolumeName};

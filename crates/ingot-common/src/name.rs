@@ -1,4 +1,5 @@
-//! Names of securables: one part ([`Identifier`]), two ([`SchemaName`]), three ([`TableName`], [`FunctionName`]).
+//! Names of securables: one part ([`Identifier`]), two ([`SchemaName`]), three ([`TableName`],
+//! [`FunctionName`], [`VolumeName`]).
 //!
 //! Names compare and are stored in lower case, as Unity Catalog does. A part is 1 to 255 characters and
 //! holds no `.`, `/`, space or control character, so it can stand in a path and in a three-part name.
@@ -175,6 +176,26 @@ impl FunctionName {
 impl fmt::Display for FunctionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.function)
+    }
+}
+
+/// `catalog.schema.volume`: the name of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VolumeName {
+    pub schema: SchemaName,
+    pub volume: Identifier,
+}
+
+impl VolumeName {
+    /// Joins a schema and the name of a volume in it.
+    pub fn new(schema: SchemaName, volume: Identifier) -> Self {
+        Self { schema, volume }
+    }
+}
+
+impl fmt::Display for VolumeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.volume)
     }
 }
 

@@ -23,6 +23,7 @@ use ingot_delta::canonical_location;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::statement::volume;
 use crate::{Error, Result, Session, types};
 
 /// The options of `read_files` that are known here.
@@ -376,7 +377,7 @@ fn regex_escaped(text: &str) -> String {
 /// A call of `read_files` in a query.
 #[derive(Debug)]
 pub(crate) struct FilesRequest {
-    path: Url,
+    path: String,
     options: FilesOptions,
 }
 
@@ -410,12 +411,13 @@ impl FilesRequest {
         let path = path.ok_or_else(|| Error::parse("read_files needs a path".to_owned()))?;
         Ok(Self {
             options: FilesOptions::from_map(&path, &options)?,
-            path: location(&path)?,
+            path,
         })
     }
 
     pub async fn provider(&self, session: &Session) -> Result<Arc<dyn TableProvider>> {
-        files_provider(session, &self.path, &self.options).await
+        let path = volume::place(session, &self.path).await?;
+        files_provider(session, &path, &self.options).await
     }
 }
 

@@ -12,13 +12,15 @@ mod empty;
 mod routines;
 mod schemata;
 mod tables;
+mod tags;
 mod views;
+mod volumes;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::catalog::{MemTable, TableProvider};
-use ingot_catalog::{CatalogInfo, FunctionInfo, Page, SchemaInfo, TableInfo};
+use ingot_catalog::{CatalogInfo, FunctionInfo, Page, SchemaInfo, TableInfo, TagInfo, VolumeInfo};
 use ingot_common::TableName;
 
 use crate::{Error, Result, Session};
@@ -53,7 +55,10 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
         "routines" => routines::routines(&contents),
         "parameters" => routines::parameters(&contents),
         "routine_columns" => routines::routine_columns(&contents),
-        other => empty::columns(other).ok_or_else(|| Error::table_not_found(name))?,
+        "volumes" => volumes::columns(&contents),
+        other => tags::columns(other, &contents)
+            .or_else(|| empty::columns(other))
+            .ok_or_else(|| Error::table_not_found(name))?,
     };
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
     let batch = RecordBatch::try_from_iter_with_nullable(columns)
@@ -67,6 +72,8 @@ struct Contents {
     schemas: Vec<SchemaInfo>,
     tables: Vec<TableInfo>,
     functions: Vec<FunctionInfo>,
+    volumes: Vec<VolumeInfo>,
+    tags: Vec<TagInfo>,
 }
 
 impl Contents {
@@ -83,6 +90,8 @@ impl Contents {
             schemas: Vec::new(),
             tables: Vec::new(),
             functions: Vec::new(),
+            volumes: Vec::new(),
+            tags: metastore.list_tags().await?,
         };
         for catalog in &contents.catalogs {
             let schemas = metastore.list_schemas(&catalog.name, &all).await?;
@@ -93,6 +102,9 @@ impl Contents {
                 contents
                     .functions
                     .extend(metastore.list_functions(&schema.name, &all).await?);
+                contents
+                    .volumes
+                    .extend(metastore.list_volumes(&schema.name, &all).await?);
             }
             contents.schemas.extend(schemas);
         }

@@ -4,6 +4,7 @@
 //! of CREATE TABLE, MERGE, DESCRIBE and SHOW are not sqlparser's. Source: Databricks SQL language reference.
 
 mod alter;
+mod analyze;
 mod cache;
 mod clone;
 mod column;
@@ -24,6 +25,7 @@ mod restore;
 mod script;
 mod set;
 mod show;
+mod tag;
 mod target;
 mod temporary_view;
 mod time_travel;
@@ -31,6 +33,7 @@ mod update;
 mod vacuum;
 mod variable;
 mod view;
+pub(crate) mod volume;
 
 use std::sync::Arc;
 
@@ -101,7 +104,10 @@ impl<'a> Work<'a> {
 /// can, and has then changed nothing, or it ends as if it had not been cancelled.
 pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
     // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
-    let work = parse(session, text)?;
+    run(session, parse(session, text)?).await
+}
+
+async fn run(session: &Session, work: Work<'_>) -> Result<StatementResult> {
     if session.context().cancellation.is_cancelled() {
         return Err(Error::Cancelled);
     }
@@ -126,19 +132,11 @@ async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
     })
 }
 
-/// Runs a statement of a script, which looks for cancellation itself. Says if the result is one to show: the rows of a
-/// query, not the counts of a change.
+/// Runs a statement of a script. Says if the result is one to show: the rows of a query, not the counts of a change.
 async fn execute_shown(session: &Session, text: &str) -> Result<(StatementResult, bool)> {
     let work = parse(session, text)?;
     let reads_only = work.reads_only;
-    let stop = &session.context().cancellation;
-    let result = match reads_only {
-        false => work.run.await?,
-        true => tokio::select! {
-            outcome = work.run => outcome?,
-            () = stop.cancelled() => return Err(Error::Cancelled),
-        },
-    };
+    let result = run(session, work).await?;
     let shown = reads_only && !result.schema.fields().is_empty();
     Ok((result, shown))
 }
@@ -220,6 +218,17 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept_all(&["EXECUTE", "IMMEDIATE"]) {
         return execute_immediate::parse(session, &mut cursor);
     }
+    for (word, set) in [("SET", true), ("UNSET", false)] {
+        if cursor.accept_all(&[word, "TAG", "ON"]) {
+            return tag::on(session, &mut cursor, set);
+        }
+    }
+    if cursor.accept("ANALYZE") {
+        return analyze::parse(session, &mut cursor);
+    }
+    if cursor.accept("LIST") {
+        return volume::list(session, &mut cursor);
+    }
     if cursor.accept("SET") {
         return set::parse(session, &mut cursor);
     }
@@ -280,6 +289,9 @@ fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>>
         return temporary_view::create(session, cursor, temporary_view::Mode { replace, global });
     }
     let external = cursor.accept("EXTERNAL");
+    if cursor.accept("VOLUME") {
+        return volume::create(session, cursor, external);
+    }
     if cursor.accept("TABLE") {
         return create_table::parse(session, cursor, create_table::Mode { replace, external });
     }
@@ -292,6 +304,9 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
         return namespace::drop_schema(session, cursor);
+    }
+    if cursor.accept("VOLUME") {
+        return volume::drop(session, cursor);
     }
     if cursor.accept_all(&["TEMPORARY", "VARIABLE"]) || cursor.accept_all(&["TEMPORARY", "VAR"]) {
         return variable::drop(session, cursor);

@@ -3,8 +3,8 @@
 use ingot_common::{Identifier, SchemaName, clock};
 use uuid::Uuid;
 
-use super::{Metastore, functions, identifier, row, schemas, tables, taken};
-use crate::model::{Audit, CatalogInfo, Page, TableInfo};
+use super::{Metastore, functions, identifier, row, schemas, tables, tags, taken, volumes};
+use crate::model::{Audit, CatalogInfo, Page, SecurableChange, TableInfo};
 use crate::{Error, Result};
 
 /// The schema that every catalog begins with.
@@ -107,6 +107,36 @@ impl Metastore {
             .map_err(failed)
     }
 
+    /// Changes a catalog's comment, owner and properties.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn alter_catalog(
+        &self,
+        name: &Identifier,
+        change: &SecurableChange,
+        principal: &str,
+    ) -> Result<()> {
+        let before = self.catalog(name).await?;
+        let comment = change.comment.clone().unwrap_or(before.comment);
+        let owner = change.owner.clone().unwrap_or(before.audit.owner);
+        let updated = sqlx::query(
+            "UPDATE catalogs SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
+        )
+        .bind(comment)
+        .bind(owner)
+        .bind(row::to_json(&change.properties(&before.properties))?)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(before.id.to_string())
+        .execute(&self.pool)
+        .await;
+        updated.map(drop).map_err(|source| Error::Database {
+            action: "alter a catalog",
+            source,
+        })
+    }
+
     /// Drops a catalog; one that holds more than an empty schema `default` only with `cascade`. Returns the tables
     /// that went with it.
     ///
@@ -127,10 +157,12 @@ impl Metastore {
         let held: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM schemas WHERE catalog_name = $1 AND name <> $2) \
              + (SELECT count(*) FROM tables WHERE catalog_name = $3 AND state <> 'DROPPED') \
-             + (SELECT count(*) FROM functions WHERE catalog_name = $4)",
+             + (SELECT count(*) FROM functions WHERE catalog_name = $4) \
+             + (SELECT count(*) FROM volumes WHERE catalog_name = $5)",
         )
         .bind(name.as_str())
         .bind(DEFAULT_SCHEMA)
+        .bind(name.as_str())
         .bind(name.as_str())
         .bind(name.as_str())
         .fetch_one(&mut *transaction)
@@ -144,6 +176,7 @@ impl Metastore {
         }
         let dropped = tables::drop_all(&mut transaction, name.as_str(), None, principal).await?;
         functions::drop_all(&mut transaction, name.as_str(), None).await?;
+        volumes::drop_all(&mut transaction, name.as_str(), None).await?;
         sqlx::query("DELETE FROM schemas WHERE catalog_name = $1")
             .bind(name.as_str())
             .execute(&mut *transaction)
@@ -157,6 +190,7 @@ impl Metastore {
         if deleted.rows_affected() == 0 {
             return Err(not_found(name));
         }
+        tags::forget_dropped(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use ingot_common::{FunctionName, Identifier, SchemaName, TableName};
+use ingot_common::{FunctionName, Identifier, SchemaName, TableName, VolumeName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::model::{
     Audit, CatalogInfo, DataAccess, FunctionId, FunctionInfo, SchemaInfo, TableId, TableInfo, TableKind,
+    VolumeInfo, VolumeKind,
 };
 
 type Decoded<T> = Result<T, sqlx::Error>;
@@ -87,6 +88,22 @@ pub(super) fn function(row: &SqliteRow) -> Decoded<FunctionInfo> {
         },
         comment: row.try_get("comment")?,
         properties: properties(row)?,
+        audit: audit(row)?,
+    })
+}
+
+pub(super) fn volume(row: &SqliteRow) -> Decoded<VolumeInfo> {
+    let schema = SchemaName::new(identifier(row, "catalog_name")?, identifier(row, "schema_name")?);
+    let kind: String = row.try_get("kind")?;
+    Ok(VolumeInfo {
+        id: uuid(row, "id")?,
+        name: VolumeName::new(schema, identifier(row, "name")?),
+        kind: match kind == VolumeKind::External.as_str() {
+            true => VolumeKind::External,
+            false => VolumeKind::Managed,
+        },
+        location: row.try_get("location")?,
+        comment: row.try_get("comment")?,
         audit: audit(row)?,
     })
 }

@@ -4,8 +4,8 @@ use ingot_common::{Identifier, SchemaName, clock};
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, catalogs, functions, row, tables, taken};
-use crate::model::{Audit, Page, SchemaInfo, TableInfo};
+use super::{Metastore, catalogs, functions, row, tables, tags, taken, volumes};
+use crate::model::{Audit, Page, SchemaInfo, SecurableChange, TableInfo};
 use crate::{Error, Result};
 
 impl Metastore {
@@ -81,7 +81,37 @@ impl Metastore {
             .map_err(failed)
     }
 
-    /// Drops a schema; one that holds tables or functions only with `cascade`. Returns the tables that went with it.
+    /// Changes a schema's comment, owner and properties.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn alter_schema(
+        &self,
+        name: &SchemaName,
+        change: &SecurableChange,
+        principal: &str,
+    ) -> Result<()> {
+        let before = self.schema(name).await?;
+        let comment = change.comment.clone().unwrap_or(before.comment);
+        let owner = change.owner.clone().unwrap_or(before.audit.owner);
+        let updated = sqlx::query(
+            "UPDATE schemas SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
+        )
+        .bind(comment)
+        .bind(owner)
+        .bind(row::to_json(&change.properties(&before.properties))?)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(before.id.to_string())
+        .execute(&self.pool)
+        .await;
+        updated.map(drop).map_err(|source| Error::Database {
+            action: "alter a schema",
+            source,
+        })
+    }
+
+    /// Drops a schema; one that holds tables, functions or volumes only with `cascade`. Returns the tables that went with it.
     ///
     /// # Errors
     /// `NotFound`; `FailedPrecondition` when it holds any and `cascade` is not set.
@@ -99,8 +129,11 @@ impl Metastore {
         let mut transaction = self.write(ACTION).await?;
         let held: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM tables WHERE catalog_name = $1 AND schema_name = $2 AND state <> 'DROPPED') \
-             + (SELECT count(*) FROM functions WHERE catalog_name = $3 AND schema_name = $4)",
+             + (SELECT count(*) FROM functions WHERE catalog_name = $3 AND schema_name = $4) \
+             + (SELECT count(*) FROM volumes WHERE catalog_name = $5 AND schema_name = $6)",
         )
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
         .bind(name.catalog.as_str())
         .bind(name.schema.as_str())
         .bind(name.catalog.as_str())
@@ -117,6 +150,7 @@ impl Metastore {
         let (catalog, schema) = (name.catalog.as_str(), name.schema.as_str());
         let dropped = tables::drop_all(&mut transaction, catalog, Some(schema), principal).await?;
         functions::drop_all(&mut transaction, catalog, Some(schema)).await?;
+        volumes::drop_all(&mut transaction, catalog, Some(schema)).await?;
         let deleted = sqlx::query("DELETE FROM schemas WHERE catalog_name = $1 AND name = $2")
             .bind(catalog)
             .bind(schema)
@@ -126,6 +160,7 @@ impl Metastore {
         if deleted.rows_affected() == 0 {
             return Err(not_found(name));
         }
+        tags::forget_dropped(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }

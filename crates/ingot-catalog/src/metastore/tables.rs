@@ -15,7 +15,7 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, row, schemas, taken};
+use super::{Metastore, row, schemas, tags, taken};
 use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
@@ -354,6 +354,7 @@ impl Metastore {
         let info = active(&mut transaction, name, ACTION).await?;
         let info = info.ok_or_else(|| not_found(name))?;
         retire(&mut transaction, &info, principal).await?;
+        tags::forget_dropped(&mut transaction).await?;
         commit(transaction, ACTION).await?;
         Ok(info)
     }

@@ -59,39 +59,11 @@ pub(super) fn columns(relation: &str) -> Option<Columns> {
         "constraint_column_usage" => joined(&[&TABLE, &["column_name"], &CONSTRAINT]),
         "constraint_table_usage" => joined(&[&TABLE, &CONSTRAINT]),
         "check_constraints" => joined(&[&CONSTRAINT, &["check_clause", "sql_path"]]),
-        "catalog_tags" => vec!["catalog_name", "tag_name", "tag_value"],
-        "schema_tags" => vec!["catalog_name", "schema_name", "tag_name", "tag_value"],
-        "table_tags" => vec![
-            "catalog_name",
-            "schema_name",
-            "table_name",
-            "tag_name",
-            "tag_value",
-        ],
-        "column_tags" => {
-            vec![
-                "catalog_name",
-                "schema_name",
-                "table_name",
-                "column_name",
-                "tag_name",
-                "tag_value",
-            ]
-        }
         "table_privileges" => joined(&[
             &["grantor", "grantee"],
             &TABLE,
             &["privilege_type", "is_grantable", "inherited_from"],
         ]),
-        "volumes" => vec![
-            "volume_catalog",
-            "volume_schema",
-            "volume_name",
-            "volume_type",
-            "volume_owner",
-            "comment",
-            "storage_location",
-        ],
         _ => return None,
     };
     let columns = names

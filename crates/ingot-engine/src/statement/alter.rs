@@ -12,6 +12,7 @@ mod columns;
 mod constraints;
 mod drop_feature;
 mod mapped;
+mod namespace;
 mod properties;
 mod table;
 mod view;
@@ -26,24 +27,26 @@ use ingot_delta::{CommitOutcome, DeltaTable, Metadata, Operation, ReadSet, Snaps
 
 pub(super) use self::cluster::clustering_columns;
 use super::cursor::Cursor;
-use super::{Work, done};
+use super::{Work, done, tag, volume};
 use crate::write::{CommitSettings, column_infos, conflict_error};
-use crate::{Error, Result, Session};
+use crate::{Result, Session};
 
 /// Parses what stands after ALTER.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     if cursor.accept("VIEW") {
         return view::parse(session, cursor);
     }
-    for refused in ["SCHEMA", "DATABASE", "CATALOG"] {
-        if cursor.accept(refused) {
-            return Err(Error::unsupported(format!(
-                "ALTER {refused} is not supported yet"
-            )));
-        }
+    if cursor.accept("VOLUME") {
+        return volume::alter(session, cursor);
+    }
+    if let Some(namespace) = namespace::Namespace::accept(session, cursor)? {
+        return namespace::parse(session, cursor, namespace);
     }
     cursor.expect("TABLE")?;
     let name = cursor.table_name(session)?;
+    if let Some(work) = tag::accept(session, cursor, || tag::Tagged::Table(name.clone()))? {
+        return Ok(work);
+    }
     if cursor.accept("ADD") {
         return match cursor.accept("CONSTRAINT") {
             true => constraints::add(session, cursor, name),
@@ -90,15 +93,33 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 /// Parses what stands after COMMENT.
 pub(super) fn parse_comment<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     cursor.expect("ON")?;
+    if let Some(namespace) = namespace::Namespace::accept(session, cursor)? {
+        return namespace::comment(session, cursor, namespace);
+    }
+    if cursor.accept("VOLUME") {
+        return volume::comment(session, cursor);
+    }
+    if cursor.accept("VIEW") {
+        return view::comment(session, cursor);
+    }
     if cursor.accept("TABLE") {
         return properties::comment_on_table(session, cursor);
     }
     if cursor.accept("COLUMN") {
         return columns::comment_on_column(session, cursor);
     }
-    Err(Error::unsupported(
-        "COMMENT ON is for TABLE and COLUMN".to_owned(),
-    ))
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW, COLUMN or VOLUME"))
+}
+
+/// Takes `IS 'text' | NULL`, which ends the statement.
+pub(super) fn comment_text(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    cursor.expect("IS")?;
+    let comment = match cursor.accept("NULL") {
+        true => None,
+        false => Some(cursor.string()?),
+    };
+    cursor.end()?;
+    Ok(comment)
 }
 
 /// A table under change.

@@ -29,7 +29,7 @@ use url::Url;
 
 use super::cursor::Cursor;
 use super::target::Target;
-use super::{Work, counts};
+use super::{Work, counts, volume};
 use crate::files::{self, FilesFormat, FilesOptions, invalid, not_found};
 use crate::resolve::{self, Reads};
 use crate::write::{
@@ -249,7 +249,7 @@ impl CopyInto {
                 Some(pattern) => below(&self.path, pattern),
                 None => self.path.clone(),
             };
-            let listed = files::list_files(session, &files::location(&path)?).await?;
+            let listed = files::list_files(session, &volume::place(session, &path).await?).await?;
             found.extend(listed.into_iter().map(|file| file.url));
             if found.is_empty() && self.pattern.is_none() {
                 return Err(not_found(&path));
@@ -258,7 +258,7 @@ impl CopyInto {
         };
         for name in names {
             let path = below(&self.path, name);
-            let listed = files::list_files(session, &files::location(&path)?).await?;
+            let listed = files::list_files(session, &volume::place(session, &path).await?).await?;
             if listed.is_empty() {
                 return Err(not_found(&path));
             }

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::namespace::schema_name;
-use super::{Work, rows, text_rows};
+use super::{Work, rows, text_rows, volume};
 use crate::session::{TemporaryView, identifier};
 use crate::write::type_text;
 use crate::{Error, Result, Session, dialect, files, resolve};
@@ -59,6 +59,11 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         cursor.end()?;
         return Ok(Work::reads(function::describe(session, name, extended)));
     }
+    if cursor.accept("VOLUME") {
+        let name = volume::volume_name(session, &cursor.object_name()?)?;
+        cursor.end()?;
+        return Ok(Work::reads(volume::describe(session, name)));
+    }
     let queries = ["SELECT", "WITH", "VALUES", "FROM"];
     if cursor.accept("QUERY") || queries.iter().any(|word| cursor.at(word)) {
         let query = cursor.query()?;
@@ -72,10 +77,10 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return Ok(Work::reads(catalog(session, name)));
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
-        cursor.accept("EXTENDED");
+        let extended = cursor.accept("EXTENDED");
         let name = schema_name(session, &cursor.object_name()?)?;
         cursor.end()?;
-        return Ok(Work::reads(schema(session, name)));
+        return Ok(Work::reads(schema(session, name, extended)));
     }
     cursor.accept("TABLE");
     let extended = cursor.accept("EXTENDED") || cursor.accept("FORMATTED");
@@ -106,16 +111,30 @@ async fn catalog(session: &Session, name: Identifier) -> Result<StatementResult>
     ])
 }
 
-async fn schema(session: &Session, name: SchemaName) -> Result<StatementResult> {
+async fn schema(session: &Session, name: SchemaName, extended: bool) -> Result<StatementResult> {
     let schema = session.engine().metastore().schema(&name).await?;
     let comment = schema.comment.unwrap_or_default();
-    let values = vec![
+    let mut values = vec![
         name.catalog.as_str(),
         name.schema.as_str(),
         comment.as_str(),
         schema.audit.owner.as_str(),
     ];
-    let names = vec!["Catalog Name", "Namespace Name", "Comment", "Owner"];
+    let mut names = vec!["Catalog Name", "Namespace Name", "Comment", "Owner"];
+    let properties = schema
+        .properties
+        .iter()
+        .map(|(key, value)| format!("({key},{value})"));
+    let properties = properties.collect::<Vec<_>>().join(", ");
+    let properties = format!("({properties})");
+    if extended {
+        names.push("Properties");
+        values.push(if schema.properties.is_empty() {
+            ""
+        } else {
+            &properties
+        });
+    }
     text_rows(&[
         ("database_description_item", names),
         ("database_description_value", values),

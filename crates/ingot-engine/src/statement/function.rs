@@ -51,8 +51,8 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mo
     let text = parse_text(session, cursor, name)?;
     cursor.end()?;
     match mode.temporary {
-        true => Ok(Work::writes(make_temporary(session, text, mode.replace))),
-        false => Ok(Work::writes(async move {
+        true => Ok(Work::defines(make_temporary(session, text, mode.replace))),
+        false => Ok(Work::defines(async move {
             let made = make(session, text, mode.replace).await;
             match made {
                 Err(Error::Catalog(ingot_catalog::Error::AlreadyExists { .. })) if if_not_exists => done(),
@@ -368,7 +368,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, temporary:
     if temporary {
         let parts = name(session, cursor, true)?;
         cursor.end()?;
-        return Ok(Work::writes(async move {
+        return Ok(Work::defines(async move {
             let name = parts.join(".");
             match session.temporary_functions().remove(&name) || if_exists {
                 true => done(),
@@ -378,7 +378,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, temporary:
     }
     let parts = lower(resolve::parts(&cursor.object_name()?)?);
     cursor.end()?;
-    Ok(Work::writes(async move {
+    Ok(Work::defines(async move {
         if let [name] = parts.as_slice()
             && routines::is_builtin(&session.datafusion().state(), name)
         {

@@ -1,6 +1,7 @@
 //! Catalogs and schemas: CREATE, DROP, USE.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_catalog::SecurableChange;
 use ingot_common::SchemaName;
 use ingot_common::port::StatementResult;
 
@@ -31,14 +32,20 @@ pub(super) fn create_schema<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -
     let if_not_exists = cursor.if_not_exists();
     let name = schema_name(session, &cursor.object_name()?)?;
     let comment = comment(cursor)?;
+    let mut change = SecurableChange::default();
+    if cursor.accept_all(&["WITH", "DBPROPERTIES"]) {
+        change.set_properties = cursor.properties()?.into_iter().collect();
+    }
     cursor.end()?;
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
-        let created = session
-            .engine()
-            .metastore()
+        let metastore = session.engine().metastore();
+        let created = metastore
             .create_schema(&name, comment.as_deref(), principal)
             .await;
+        if created.is_ok() && !change.set_properties.is_empty() {
+            metastore.alter_schema(&name, &change, principal).await?;
+        }
         existing_is_fine(created, if_not_exists)
     }))
 }

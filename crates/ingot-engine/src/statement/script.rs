@@ -18,7 +18,7 @@ use crate::{Result, Session};
 /// Parses what follows the BEGIN of a script.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let script = parse::script(cursor)?;
-    Ok(Work::writes(run::run(session, script)))
+    Ok(Work::defines(run::run(session, script)))
 }
 
 /// A compound statement.

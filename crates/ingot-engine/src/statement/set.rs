@@ -266,6 +266,9 @@ fn set(session: &Session, rest: &str) -> Result<StatementResult> {
         return shown(key, value);
     }
     let settings = session.settings();
+    if rest.eq_ignore_ascii_case("-v") {
+        return described(&settings);
+    }
     if rest.is_empty() {
         let keys = settings.keys().map(String::as_str);
         let values = settings.values().map(String::as_str);
@@ -279,6 +282,30 @@ fn set(session: &Session, rest: &str) -> Result<StatementResult> {
     };
     let value = settings.get(named(key)).map_or(unset, String::as_str);
     shown(key, value)
+}
+
+/// `SET -v`: what may be set, with what it is set to and what it may be.
+fn described(settings: &std::collections::BTreeMap<String, String>) -> Result<StatementResult> {
+    let fixed = FIXED
+        .iter()
+        .map(|(name, values)| (*name, format!("only {}", values.join(" or "))));
+    let honoured = honoured().map(|(name, _, expected)| (name, expected.to_owned()));
+    let harmless = HARMLESS
+        .iter()
+        .map(|name| (*name, "changes no result".to_owned()));
+    let mut known: Vec<(&str, String)> = fixed.chain(honoured).chain(harmless).collect();
+    known.push((TIME_ZONE, "a time zone".to_owned()));
+    known.sort();
+    let value = |name: &str| settings.get(name).map_or("<undefined>", String::as_str);
+    text_rows(&[
+        ("key", known.iter().map(|(name, _)| *name).collect()),
+        ("value", known.iter().map(|(name, _)| value(name)).collect()),
+        (
+            "meaning",
+            known.iter().map(|(_, meaning)| meaning.as_str()).collect(),
+        ),
+        ("Since version", vec![""; known.len()]),
+    ])
 }
 
 fn unquoted(value: &str) -> &str {

@@ -17,7 +17,7 @@ use ingot_common::SchemaName;
 use super::cursor::Cursor;
 use super::describe::{columns_of, open};
 use super::namespace::schema_name;
-use super::{Work, rows, text_rows};
+use super::{Work, rows, text_rows, volume};
 use crate::session::identifier;
 use crate::{Result, Session};
 
@@ -67,12 +67,10 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return functions::show(session, cursor, true, true);
     }
     if cursor.accept("VOLUMES") {
-        let _ = in_schema(session, cursor)?;
-        let _ = pattern(cursor)?;
+        let schema = in_schema(session, cursor)?;
+        let pattern = pattern(cursor)?;
         cursor.end()?;
-        return Ok(Work::reads(async {
-            text_rows(&[("database", Vec::new()), ("volume_name", Vec::new())])
-        }));
+        return Ok(Work::reads(volume::show(session, schema, pattern)));
     }
     Err(cursor.expected(
         "CATALOGS, SCHEMAS, TABLES, TABLE EXTENDED, VIEWS, COLUMNS, CREATE TABLE, TBLPROPERTIES, PARTITIONS, FUNCTIONS \
@@ -235,10 +233,10 @@ fn pattern(cursor: &mut Cursor<'_>) -> Result<Pattern> {
 }
 
 /// A pattern of SHOW: `*` stands for any text, `|` for alternatives. Source: Databricks, `SHOW TABLES`.
-struct Pattern(Option<String>);
+pub(super) struct Pattern(Option<String>);
 
 impl Pattern {
-    fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let Some(pattern) = &self.0 else { return true };
         pattern
             .split('|')

@@ -47,10 +47,10 @@ impl ViewText {
                 properties.extend(cursor.properties()?);
             } else if cursor.accept_all(&["DEFAULT", "COLLATION"]) {
                 collation(&cursor.name()?)?;
-            } else if !cursor.accept_all(&["WITH", "SCHEMA", "COMPENSATION"])
-                && !cursor.accept_all(&["WITH", "SCHEMA", "BINDING"])
-            {
-                return Err(cursor.expected("COMMENT, TBLPROPERTIES or AS"));
+            } else if cursor.at("WITH") {
+                schema_mode(cursor)?;
+            } else {
+                return Err(cursor.expected("COMMENT, TBLPROPERTIES, WITH SCHEMA or AS"));
             }
         }
         let definition = cursor.query_text()?.to_owned();
@@ -89,6 +89,19 @@ impl ViewText {
             partition_index: None,
         });
         Ok((definition, columns.collect()))
+    }
+}
+
+/// Takes `WITH SCHEMA mode`: what becomes of the view when the columns of its query change. A view's columns are those
+/// that its query gives when it is read.
+pub(super) fn schema_mode(cursor: &mut Cursor<'_>) -> Result<()> {
+    cursor.expect("WITH")?;
+    cursor.expect("SCHEMA")?;
+    let _ = cursor.accept("TYPE");
+    let known = ["BINDING", "COMPENSATION", "EVOLUTION"];
+    match known.iter().any(|mode| cursor.accept(mode)) {
+        true => Ok(()),
+        false => Err(cursor.expected("BINDING, COMPENSATION, TYPE EVOLUTION or EVOLUTION")),
     }
 }
 

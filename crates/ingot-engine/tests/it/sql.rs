@@ -34,6 +34,7 @@ mod restore;
 mod row_tracking;
 mod rules;
 mod scripts;
+mod securables;
 mod shown;
 mod temporary_views;
 mod type_widening;

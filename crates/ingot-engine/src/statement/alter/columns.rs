@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::super::column::clauses;
 use super::super::cursor::Cursor;
-use super::super::{Work, done};
+use super::super::{Work, done, tag};
 use super::{Altered, Change, open};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
@@ -141,6 +141,10 @@ enum Alteration {
 /// `ALTER COLUMN a.b COMMENT | FIRST | AFTER | SET … | DROP … | TYPE | SYNC IDENTITY`, and `CHANGE COLUMN a a type …`.
 pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: TableName) -> Result<Work<'a>> {
     let path = cursor.column_path()?;
+    let tagged = || tag::Tagged::Column(name.clone(), path.join("."));
+    if let Some(work) = tag::accept(session, cursor, tagged)? {
+        return Ok(work);
+    }
     let alteration = alteration(cursor, &path)?;
     cursor.end()?;
     Ok(Work::writes(async move {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ingot_catalog::TableKind;
 use ingot_common::TableName;
 use ingot_delta::{Metadata, Operation};
 use serde_json::json;
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::super::Work;
 use super::super::create_table::check_properties;
 use super::super::cursor::Cursor;
-use super::{Change, open};
+use super::{Change, comment_text, open, view};
 use crate::write::rules::definition::refused;
 use crate::{Result, Session};
 
@@ -89,13 +90,11 @@ pub(super) fn unset<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Tab
 /// `COMMENT ON TABLE t IS 'text' | NULL`.
 pub(super) fn comment_on_table<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let name = cursor.table_name(session)?;
-    cursor.expect("IS")?;
-    let comment = match cursor.accept("NULL") {
-        true => None,
-        false => Some(cursor.string()?),
-    };
-    cursor.end()?;
+    let comment = comment_text(cursor)?;
     Ok(Work::defines(async move {
+        if session.engine().metastore().table(&name).await?.kind == TableKind::View {
+            return view::set_comment(session, &name, comment).await;
+        }
         let altered = open(session, &name).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         metadata.description.clone_from(&comment);

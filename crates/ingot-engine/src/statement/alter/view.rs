@@ -5,15 +5,19 @@ use ingot_common::port::StatementResult;
 use ingot_common::{Kind, TableName};
 
 use super::super::cursor::Cursor;
-use super::super::view::ViewText;
+use super::super::tag;
+use super::super::view::{ViewText, schema_mode};
 use super::super::{Work, done};
-use super::table;
+use super::{comment_text, table};
 use crate::resolve::Reads;
 use crate::{Error, Result, Session};
 
 /// Parses what stands after VIEW.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let name = cursor.table_name(session)?;
+    if let Some(work) = tag::accept(session, cursor, || tag::Tagged::Table(name.clone()))? {
+        return Ok(work);
+    }
     if cursor.accept_all(&["RENAME", "TO"]) {
         return table::rename(session, cursor, name);
     }
@@ -48,6 +52,14 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             replace(session, view).await
         }));
     }
+    if cursor.at("WITH") {
+        schema_mode(cursor)?;
+        cursor.end()?;
+        return Ok(Work::writes(async move {
+            open(session, &name).await?;
+            done()
+        }));
+    }
     if !cursor.at("AS") {
         return Err(cursor.expected("AS, RENAME TO, SET or UNSET TBLPROPERTIES"));
     }
@@ -60,6 +72,26 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         view.columns = columns;
         replace(session, view).await
     }))
+}
+
+/// `COMMENT ON VIEW v IS 'text' | NULL`.
+pub(super) fn comment<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    let name = cursor.table_name(session)?;
+    let comment = comment_text(cursor)?;
+    Ok(Work::writes(
+        async move { set_comment(session, &name, comment).await },
+    ))
+}
+
+/// Gives a view a comment.
+pub(super) async fn set_comment(
+    session: &Session,
+    name: &TableName,
+    comment: Option<String>,
+) -> Result<StatementResult> {
+    let mut view = open(session, name).await?;
+    view.comment = comment;
+    replace(session, view).await
 }
 
 async fn open(session: &Session, name: &TableName) -> Result<TableInfo> {

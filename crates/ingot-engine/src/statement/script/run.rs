@@ -399,7 +399,7 @@ impl<'s, 'a> Running<'s, 'a> {
     /// Sets variables; a setting where the name is of no variable and has dots.
     async fn set(&mut self, text: &str) -> Result<()> {
         match self.assignment(text)? {
-            Some(work) => work.run.await.map(drop),
+            Some(work) => super::super::run(self.session, work).await.map(drop),
             None => self.statement(text).await,
         }
     }

@@ -1,0 +1,203 @@
+//! Volumes: folders of files that are no tables.
+
+use ingot_common::{Identifier, SchemaName, VolumeName, clock};
+use sqlx::{Sqlite, Transaction};
+use url::Url;
+use uuid::Uuid;
+
+use super::{Metastore, row, schemas, tags, taken};
+use crate::model::{NewVolume, Page, VolumeInfo, VolumeKind};
+use crate::{Error, Result};
+
+/// Where managed volumes are, from the folder of managed tables.
+const FOLDER: &str = "../volumes/";
+
+impl Metastore {
+    /// Makes a volume. A managed one is given a folder by the metastore.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when a volume has the name; `NotFound` for the schema; `InvalidArgument` for a location that is
+    /// no URL.
+    pub async fn create_volume(&self, volume: &NewVolume, principal: &str) -> Result<VolumeInfo> {
+        const ACTION: &str = "create a volume";
+        let id = Uuid::now_v7();
+        let location = self.volume_location(id, volume)?;
+        let kind = match volume.location {
+            Some(_) => VolumeKind::External,
+            None => VolumeKind::Managed,
+        };
+        let now = clock::now_ms();
+        let mut transaction = self.write(ACTION).await?;
+        schemas::check(&mut transaction, &volume.name.schema).await?;
+        let inserted = sqlx::query(
+            "INSERT INTO volumes (id, catalog_name, schema_name, name, kind, location, comment, owner, created_at, \
+             created_by, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(id.to_string())
+        .bind(volume.name.schema.catalog.as_str())
+        .bind(volume.name.schema.schema.as_str())
+        .bind(volume.name.volume.as_str())
+        .bind(kind.as_str())
+        .bind(location)
+        .bind(volume.comment.as_deref())
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .bind(now)
+        .bind(principal)
+        .execute(&mut *transaction)
+        .await;
+        match inserted {
+            Ok(_) => {}
+            Err(error) if taken(&error) => {
+                return Err(Error::AlreadyExists {
+                    securable: "volume",
+                    name: volume.name.to_string(),
+                });
+            }
+            Err(source) => return Err(database(ACTION, source)),
+        }
+        commit(transaction, ACTION).await?;
+        self.volume(&volume.name).await
+    }
+
+    /// Returns a volume.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn volume(&self, name: &VolumeName) -> Result<VolumeInfo> {
+        const ACTION: &str = "read a volume";
+        let found =
+            sqlx::query("SELECT * FROM volumes WHERE catalog_name = $1 AND schema_name = $2 AND name = $3")
+                .bind(name.schema.catalog.as_str())
+                .bind(name.schema.schema.as_str())
+                .bind(name.volume.as_str())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(|source| database(ACTION, source))?;
+        let found = found.ok_or_else(|| not_found(name))?;
+        row::volume(&found).map_err(|source| database(ACTION, source))
+    }
+
+    /// Returns the volumes of a schema by name.
+    ///
+    /// # Errors
+    /// `NotFound` when the schema does not exist.
+    pub async fn list_volumes(&self, schema: &SchemaName, page: &Page) -> Result<Vec<VolumeInfo>> {
+        const ACTION: &str = "list volumes";
+        self.schema(schema).await?;
+        let rows = sqlx::query(
+            "SELECT * FROM volumes WHERE catalog_name = $1 AND schema_name = $2 AND name > $3 ORDER BY name LIMIT $4",
+        )
+        .bind(schema.catalog.as_str())
+        .bind(schema.schema.as_str())
+        .bind(page.after())
+        .bind(page.limit())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+        let volumes = rows.iter().map(row::volume).collect::<Result<_, _>>();
+        volumes.map_err(|source| database(ACTION, source))
+    }
+
+    /// Gives a volume the name, the comment and the owner of `volume`, which was read before.
+    ///
+    /// # Errors
+    /// `NotFound` when it was dropped meanwhile; `AlreadyExists` when another has the name.
+    pub async fn alter_volume(
+        &self,
+        volume: &VolumeInfo,
+        new_name: &Identifier,
+        principal: &str,
+    ) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE volumes SET name = $1, comment = $2, owner = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
+        )
+        .bind(new_name.as_str())
+        .bind(volume.comment.as_deref())
+        .bind(&volume.audit.owner)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(volume.id.to_string())
+        .execute(&self.pool)
+        .await;
+        match updated {
+            Ok(updated) if updated.rows_affected() > 0 => Ok(()),
+            Ok(_) => Err(not_found(&volume.name)),
+            Err(error) if taken(&error) => Err(Error::AlreadyExists {
+                securable: "volume",
+                name: VolumeName::new(volume.name.schema.clone(), new_name.clone()).to_string(),
+            }),
+            Err(source) => Err(database("alter a volume", source)),
+        }
+    }
+
+    /// Drops a volume. The files of a managed one are the caller's to delete.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn drop_volume(&self, name: &VolumeName) -> Result<VolumeInfo> {
+        const ACTION: &str = "drop a volume";
+        let volume = self.volume(name).await?;
+        let mut transaction = self.write(ACTION).await?;
+        sqlx::query("DELETE FROM volumes WHERE id = $1")
+            .bind(volume.id.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        tags::forget_dropped(&mut transaction).await?;
+        commit(transaction, ACTION).await?;
+        Ok(volume)
+    }
+
+    fn volume_location(&self, id: Uuid, volume: &NewVolume) -> Result<String> {
+        let invalid = |error: url::ParseError| Error::InvalidArgument {
+            message: format!("the location of volume `{}` is not a URL: {error}", volume.name),
+        };
+        let url = match &volume.location {
+            Some(location) => Url::parse(location).map_err(invalid)?,
+            None => self
+                .tables_root
+                .join(FOLDER)
+                .and_then(|folder| folder.join(&id.to_string()))
+                .map_err(invalid)?,
+        };
+        Ok(format!("{}/", url.as_str().trim_end_matches('/')))
+    }
+}
+
+/// Drops all volumes of a catalog, or of one schema of it.
+pub(super) async fn drop_all(
+    transaction: &mut Transaction<'static, Sqlite>,
+    catalog: &str,
+    schema: Option<&str>,
+) -> Result<()> {
+    let dropped =
+        sqlx::query("DELETE FROM volumes WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3)")
+            .bind(catalog)
+            .bind(schema.unwrap_or_default())
+            .bind(schema.unwrap_or_default())
+            .execute(&mut **transaction)
+            .await;
+    dropped
+        .map(drop)
+        .map_err(|source| database("drop volumes", source))
+}
+
+async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
+    transaction
+        .commit()
+        .await
+        .map_err(|source| database(action, source))
+}
+
+fn not_found(name: &VolumeName) -> Error {
+    Error::NotFound {
+        securable: "volume",
+        name: name.to_string(),
+    }
+}
+
+fn database(action: &'static str, source: sqlx::Error) -> Error {
+    Error::Database { action, source }
+}
