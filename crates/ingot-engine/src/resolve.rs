@@ -19,6 +19,7 @@ mod pivots;
 pub(crate) mod relations;
 pub(crate) mod routines;
 mod shapes;
+mod time_windows;
 mod values;
 
 use std::collections::{BTreeSet, HashMap};
@@ -329,6 +330,7 @@ fn plan_in<'a>(
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
         let routines = Routines::of(session, &mut query, &scope, reads, &context.state()).await?;
+        time_windows::rewrite(&mut query)?;
         let aggregates = context.state().aggregate_functions().clone();
         generators::rewrite(&mut query, &|name| aggregates.contains_key(name))?;
         functions_as_relations(&mut query);

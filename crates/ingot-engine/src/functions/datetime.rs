@@ -28,6 +28,7 @@ pub(crate) use self::interval_arithmetic::{
 };
 pub(crate) use self::moments::{CALENDAR, DAY_TIME, YEAR_MONTH};
 pub(crate) use self::patterns::formatted;
+pub(crate) use self::window::SLIDING_WINDOWS;
 use super::function::Function;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {

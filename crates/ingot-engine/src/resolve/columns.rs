@@ -15,8 +15,8 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr as LogicalExpr;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Cte, ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
-    PivotValueSource, Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions,
+    PivotValueSource, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement,
+    TableAlias, TableFactor, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use super::pivots;
@@ -305,6 +305,44 @@ impl Restorer<'_> {
         None
     }
 
+    /// Returns the fields that `struct.*` stands for, and any other item as it is.
+    fn fields_of(&self, item: SelectItem) -> Vec<SelectItem> {
+        let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) = &item
+        else {
+            return vec![item];
+        };
+        let mut idents: Vec<Ident> = name
+            .0
+            .iter()
+            .filter_map(ObjectNamePart::as_ident)
+            .cloned()
+            .collect();
+        let last = idents.last().map(|last| last.value.to_lowercase());
+        if last.is_none_or(|last| self.names.contains(&last)) {
+            return vec![item];
+        }
+        let Some(DataType::Struct(fields)) = self.restore_compound(&mut idents) else {
+            return vec![item];
+        };
+        let left_out = |field: &FieldRef| {
+            let except = options.opt_except.iter();
+            let mut names = except
+                .flat_map(|except| std::iter::once(&except.first_element).chain(&except.additional_elements));
+            names.any(|name| name.value.eq_ignore_ascii_case(field.name()))
+        };
+        let kept = fields.iter().filter(|field| !left_out(field));
+        let items = kept.map(|field| {
+            let named = Ident::with_quote('`', field.name());
+            let mut path = idents.clone();
+            path.push(named.clone());
+            SelectItem::ExprWithAlias {
+                expr: Expr::CompoundIdentifier(path),
+                alias: named,
+            }
+        });
+        items.collect()
+    }
+
     /// Spells the fields that follow a value, as in `list[0].field`, as texts: DataFusion takes no others there. Returns
     /// the type, as far as it is known.
     fn restore_access(&self, root: &Expr, chain: &mut [AccessExpr]) -> Option<DataType> {
@@ -404,6 +442,10 @@ impl VisitorMut for Restorer<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        select.projection = std::mem::take(&mut select.projection)
+            .into_iter()
+            .flat_map(|item| self.fields_of(item))
+            .collect();
         for item in &mut select.projection {
             match item {
                 SelectItem::ExprWithAlias { alias, .. } => self.restore(alias),

@@ -87,7 +87,7 @@ impl Routines {
             found: BTreeMap::new(),
         };
         if let ControlFlow::Break(error) = VisitMut::visit(query, &mut names) {
-            return Err(error);
+            return Err(*error);
         }
         let mut known = HashMap::new();
         let mut routines = Self::default();
@@ -112,7 +112,7 @@ impl Routines {
         }
         let mut naming = Naming { known: &known };
         match VisitMut::visit(query, &mut naming) {
-            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Break(error) => Err(*error),
             ControlFlow::Continue(()) => Ok(routines),
         }
     }
@@ -273,16 +273,16 @@ impl Names<'_> {
 }
 
 impl VisitorMut for Names<'_> {
-    type Break = Error;
+    type Break = Box<Error>;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Box<Error>> {
         match expr {
             Expr::Function(function) => broken(self.see(&mut function.name, false)),
             _ => ControlFlow::Continue(()),
         }
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Box<Error>> {
         match factor {
             TableFactor::Table {
                 name, args: Some(_), ..
@@ -293,10 +293,10 @@ impl VisitorMut for Names<'_> {
     }
 }
 
-fn broken(outcome: Result<()>) -> ControlFlow<Error> {
+fn broken(outcome: Result<()>) -> ControlFlow<Box<Error>> {
     match outcome {
         Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
+        Err(error) => ControlFlow::Break(Box::new(error)),
     }
 }
 
@@ -396,16 +396,16 @@ impl Naming<'_> {
 }
 
 impl VisitorMut for Naming<'_> {
-    type Break = Error;
+    type Break = Box<Error>;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Box<Error>> {
         match expr {
             Expr::Function(function) => broken(self.scalar(function)),
             _ => ControlFlow::Continue(()),
         }
     }
 
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Box<Error>> {
         broken(self.relation(factor))
     }
 }

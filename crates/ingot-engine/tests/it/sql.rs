@@ -37,6 +37,7 @@ mod scripts;
 mod securables;
 mod shown;
 mod temporary_views;
+mod time_windows;
 mod type_widening;
 mod update;
 mod vacuum;

@@ -1,12 +1,15 @@
 //! `window(time, length[, slide[, start]])` and `window_time(window)`: which window of time a moment is in.
 //!
-//! Windows begin at 1970-01-01T00:00:00Z, or `start` after it, and follow each other without gaps. Those that overlap
-//! are refused: a row would be in several. Source: Spark, `TimeWindow`, `WindowTime`.
+//! Windows begin at 1970-01-01T00:00:00Z, or `start` after it, and follow each other without gaps. Where they overlap,
+//! `window` is refused, for a row is in several; queries take the function of all of them instead. Source: Spark, `TimeWindow`, `WindowTime`.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StructArray};
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{
+    Array, ArrayBuilder, ArrayRef, AsArray, ListArray, PrimitiveArray, PrimitiveBuilder, StructArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
@@ -15,10 +18,18 @@ use crate::Error;
 use crate::error::{condition, external};
 use crate::functions::arguments::{count, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
-use crate::spark::temporal::parse_calendar;
+use crate::spark::temporal::{Zone, parse_calendar};
+
+/// The function of all windows that a moment is in.
+pub(crate) const SLIDING_WINDOWS: &str = "__ingot_windows";
+
+/// Windows that one row is in, at most.
+const WINDOWS_MAX: i64 = 10_000;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [window(), window_time()].map(Function::udf).into()
+    [window(), sliding_windows(), window_time()]
+        .map(Function::udf)
+        .into()
 }
 
 fn fields(time: &DataType) -> Fields {
@@ -26,60 +37,148 @@ fn fields(time: &DataType) -> Fields {
     vec![field("start"), field("end")].into()
 }
 
+/// Checks the arguments of windows.
+fn window_arguments(types: &[DataType]) -> Result<Vec<DataType>> {
+    count("window", types, 2, 4)?;
+    let one = |(nth, found): (usize, &DataType)| match nth {
+        0 => match moment("window", 1, found, timestamp())? {
+            DataType::Timestamp(_, None) => Ok(LOCAL),
+            other => Ok(other),
+        },
+        _ if is_text(found) => Ok(DataType::Utf8),
+        _ if *found == DAY_TIME => Ok(DAY_TIME),
+        nth => Err(unexpected("window", nth + 1, "an interval as STRING", found)),
+    };
+    types.iter().enumerate().map(one).collect()
+}
+
+/// What a call asks for: moments, and windows in microseconds.
+struct Asked {
+    time: DataType,
+    times: PrimitiveArray<TimestampMicrosecondType>,
+    length: i64,
+    slide: i64,
+    first: i64,
+}
+
+impl Asked {
+    fn of(arrays: &[ArrayRef], zone: &Zone) -> Result<Self> {
+        let time = time_type(arrays[0].data_type());
+        let times = match time == LOCAL {
+            true => clocks(&arrays[0], zone)?,
+            false => instants(&arrays[0], zone)?,
+        };
+        let length = duration(&arrays[1])?;
+        let slide = arrays.get(2).map(duration).transpose()?.unwrap_or(length);
+        let first = arrays.get(3).map(duration).transpose()?.unwrap_or(0);
+        if length <= 0 || slide <= 0 || slide > length || first.abs() >= slide {
+            return Err(condition(
+                "DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION",
+                "42K09",
+                "a window is longer than nothing, and slides and starts by no more than its length"
+                    .to_owned(),
+            ));
+        }
+        if length / slide > WINDOWS_MAX {
+            return Err(external(Error::unsupported(format!(
+                "a row would be in more than {WINDOWS_MAX} windows"
+            ))));
+        }
+        Ok(Self {
+            time,
+            times,
+            length,
+            slide,
+            first,
+        })
+    }
+
+    /// Returns when the last window begins that a moment is in.
+    fn last_start(&self, time: i64) -> i64 {
+        time - (time - self.first).rem_euclid(self.slide)
+    }
+
+    /// Makes windows of their starts.
+    fn windows(
+        &self,
+        starts: PrimitiveArray<TimestampMicrosecondType>,
+        nulls: Option<NullBuffer>,
+    ) -> Result<StructArray> {
+        let ends = starts.try_unary::<_, TimestampMicrosecondType, _>(|start| {
+            start.checked_add(self.length).ok_or_else(overflow)
+        })?;
+        let columns = vec![like(starts, &self.time), like(ends, &self.time)];
+        Ok(StructArray::try_new(fields(&self.time), columns, nulls)?)
+    }
+}
+
 fn window() -> Function {
     Function {
         name: "window",
         aliases: &[],
         volatility: Volatility::Immutable,
-        arguments: |types| {
-            count("window", types, 2, 4)?;
-            let one = |(nth, found): (usize, &DataType)| match nth {
-                0 => match moment("window", 1, found, timestamp())? {
-                    DataType::Timestamp(_, None) => Ok(LOCAL),
-                    other => Ok(other),
-                },
-                _ if is_text(found) => Ok(DataType::Utf8),
-                _ if *found == DAY_TIME => Ok(DAY_TIME),
-                nth => Err(unexpected("window", nth + 1, "an interval as STRING", found)),
-            };
-            types.iter().enumerate().map(one).collect()
-        },
+        arguments: window_arguments,
         returns: Returns::Of(|types| Ok(DataType::Struct(fields(&time_type(&types[0]))))),
         invoke: |arguments| {
             let zone = zone(arguments);
             over_arrays(arguments, |arrays| {
-                let time = time_type(arrays[0].data_type());
-                let times = match time == LOCAL {
-                    true => clocks(&arrays[0], &zone)?,
-                    false => instants(&arrays[0], &zone)?,
-                };
-                let length = duration(&arrays[1])?;
-                let slide = arrays.get(2).map(duration).transpose()?.unwrap_or(length);
-                let first = arrays.get(3).map(duration).transpose()?.unwrap_or(0);
-                if length <= 0 || slide <= 0 || slide > length || first.abs() >= slide {
-                    return Err(condition(
-                        "DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION",
-                        "42K09",
-                        "a window is longer than nothing, and slides and starts by no more than its length"
-                            .to_owned(),
-                    ));
-                }
-                if slide < length {
+                let asked = Asked::of(arrays, &zone)?;
+                if asked.slide < asked.length {
                     return Err(external(Error::unsupported(
-                        "windows that slide by less than their length are not supported".to_owned(),
+                        "windows that slide by less than their length stand in GROUP BY or SELECT".to_owned(),
                     )));
                 }
-                let starts = times
-                    .unary::<_, TimestampMicrosecondType>(|time| time - (time - first).rem_euclid(slide));
-                let ends = starts.try_unary::<_, TimestampMicrosecondType, _>(|start| {
-                    start.checked_add(length).ok_or_else(overflow)
-                })?;
-                let nulls = times.nulls().cloned();
-                let columns = vec![like(starts, &time), like(ends, &time)];
-                Ok(Arc::new(StructArray::try_new(fields(&time), columns, nulls)?))
+                let starts = asked
+                    .times
+                    .unary::<_, TimestampMicrosecondType>(|time| asked.last_start(time));
+                let nulls = asked.times.nulls().cloned();
+                Ok(Arc::new(asked.windows(starts, nulls)?))
             })
         },
     }
+}
+
+/// All windows that a moment is in, which `window` stands for where they overlap.
+fn sliding_windows() -> Function {
+    Function {
+        name: SLIDING_WINDOWS,
+        aliases: &[],
+        volatility: Volatility::Immutable,
+        arguments: window_arguments,
+        returns: Returns::Of(|types| Ok(DataType::List(windows_field(&time_type(&types[0]))))),
+        invoke: |arguments| {
+            let zone = zone(arguments);
+            over_arrays(arguments, |arrays| {
+                let asked = Asked::of(arrays, &zone)?;
+                let mut starts = PrimitiveBuilder::<TimestampMicrosecondType>::new();
+                let mut lengths = Vec::with_capacity(asked.times.len());
+                for time in &asked.times {
+                    let before = starts.len();
+                    if let Some(time) = time {
+                        let last = asked.last_start(time);
+                        let more = (asked.length - (time - last) - 1) / asked.slide;
+                        (0..=more.max(-1))
+                            .rev()
+                            .for_each(|nth| starts.append_value(last - nth * asked.slide));
+                    }
+                    lengths.push(starts.len() - before);
+                }
+                let windows = asked.windows(starts.finish(), None)?;
+                let offsets = OffsetBuffer::from_lengths(lengths);
+                let field = windows_field(&asked.time);
+                Ok(Arc::new(ListArray::try_new(
+                    field,
+                    offsets,
+                    Arc::new(windows),
+                    None,
+                )?))
+            })
+        },
+    }
+}
+
+fn windows_field(time: &DataType) -> FieldRef {
+    Arc::new(Field::new("element", DataType::Struct(fields(time)), true))
 }
 
 fn time_type(of: &DataType) -> DataType {

@@ -23,8 +23,8 @@ pub(super) async fn describe(
         _ => None,
     };
     if let Some(name) = builtin.filter(|name| routines::is_builtin(&session.datafusion().state(), name)) {
-        let line = format!("Function: {name}");
-        return text_rows(&[("function_desc", vec![line.as_str()])]);
+        let lines = own(session, name, extended);
+        return text_rows(&[("function_desc", lines.iter().map(String::as_str).collect())]);
     }
     let scope = Scope::of(&session.namespace());
     let found = routines::find(session, &lower, &scope, &Reads::default()).await?;
@@ -34,6 +34,41 @@ pub(super) async fn describe(
         lines.extend(details(&routine));
     }
     text_rows(&[("function_desc", lines.iter().map(String::as_str).collect())])
+}
+
+/// Describes a function of the engine, as far as it says something of itself.
+fn own(session: &Session, name: &str, extended: bool) -> Vec<String> {
+    let state = session.datafusion().state();
+    let scalar = state.scalar_functions().get(name);
+    let aggregate = state.aggregate_functions().get(name);
+    let window = state.window_functions().get(name);
+    let said = scalar
+        .and_then(|function| function.documentation())
+        .or_else(|| aggregate.and_then(|function| function.documentation()))
+        .or_else(|| window.and_then(|function| function.documentation()));
+    let kind = match (scalar, aggregate, window) {
+        (Some(_), ..) => "a value of each row",
+        (_, Some(_), _) => "a value of a group of rows, or of a window",
+        (.., Some(_)) => "a value of a window",
+        _ => "rows, or a value that has a syntax of its own",
+    };
+    let mut lines = vec![format!("Function: {name}"), format!("Kind: {kind}")];
+    match said {
+        Some(said) => lines.push(format!(
+            "Usage: {} - {}",
+            said.syntax_example,
+            said.description.trim()
+        )),
+        None => lines.push("Usage: N/A.".to_owned()),
+    }
+    if extended && let Some(example) = said.and_then(|said| said.sql_example.as_deref()) {
+        lines.push("Extended Usage:".to_owned());
+        let text = example
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("```"));
+        lines.extend(text.map(|line| format!("    {line}")));
+    }
+    lines
 }
 
 fn line(label: &str, value: &str) -> String {

@@ -85,3 +85,32 @@ async fn settings_that_would_change_results_are_refused() {
     assert_eq!(taken, ["spark.sql.shuffle.partitions|8"]);
     assert_eq!(rows(&session, "SET").await, ["spark.sql.shuffle.partitions|8"]);
 }
+
+#[tokio::test]
+async fn a_struct_stands_for_its_fields() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (id INT, s STRUCT<a: INT, Bee: STRING, n: STRUCT<x: INT>>)",
+            "INSERT INTO t VALUES (1, named_struct('a', 2, 'Bee', 'b', 'n', named_struct('x', 3))), (2, NULL)",
+        ],
+    )
+    .await;
+    assert_eq!(
+        rows(&session, "SELECT id, s.* FROM t ORDER BY id").await,
+        ["1|2|b|{x: 3}", "2|NULL|NULL|NULL"]
+    );
+    assert_eq!(
+        super::names(&session, "SELECT S.*, t.s.n.* FROM t").await,
+        ["a", "Bee", "n", "x"]
+    );
+    assert_eq!(
+        rows(&session, "SELECT q.s.* EXCEPT (n) FROM t AS q WHERE id = 1").await,
+        ["2|b"]
+    );
+    assert_eq!(
+        rows(&session, "SELECT s.* FROM (SELECT * FROM t WHERE id = 1)").await,
+        ["2|b|{x: 3}"]
+    );
+}
