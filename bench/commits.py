@@ -48,8 +48,9 @@ class Server:
 class Client:
     """One connection."""
 
-    def __init__(self, address: str):
+    def __init__(self, address: str, settings: dict[str, str] | None = None):
         self.connection = http.client.HTTPConnection(address)
+        self.settings = settings or {}
 
     def sql(self, statement: str) -> list[dict]:
         text = self.post(statement)
@@ -57,7 +58,7 @@ class Client:
 
     def post(self, statement: str) -> str:
         """The answer to a statement as it came."""
-        body = json.dumps({"statement": statement})
+        body = json.dumps({"statement": statement, "settings": self.settings})
         self.connection.request("POST", "/api/v1/sql", body, {"content-type": "application/json"})
         response = self.connection.getresponse()
         text = response.read().decode()

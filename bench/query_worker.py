@@ -15,7 +15,7 @@ class Ingot:
         from commits import Client, Server
 
         self.server = Server(os.environ["INGOT"], Path(data_dir))
-        self.client = Client(self.server.address)
+        self.client = Client(self.server.address, {"use_cached_result": "false"})
         self.pid = self.server.process.pid
 
     def run(self, text: str) -> list:

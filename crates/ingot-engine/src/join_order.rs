@@ -1,8 +1,8 @@
 //! The order of joins, by what the log knows of the tables: DataFusion joins in the order in which a query names them.
 //!
 //! ```text
-//! joins ─► tree (relations, classes of equal columns, filters) ─► estimate ─► search ─► the same rows, joined anew
-//!          `tree`                                                 `estimate`  `search`
+//! joins ─► tree (relations, classes of equal columns, filters) ─► fewer groups ─► search ─► the same rows, joined anew
+//!          `tree`, `estimate`                                     `reduce`       `search`
 //! ```
 //! A tree is of inner joins, and of semi and anti joins upon them, which are moved like filters. All else is a relation
 //! of it, with trees of its own. An order is changed only where it is estimated to be clearly cheaper, so that a plan
@@ -13,6 +13,7 @@
 //! (1998).
 
 mod estimate;
+mod reduce;
 mod search;
 mod tree;
 
@@ -66,7 +67,7 @@ impl OptimizerRule for JoinOrder {
 /// Orders the joins of a plan and of all that it holds.
 fn below(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     stacker::maybe_grow(crate::stack::RED_ZONE_BYTES, crate::stack::GROWTH_BYTES, || {
-        let Some(tree) = Tree::of(&plan) else {
+        let Some(mut tree) = Tree::of(&plan) else {
             let rewritten = plan
                 .map_uncorrelated_subqueries(below)?
                 .transform_sibling(|plan| plan.map_children(below))?;
@@ -75,12 +76,15 @@ fn below(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 false => Ok(rewritten),
             };
         };
-        match ordered(&tree) {
-            Some(shape) => Ok(Transformed::yes(
-                tree.joined(&shape, |relation| below(relation).data())?,
-            )),
-            None => Tree::map_relations(plan, &below),
-        }
+        let reduced = tree.reduce()?;
+        let shape = match (ordered(&tree), reduced) {
+            (Some(shape), _) => shape,
+            (None, true) => tree.shape.clone(),
+            (None, false) => return Tree::map_relations(plan, &below),
+        };
+        Ok(Transformed::yes(
+            tree.joined(&shape, |relation| below(relation).data())?,
+        ))
     })
 }
 

@@ -113,11 +113,21 @@ pub(super) fn size(plan: &LogicalPlan) -> Option<Size> {
         LogicalPlan::EmptyRelation(empty) => Some(Size::of(f64::from(u8::from(empty.produce_one_row)))),
         LogicalPlan::Join(join) => {
             let (left, right) = (size(&join.left)?.rows, size(&join.right)?.rows);
+            let distinct = join
+                .on
+                .iter()
+                .map(|(x, y)| distinct([(join.left.as_ref(), x), (join.right.as_ref(), y)].into_iter()));
+            let distinct = distinct.fold(1.0, f64::max);
+            let matched = left * right / distinct;
             let rows = match join.join_type {
-                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left,
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right,
-                _ if join.on.is_empty() => left * right,
-                _ => left.max(right),
+                JoinType::LeftSemi => left * (right / distinct).min(1.0),
+                JoinType::RightSemi => right * (left / distinct).min(1.0),
+                JoinType::LeftAnti | JoinType::LeftMark => left,
+                JoinType::RightAnti | JoinType::RightMark => right,
+                JoinType::Inner => matched,
+                JoinType::Left => matched.max(left),
+                JoinType::Right => matched.max(right),
+                JoinType::Full => matched.max(left + right),
             };
             Some(Size::of(rows))
         }

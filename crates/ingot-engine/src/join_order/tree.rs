@@ -9,13 +9,13 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
-use super::estimate;
 use super::search::{Class, Condition, Graph, Keeps, Relation, Set, Shape};
+use super::{estimate, reduce};
 
 /// Relations up to which a tree is ordered.
 const RELATIONS_MAX: usize = 40;
 /// Relations below which there is no order to choose: which side is built is chosen later.
-const RELATIONS_MIN: usize = 3;
+const ORDERED_MIN: usize = 3;
 
 /// Joins as a plan has them.
 pub(super) struct Tree {
@@ -41,21 +41,80 @@ struct Keeping {
 }
 
 impl Tree {
-    /// Takes a plan apart; `None` for what is no join, or has no order to choose.
+    /// Takes a plan apart; `None` for what is no join that can be.
     pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
         if !matches!(plan, LogicalPlan::Join(_)) {
             return None;
         }
         let mut parts = Parts::default();
         let shape = parts.take_apart(plan);
-        if !(RELATIONS_MIN..=RELATIONS_MAX).contains(&parts.relations.len()) {
+        if !(2..=RELATIONS_MAX).contains(&parts.relations.len()) {
             return None;
         }
         parts.into_tree(shape, plan.schema().columns())
     }
 
-    /// Says what is known of the joins; `None` where the rows of a relation are not known.
+    /// Keeps relations that group rows from making groups that the joins throw away. Says if there were any.
+    ///
+    /// # Errors
+    /// Those of the plan's nodes.
+    pub(super) fn reduce(&mut self) -> Result<bool> {
+        let mut found = Vec::new();
+        for members in &self.classes {
+            let distinct = estimate::distinct(self.columns_of(members));
+            // What only lets rows through need not have groups of keys that no row has.
+            let let_through = self.keeping.iter().flat_map(|(relation, keeping)| {
+                let on = keeping
+                    .on
+                    .iter()
+                    .filter(|(left, _)| members.iter().any(|(_, column)| column == left));
+                on.map(|(_, column)| (*relation, column))
+            });
+            let own = members.iter().map(|(relation, column)| (*relation, column));
+            for (groups, column) in own.chain(let_through) {
+                let keys = self.keys_of(members).find(|(keys, _)| {
+                    let (groups_plan, keys_plan) = (&self.relations[groups], &self.relations[*keys]);
+                    *keys != groups && reduce::is_worth(groups_plan, keys_plan, distinct)
+                });
+                let Some((keys, key)) = keys else { continue };
+                let reduced = reduce::reduced(&self.relations[groups], column, &self.relations[keys], key)?;
+                found.extend(reduced.map(|plan| (groups, plan)));
+            }
+        }
+        let any = !found.is_empty();
+        for (relation, plan) in found {
+            self.relations[relation] = plan;
+        }
+        Ok(any)
+    }
+
+    fn columns_of<'a>(
+        &'a self,
+        members: &'a [(usize, Expr)],
+    ) -> impl Iterator<Item = (&'a LogicalPlan, &'a Expr)> {
+        members
+            .iter()
+            .map(|(relation, column)| (&self.relations[*relation], column))
+    }
+
+    /// Returns relations that a class's values have to be in: its own, and those of semi joins.
+    fn keys_of<'a>(&'a self, members: &'a [(usize, Expr)]) -> impl Iterator<Item = (usize, &'a Expr)> {
+        let own = members.iter().map(|(relation, column)| (*relation, column));
+        let semi = self
+            .keeping
+            .iter()
+            .filter(|(_, keeping)| keeping.join_type == JoinType::LeftSemi);
+        let semi = semi.flat_map(|(relation, keeping)| keeping.on.iter().map(|on| (*relation, on)));
+        let of_class = move |left: &Expr| members.iter().any(|(_, column)| column == left);
+        own.chain(semi.filter_map(move |(relation, (left, key))| of_class(left).then_some((relation, key))))
+    }
+
+    /// Says what is known of the joins; `None` where the rows of a relation are not known, or there is no order to
+    /// choose.
     pub(super) fn graph(&self) -> Option<Graph> {
+        if self.relations.len() < ORDERED_MIN {
+            return None;
+        }
         let mut relations = Vec::with_capacity(self.relations.len());
         for (number, plan) in self.relations.iter().enumerate() {
             let size = estimate::size(plan)?;

@@ -2,6 +2,7 @@
 
 use ingot_common::clock;
 use ingot_engine::Session;
+use test_case::test_case;
 
 use crate::sql::{open, rows, run};
 use crate::support::Random;
@@ -113,6 +114,57 @@ fn query(random: &mut Random) -> String {
         "SELECT count(*), sum(xxhash64({}) % 1000003) FROM {from}{filter}",
         columns.join(", ")
     )
+}
+
+/// Groups are made of the keys alone that another table leaves.
+#[test_case("SELECT p.id, g.n FROM p JOIN (SELECT k, count(*) AS n FROM f GROUP BY k HAVING count(*) > 1) g ON p.id = g.k \
+             WHERE p.x = 3"; "a join with groups")]
+#[test_case("SELECT sum(f.v) FROM f, p WHERE p.id = f.k AND p.x = 3 \
+             AND f.v < (SELECT 1.5 * avg(v) FROM f g WHERE g.k = p.id)"; "a correlated aggregate")]
+#[test_case("SELECT p.id FROM p WHERE p.x = 3 AND p.id IN (SELECT k FROM f GROUP BY k, j HAVING count(*) > 3)"; "semi")]
+#[test_case("SELECT p.id FROM p WHERE p.x = 250 \
+             AND NOT EXISTS (SELECT 1 FROM (SELECT k + 0 AS k, max(v) AS v FROM f GROUP BY k) g WHERE g.k = p.id)"; "anti")]
+#[test_case("SELECT p.id, g.k, g.n FROM p JOIN (SELECT k, j, count(*) AS n FROM f GROUP BY k, j WITH ROLLUP) g \
+             ON p.id = g.k WHERE p.x = 3"; "groups of several sets")]
+#[tokio::test]
+async fn groups_are_made_of_keys_that_are_left(query: &str) {
+    let (_directory, _engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE p AS SELECT id, id % 400 AS x FROM range(1200)",
+            "CREATE TABLE f AS SELECT id % 1000 AS k, id % 3 AS j, id AS v FROM range(20000)",
+        ],
+    )
+    .await;
+    let ordered = format!("SELECT * FROM ({query}) ORDER BY ALL");
+    let found = rows(&session, &ordered).await;
+    run(&session, &["SET spark.sql.cbo.joinReorder.enabled = false"]).await;
+    assert_eq!(rows(&session, &ordered).await, found);
+    assert!(!found.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_join_throws_away_is_not_grouped() {
+    let (_directory, _engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE p AS SELECT id, id % 400 AS x FROM range(1000)",
+            "CREATE TABLE f AS SELECT id % 1000 AS k, id AS v FROM range(20000)",
+        ],
+    )
+    .await;
+    let query = "SELECT p.id, g.n FROM p JOIN (SELECT k, count(*) AS n FROM f GROUP BY k) g ON p.id = g.k WHERE p.x = 3";
+    let plan = rows(&session, &format!("EXPLAIN EXTENDED {query}"))
+        .await
+        .join("\n");
+    assert!(plan.contains("SubqueryAlias: __ingot_keys"), "{plan}");
+    let query = "SELECT p.id, g.n FROM p JOIN (SELECT k, count(*) AS n FROM f GROUP BY k) g ON p.id = g.k";
+    let plan = rows(&session, &format!("EXPLAIN EXTENDED {query}"))
+        .await
+        .join("\n");
+    assert!(!plan.contains("__ingot_keys"), "{plan}");
 }
 
 /// A star: of the facts `t4`, few rows meet `t1` once it is filtered.
