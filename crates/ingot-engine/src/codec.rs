@@ -5,6 +5,8 @@
 //! ```
 //!
 //! The receiver reads the same files from its own store: the location is sent, no credentials are.
+//!
+//! What lets a statement of this process be stopped is left out: [`PairsExec`] and [`UntilOver`] arrive as their inputs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,9 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::physical_expr::proto_decode::PhysicalExprDecodeCtx;
+use datafusion::physical_expr_common::physical_expr::proto_encode::PhysicalExprEncodeCtx;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{
     AsExecutionPlan, PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
@@ -27,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::provider::external;
+use crate::resources::{PairsExec, UntilOver};
 use crate::scan::{DeltaScanExec, ScanTarget, reader_factory};
 
 /// Encodes and decodes [`DeltaScanExec`].
@@ -67,6 +73,9 @@ impl PhysicalExtensionCodec for DeltaCodec {
         buffer: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
+        if node.is::<PairsExec>() {
+            return Ok(());
+        }
         let Some(scan) = node.downcast_ref::<DeltaScanExec>() else {
             return Err(DataFusionError::NotImplemented(format!(
                 "{} cannot be sent to another process",
@@ -99,10 +108,13 @@ impl PhysicalExtensionCodec for DeltaCodec {
     fn try_decode(
         &self,
         buffer: &[u8],
-        _inputs: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let ([], [input]) = (buffer, inputs) {
+            return Ok(Arc::clone(input));
+        }
         let (header, plan) = split(buffer)?;
         let (store, _) = self.tables.store_for(&header.location).map_err(external)?;
         let url = ScanTarget::store_url(&header.location)?;
@@ -131,6 +143,30 @@ impl PhysicalExtensionCodec for DeltaCodec {
             files_pruned: header.files_pruned,
         };
         Ok(Arc::new(DeltaScanExec::new(Arc::new(target), Arc::new(source))))
+    }
+
+    fn try_encode_expr(
+        &self,
+        node: &Arc<dyn PhysicalExpr>,
+        _buffer: &mut Vec<u8>,
+        _context: &PhysicalExprEncodeCtx<'_>,
+    ) -> Result<()> {
+        match node.is::<UntilOver>() {
+            true => Ok(()),
+            false => Err(DataFusionError::NotImplemented(format!(
+                "`{node}` cannot be sent to another process"
+            ))),
+        }
+    }
+
+    fn try_decode_expr(
+        &self,
+        _buffer: &[u8],
+        inputs: &[Arc<dyn PhysicalExpr>],
+        _context: &PhysicalExprDecodeCtx<'_>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let input = inputs.first().map(Arc::clone);
+        input.ok_or_else(|| invalid("it holds no condition"))
     }
 }
 

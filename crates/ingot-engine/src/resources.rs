@@ -25,7 +25,8 @@ use std::time::Duration;
 
 pub(crate) use self::admission::Admission;
 pub(crate) use self::allowance::Allowance;
-pub(crate) use self::cooperation::CooperativeJoins;
+pub(crate) use self::cooperation::{CooperativeJoins, UntilOver};
+pub(crate) use self::pairs::PairsExec;
 pub use self::result_cache::CacheCounts;
 pub(crate) use self::result_cache::{Question, ResultCache};
 pub(crate) use self::rows::Rows;

@@ -108,7 +108,7 @@ fn until_over(plan: Arc<dyn ExecutionPlan>, over: &Over) -> Result<Arc<dyn Execu
 
 /// A condition that fails once its statement has to end.
 #[derive(Debug)]
-struct UntilOver {
+pub(crate) struct UntilOver {
     condition: Arc<dyn PhysicalExpr>,
     over: Over,
 }
@@ -162,5 +162,62 @@ impl PhysicalExpr for UntilOver {
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.condition.fmt_sql(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datafusion::physical_expr::expressions::lit;
+    use datafusion::prelude::SessionContext;
+    use datafusion_proto::physical_plan::from_proto::parse_physical_expr;
+    use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
+    use ingot_common::{Principal, RequestContext};
+    use ingot_delta::{DeltaTables, TablesOptions};
+
+    use super::*;
+    use crate::codec::DeltaCodec;
+
+    fn condition(allowance: &Allowance) -> Arc<dyn PhysicalExpr> {
+        Arc::new(UntilOver {
+            condition: lit(true),
+            over: allowance.over(),
+        })
+    }
+
+    fn evaluated(condition: &Arc<dyn PhysicalExpr>) -> Result<ColumnarValue> {
+        condition.evaluate(&RecordBatch::new_empty(Arc::new(Schema::empty())))
+    }
+
+    #[tokio::test]
+    async fn a_condition_fails_once_its_statement_has_to_end() {
+        let context = RequestContext::new(Principal::new("ann"));
+        let allowance = Allowance::begin(&context, Duration::ZERO, None);
+        let guarded = condition(&allowance);
+        evaluated(&guarded).expect("nothing is over");
+        context.cancellation.cancel();
+        evaluated(&guarded).expect_err("cancelled");
+
+        let context = RequestContext::new(Principal::new("ann"));
+        let soon = Allowance::begin(&context, Duration::from_nanos(1), None);
+        let guarded = condition(&soon);
+        soon.clone().ended().await;
+        evaluated(&guarded).expect_err("late");
+
+        let dropped = condition(&Allowance::begin(&context, Duration::ZERO, None));
+        evaluated(&dropped).expect_err("nobody is there for it");
+    }
+
+    #[test]
+    fn a_condition_arrives_elsewhere_as_it_was() {
+        let context = RequestContext::new(Principal::new("ann"));
+        let guarded = condition(&Allowance::begin(&context, Duration::ZERO, None));
+        let codec = DeltaCodec::new(DeltaTables::new(TablesOptions::default()));
+        let sent = serialize_physical_expr(&guarded, &codec).expect("encoded");
+        let task = SessionContext::new().task_ctx();
+        let arrived = parse_physical_expr(&sent, &task, &Schema::empty(), &codec).expect("decoded");
+        assert_eq!(arrived.to_string(), guarded.to_string());
+        assert!(!arrived.is::<UntilOver>());
     }
 }

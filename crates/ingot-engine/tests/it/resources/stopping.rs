@@ -3,9 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use datafusion::physical_plan::{collect, displayable};
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+};
 use futures::TryStreamExt;
 use ingot_common::port::{StatementRequest, StatementService};
 use ingot_common::{Classify, Kind, Principal, RequestContext};
+use ingot_engine::codec::DeltaCodec;
 use ingot_engine::{Engine, StatementLimits};
 use test_case::test_case;
 use tokio::runtime::Handle;
@@ -226,4 +232,27 @@ async fn a_write_that_is_dropped_changes_nothing() {
         at_rest(&engine, before).await;
     }
     assert_eq!(rows(&session, "SELECT * FROM t").await, ["7"]);
+}
+
+#[tokio::test]
+async fn a_join_in_pieces_is_the_same_join_elsewhere() {
+    let (_directory, engine, session) = limited(StatementLimits::default()).await;
+    run(&session, &["CREATE TABLE t AS SELECT id FROM range(100)"]).await;
+    let query = "SELECT a.id, b.id FROM t a JOIN t b ON a.id > b.id WHERE a.id < 2";
+    let plan = session.query(query).await.expect("planned");
+    let plan = plan.create_physical_plan().await.expect("a plan");
+    assert!(
+        displayable(plan.as_ref())
+            .indent(false)
+            .to_string()
+            .contains("PairsExec")
+    );
+    let codec = DeltaCodec::new(engine.tables().clone());
+    let bytes = physical_plan_to_bytes_with_extension_codec(plan, &codec).expect("encoded");
+    let elsewhere = session.datafusion();
+    let decoded = physical_plan_from_bytes_with_extension_codec(&bytes, &elsewhere.task_ctx(), &codec);
+    let rows = collect(decoded.expect("decoded"), elsewhere.task_ctx())
+        .await
+        .expect("run");
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
 }
