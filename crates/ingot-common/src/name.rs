@@ -32,6 +32,20 @@ impl crate::Classify for NameError {
     fn kind(&self) -> crate::Kind {
         crate::Kind::InvalidArgument
     }
+
+    fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Parts { .. } => Some("IDENTIFIER_TOO_MANY_NAME_PARTS"),
+            _ => Some("INVALID_SCHEMA_OR_RELATION_NAME"),
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Parts { .. } => Some("42601"),
+            _ => Some("42602"),
+        }
+    }
 }
 
 /// One part of a name, in lower case.

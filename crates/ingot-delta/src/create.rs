@@ -291,28 +291,46 @@ fn first_commit(
 }
 
 pub(crate) fn check_partition_columns(schema: &Schema, columns: &[String]) -> Result<()> {
-    let refuse = |message: String| Err(Error::InvalidArgument { message });
+    let refuse = |condition, sqlstate, message| Err(Error::refused(condition, sqlstate, message));
     if schema.fields().is_empty() {
-        return refuse("a table needs at least one column".to_owned());
+        return refuse(
+            "DELTA_SCHEMA_NOT_PROVIDED",
+            "42908",
+            "a table needs at least one column".to_owned(),
+        );
     }
     for (place, column) in columns.iter().enumerate() {
         let Ok(field) = schema.field_with_name(column) else {
-            return refuse(format!(
-                "partition column `{column}` is not a column of the table"
-            ));
+            return refuse(
+                "COLUMN_NOT_DEFINED_IN_TABLE",
+                "42703",
+                format!("partition column `{column}` is not a column of the table"),
+            );
         };
         if columns[..place].contains(column) {
-            return refuse(format!("partition column `{column}` is named twice"));
+            return refuse(
+                "COLUMN_ALREADY_EXISTS",
+                "42711",
+                format!("partition column `{column}` is named twice"),
+            );
         }
         if !partition::can_partition(field.data_type()) {
-            return refuse(format!(
-                "column `{column}` of type {} cannot partition a table",
-                field.data_type()
-            ));
+            return refuse(
+                "INVALID_PARTITION_COLUMN_DATA_TYPE",
+                "0A000",
+                format!(
+                    "column `{column}` of type {} cannot partition a table",
+                    field.data_type()
+                ),
+            );
         }
     }
     if columns.len() == schema.fields().len() {
-        return refuse("a table cannot be partitioned by all of its columns".to_owned());
+        return refuse(
+            "ALL_PARTITION_COLUMNS_NOT_ALLOWED",
+            "KD005",
+            "a table cannot be partitioned by all of its columns".to_owned(),
+        );
     }
     Ok(())
 }

@@ -114,21 +114,26 @@ pub(crate) fn known(key: &str) -> bool {
 /// `InvalidArgument`, naming an unknown property and the nearest known one; or a property, its value and what is
 /// expected.
 pub(crate) fn check(properties: &BTreeMap<String, String>, present: &BTreeMap<String, String>) -> Result<()> {
-    let refuse = |message: String| Err(Error::InvalidArgument { message });
     for (key, value) in properties {
         let checked_elsewhere = features::protocol_property(key) || key.starts_with(CONSTRAINT_PREFIX);
         if !key.starts_with("delta.") || checked_elsewhere || present.get(key) == Some(value) {
             continue;
         }
         let Some((_, accepts, expected)) = PROPERTIES.iter().find(|(name, _, _)| name == key) else {
-            return refuse(format!(
-                "unknown table property `{key}`; the nearest known is `{}`",
-                nearest(key)
+            return Err(Error::refused(
+                "DELTA_UNKNOWN_CONFIGURATION",
+                "F0000",
+                format!(
+                    "unknown table property `{key}`; the nearest known is `{}`",
+                    nearest(key)
+                ),
             ));
         };
         if !accepts(value) {
-            return refuse(format!(
-                "table property `{key}` cannot be `{value}`; expected {expected}"
+            return Err(Error::refused(
+                "DELTA_VIOLATE_TABLE_PROPERTY_VALIDATION_FAILED",
+                "0A000",
+                format!("table property `{key}` cannot be `{value}`; expected {expected}"),
             ));
         }
     }

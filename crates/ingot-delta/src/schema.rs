@@ -87,7 +87,8 @@ pub(crate) fn parse_schema_string(text: &str) -> Result<Schema, String> {
 /// # Errors
 /// `InvalidArgument`, naming the column.
 pub(crate) fn check_schema(metadata: &Metadata) -> Result<()> {
-    let schema = parse_schema_string(&metadata.schema_string).map_err(invalid)?;
+    let schema =
+        parse_schema_string(&metadata.schema_string).map_err(|message| Error::InvalidArgument { message })?;
     let names = ColumnNames::of(&metadata.configuration);
     storable_fields(schema.fields(), "", names).map(drop)
 }
@@ -179,15 +180,21 @@ fn storable_fields(fields: &Fields, parent: &str, names: ColumnNames) -> Result<
         };
         let forbidden = names == ColumnNames::InFiles && field.name().contains(FORBIDDEN_IN_NAMES);
         if field.name().is_empty() || forbidden {
-            return Err(invalid(format!(
-                "column name `{path}` is empty or holds one of ` ,;{{}}()\\n\\t=`, which Delta forbids; give it an \
+            return Err(Error::refused(
+                "DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES",
+                "42K05",
+                format!(
+                    "column name `{path}` is empty or holds one of ` ,;{{}}()\\n\\t=`, which Delta forbids; give it an \
                  alias, or map columns with table property `delta.columnMapping.mode`"
-            )));
+                ),
+            ));
         }
         if !seen.insert(field.name().to_lowercase()) {
-            return Err(invalid(format!(
-                "column `{path}` stands twice in the schema; names differ by more than case"
-            )));
+            return Err(Error::refused(
+                "DELTA_DUPLICATE_COLUMNS_FOUND",
+                "42711",
+                format!("column `{path}` stands twice in the schema; names differ by more than case"),
+            ));
         }
         storable.push(storable_field(field, &path, names)?);
     }
@@ -255,13 +262,11 @@ fn storable(data_type: &DataType, path: &str, names: ColumnNames) -> Result<Data
 }
 
 fn no_type(data_type: &DataType, path: &str) -> Error {
-    invalid(format!(
-        "column `{path}` has type {data_type}, which Delta cannot store; cast it"
-    ))
-}
-
-fn invalid(message: String) -> Error {
-    Error::InvalidArgument { message }
+    Error::refused(
+        "DELTA_UNSUPPORTED_DATA_TYPES",
+        "0AKDC",
+        format!("column `{path}` has type {data_type}, which Delta cannot store; cast it"),
+    )
 }
 
 #[cfg(test)]

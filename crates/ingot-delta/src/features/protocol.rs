@@ -108,29 +108,38 @@ fn domain_feature(domain: &str) -> &'static str {
 
 /// Returns the features that properties ask for: by name, or by a legacy version that implies them.
 fn asked_for(properties: &BTreeMap<String, String>) -> Result<Vec<&'static Feature>> {
-    let invalid = |message: String| Err(Error::InvalidArgument { message });
     let mut asked = Vec::new();
     for (key, value) in properties {
         let Some(name) = key.strip_prefix(FEATURE_PREFIX) else {
             continue;
         };
         if !value.eq_ignore_ascii_case("supported") && !value.eq_ignore_ascii_case("enabled") {
-            return invalid(format!(
-                "table property `{key}` cannot be `{value}`; expected `supported`"
+            return Err(Error::refused(
+                "DELTA_UNSUPPORTED_FEATURE_STATUS",
+                "0AKDE",
+                format!("table property `{key}` cannot be `{value}`; expected `supported`"),
             ));
         }
         match FEATURES.iter().find(|one| one.name.eq_ignore_ascii_case(name)) {
             Some(one) => asked.push(one),
-            None => return invalid(format!("table feature `{name}` is not known")),
+            None => {
+                return Err(Error::refused(
+                    "DELTA_UNSUPPORTED_FEATURES_IN_CONFIG",
+                    "56038",
+                    format!("table feature `{name}` is not known"),
+                ));
+            }
         }
     }
     let version = |key: &str, latest: i32| match properties.get(key) {
         None => Ok(1),
         Some(text) => match text.parse::<i32>() {
             Ok(version) if (1..=latest).contains(&version) => Ok(version),
-            _ => Err(Error::InvalidArgument {
-                message: format!("table property `{key}` cannot be `{text}`; expected 1 to {latest}"),
-            }),
+            _ => Err(Error::refused(
+                "DELTA_INVALID_PROTOCOL_VERSION",
+                "KD004",
+                format!("table property `{key}` cannot be `{text}`; expected 1 to {latest}"),
+            )),
         },
     };
     let reader = version("delta.minReaderVersion", READER_VERSION)?;
