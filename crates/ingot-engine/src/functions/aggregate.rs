@@ -9,6 +9,7 @@ mod histogram;
 mod moments;
 mod percentile;
 mod positions;
+mod sum;
 
 use std::sync::Arc;
 

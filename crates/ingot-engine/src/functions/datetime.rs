@@ -26,7 +26,7 @@ pub(crate) use self::days::{date_add, date_sub};
 pub(crate) use self::interval_arithmetic::{
     add_interval, add_intervals, divide_interval, multiply_interval, negate_calendar, subtract_moments,
 };
-pub(crate) use self::moments::{CALENDAR, DAY_TIME, YEAR_MONTH};
+pub(crate) use self::moments::{CALENDAR, DAY_TIME, YEAR_MONTH, interval_overflow};
 pub(crate) use self::patterns::formatted;
 pub(crate) use self::window::SLIDING_WINDOWS;
 use super::function::Function;

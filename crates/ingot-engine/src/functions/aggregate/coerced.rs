@@ -1,6 +1,6 @@
 //! `sum` and `avg` of what Spark takes: text is read as doubles, a date is refused by name.
 //!
-//! DataFusion's functions are beneath, and do all but say which types they take.
+//! DataFusion's functions are beneath, and do all but say which types they take, and add what can overflow.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     StatisticsArgs, Volatility,
 };
 
+use super::sum::{self, DistinctSum, Sum};
 use crate::functions::arguments::{count, is_text, unexpected};
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -38,6 +39,12 @@ impl Coerced {
             inner,
             signature: Signature::user_defined(Volatility::Immutable),
         }
+    }
+
+    /// Returns the type of a sum that can overflow.
+    fn sum_of<'a>(&self, arguments: &'a AccumulatorArgs<'_>) -> Option<&'a DataType> {
+        let of = arguments.return_field.data_type();
+        (self.inner.name() == "sum" && sum::adds(of)).then_some(of)
     }
 
     fn converted(&self, types: &[DataType]) -> Result<Vec<DataType>> {
@@ -96,7 +103,11 @@ impl AggregateUDFImpl for Coerced {
     }
 
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(arguments)
+        match self.sum_of(&arguments) {
+            Some(of) if arguments.is_distinct => Ok(Box::new(DistinctSum::new(of))),
+            Some(of) => Ok(Box::new(Sum::new(of))),
+            None => self.inner.accumulator(arguments),
+        }
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -111,11 +122,17 @@ impl AggregateUDFImpl for Coerced {
         &self,
         arguments: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        self.inner.create_groups_accumulator(arguments)
+        match self.sum_of(&arguments) {
+            Some(of) => Ok(sum::of_groups(of)),
+            None => self.inner.create_groups_accumulator(arguments),
+        }
     }
 
     fn create_sliding_accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(arguments)
+        match self.sum_of(&arguments) {
+            Some(of) if !arguments.is_distinct => Ok(Box::new(Sum::new(of))),
+            _ => self.inner.create_sliding_accumulator(arguments),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -103,3 +103,73 @@ async fn sums_and_ranks_have_the_types_of_spark() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn a_sum_that_does_not_fit_is_an_error() {
+    let longs =
+        "(SELECT * FROM VALUES ('a', 9223372036854775807L), ('a', 1L), ('b', NULL), ('b', 5L) AS t(k, v))";
+    let decimals = "(SELECT * FROM VALUES (99999999999999999999999999999999999999BD), (1BD) AS t(v))";
+    let days = "(SELECT * FROM VALUES (INTERVAL '106751991' DAY), (INTERVAL '1' DAY) AS t(v))";
+    let months = "(SELECT * FROM VALUES (INTERVAL '178956970' YEAR), (INTERVAL '1' YEAR) AS t(v))";
+    let overflow = "!ARITHMETIC_OVERFLOW";
+    let interval_overflow = "!INTERVAL_ARITHMETIC_OVERFLOW.WITHOUT_SUGGESTION";
+    check(&[
+        (&format!("SELECT sum(v) FROM {longs}"), overflow),
+        (&format!("SELECT try_sum(v) FROM {longs}"), "NULL"),
+        (&format!("SELECT sum(DISTINCT v) FROM {longs}"), overflow),
+        (&format!("SELECT k, sum(v) FROM {longs} GROUP BY k"), overflow),
+        (
+            &format!("SELECT k, sum(DISTINCT v) FROM {longs} GROUP BY k"),
+            overflow,
+        ),
+        (
+            &format!("SELECT k, sum(v) FROM {longs} WHERE v < 9 GROUP BY k ORDER BY k"),
+            "a|1; b|5",
+        ),
+        (
+            &format!("SELECT sum(v) OVER (PARTITION BY k ORDER BY v) FROM {longs}"),
+            overflow,
+        ),
+        (
+            &format!(
+                "SELECT sum(v) OVER (ORDER BY k, v ROWS BETWEEN 0 PRECEDING AND CURRENT ROW) FROM {longs}"
+            ),
+            "1; 9223372036854775807; NULL; 5",
+        ),
+        (
+            &format!(
+                "SELECT sum(v) OVER (ORDER BY k, v ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM {longs}"
+            ),
+            overflow,
+        ),
+        (
+            &format!("SELECT avg(v) FROM {longs} WHERE k = 'a'"),
+            "4.611686018427388e18",
+        ),
+        (&format!("SELECT sum(v) FROM {decimals}"), overflow),
+        (
+            &format!("SELECT v > 0, sum(v) FROM {decimals} GROUP BY v > 0"),
+            overflow,
+        ),
+        (
+            &format!("SELECT sum(v - 1) FROM {decimals}"),
+            "99999999999999999999999999999999999998",
+        ),
+        (&format!("SELECT sum(v) FROM {days}"), interval_overflow),
+        (
+            &format!("SELECT true, sum(v) FROM {days} GROUP BY 1"),
+            interval_overflow,
+        ),
+        (&format!("SELECT string(sum(v)) FROM {months}"), interval_overflow),
+        ("SELECT sum(v) FROM (VALUES (1L)) AS t(v) WHERE v > 1", "NULL"),
+        (
+            "SELECT sum(id), sum(DISTINCT id % 10), sum(-id) FROM range(100000)",
+            "4999950000|45|-4999950000",
+        ),
+        (
+            "SELECT sum(s) FROM (SELECT id % 7 AS k, sum(id * 1000000007) AS s FROM range(10000) GROUP BY 1)",
+            "49995000349965000",
+        ),
+    ])
+    .await;
+}

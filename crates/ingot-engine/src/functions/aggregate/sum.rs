@@ -1,0 +1,348 @@
+//! How `sum` adds: what does not fit into its type is an error, where DataFusion's starts again from the other end.
+//!
+//! Groups add as DataFusion's do and mark what overflows; without groups, and in windows, sums are kept in more bits than
+//! their type has. Spark too notices an overflow where a part of a sum does not fit. Source: Spark, `Sum`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal128Type, DecimalType, DurationMicrosecondType, Int64Type,
+    IntervalUnit, IntervalYearMonthType, TimeUnit,
+};
+use datafusion::common::ScalarValue;
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
+
+use crate::error::condition;
+use crate::functions::datetime::interval_overflow;
+use crate::write::type_text;
+
+/// Says if sums of a type are added here; others cannot overflow, or are no sums of Spark's.
+pub(super) fn adds(sum: &DataType) -> bool {
+    matches!(
+        sum,
+        DataType::Int64
+            | DataType::Decimal128(..)
+            | DataType::Duration(TimeUnit::Microsecond)
+            | DataType::Interval(IntervalUnit::YearMonth)
+    )
+}
+
+fn overflow(sum: &DataType) -> DataFusionError {
+    match sum {
+        DataType::Duration(_) | DataType::Interval(_) => interval_overflow(),
+        other => condition(
+            "ARITHMETIC_OVERFLOW",
+            "22003",
+            format!(
+                "a sum does not fit into {}; use `try_sum` to get NULL instead",
+                type_text(other).to_uppercase()
+            ),
+        ),
+    }
+}
+
+/// Makes a value of a type of a sum.
+///
+/// # Errors
+/// `ARITHMETIC_OVERFLOW`, or that of intervals, where it does not fit.
+fn value(sum: Option<i128>, of: &DataType) -> Result<ScalarValue> {
+    let too_large = |_| overflow(of);
+    Ok(match of {
+        DataType::Decimal128(precision, scale) => {
+            if let Some(sum) = sum {
+                Decimal128Type::validate_decimal_precision(sum, *precision, *scale)
+                    .map_err(|_| overflow(of))?;
+            }
+            ScalarValue::Decimal128(sum, *precision, *scale)
+        }
+        DataType::Interval(_) => {
+            ScalarValue::IntervalYearMonth(sum.map(i32::try_from).transpose().map_err(too_large)?)
+        }
+        other => {
+            let sum = sum.map(i64::try_from).transpose().map_err(too_large)?;
+            match other {
+                DataType::Duration(_) => ScalarValue::DurationMicrosecond(sum),
+                _ => ScalarValue::Int64(sum),
+            }
+        }
+    })
+}
+
+/// Adds the values of an array that are not null.
+fn added(values: &ArrayRef) -> Result<Option<i128>> {
+    if values.null_count() == values.len() {
+        return Ok(None);
+    }
+    Ok(match values.data_type() {
+        DataType::Decimal128(..) => {
+            let values = values.as_primitive::<Decimal128Type>();
+            let sum = values.iter().flatten().try_fold(0_i128, i128::checked_add);
+            Some(sum.ok_or_else(|| overflow(values.data_type()))?)
+        }
+        DataType::Interval(_) => Some(
+            values
+                .as_primitive::<IntervalYearMonthType>()
+                .iter()
+                .flatten()
+                .map(i128::from)
+                .sum(),
+        ),
+        DataType::Duration(_) => Some(longs(values.as_primitive::<DurationMicrosecondType>())),
+        _ => Some(longs(values.as_primitive::<Int64Type>())),
+    })
+}
+
+/// Adds in two halves, each of which fits into 64 bits: several at a time.
+fn longs<T: ArrowPrimitiveType<Native = i64>>(values: &PrimitiveArray<T>) -> i128 {
+    const ROWS: usize = 1 << 16;
+    let halves = |sums: (i64, i64), value: i64| (sums.0 + (value >> 32), sums.1 + (value & 0xFFFF_FFFF));
+    let joined = |(high, low): (i64, i64)| (i128::from(high) << 32) + i128::from(low);
+    match values.null_count() {
+        0 => values
+            .values()
+            .chunks(ROWS)
+            .map(|chunk| joined(chunk.iter().copied().fold((0, 0), halves)))
+            .sum(),
+        _ => values.iter().flatten().map(i128::from).sum(),
+    }
+}
+
+/// The sum of all rows, or of those in a frame.
+#[derive(Debug)]
+pub(super) struct Sum {
+    of: DataType,
+    sum: i128,
+    /// Values added.
+    count: usize,
+}
+
+impl Sum {
+    pub fn new(of: &DataType) -> Self {
+        Self {
+            of: of.clone(),
+            sum: 0,
+            count: 0,
+        }
+    }
+}
+
+impl Accumulator for Sum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(values) = values.first() else {
+            return Ok(());
+        };
+        if let Some(added) = added(values)? {
+            self.sum = self.sum.checked_add(added).ok_or_else(|| overflow(&self.of))?;
+        }
+        self.count += values.len() - values.null_count();
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(values) = values.first() else {
+            return Ok(());
+        };
+        if let Some(added) = added(values)? {
+            self.sum = self.sum.checked_sub(added).ok_or_else(|| overflow(&self.of))?;
+        }
+        self.count = self.count.saturating_sub(values.len() - values.null_count());
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        value((self.count > 0).then_some(self.sum), &self.of)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+/// The sum of the values that differ.
+#[derive(Debug)]
+pub(super) struct DistinctSum {
+    of: DataType,
+    values: HashSet<i128>,
+}
+
+impl DistinctSum {
+    pub fn new(of: &DataType) -> Self {
+        Self {
+            of: of.clone(),
+            values: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, values: &ArrayRef) {
+        let mut add = |value: i128| {
+            self.values.insert(value);
+        };
+        match values.data_type() {
+            DataType::Decimal128(..) => values
+                .as_primitive::<Decimal128Type>()
+                .iter()
+                .flatten()
+                .for_each(add),
+            DataType::Interval(_) => {
+                let values = values.as_primitive::<IntervalYearMonthType>();
+                values.iter().flatten().for_each(|value| add(value.into()));
+            }
+            DataType::Duration(_) => {
+                let values = values.as_primitive::<DurationMicrosecondType>();
+                values.iter().flatten().for_each(|value| add(value.into()));
+            }
+            _ => {
+                let values = values.as_primitive::<Int64Type>();
+                values.iter().flatten().for_each(|value| add(value.into()));
+            }
+        }
+    }
+}
+
+impl Accumulator for DistinctSum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        values.iter().for_each(|values| self.add(values));
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for state in states {
+            for values in state.as_list::<i32>().iter().flatten() {
+                self.add(&values);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let values = self.values.iter().map(|one| value(Some(*one), &self.of));
+        let values = values.collect::<Result<Vec<_>>>()?;
+        let values = match values.is_empty() {
+            true => arrow::array::new_empty_array(&self.of),
+            false => ScalarValue::iter_to_array(values)?,
+        };
+        Ok(vec![SingleRowListArrayBuilder::new(values).build_list_scalar()])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let sum = self.values.iter().copied().try_fold(0_i128, i128::checked_add);
+        let sum = sum.ok_or_else(|| overflow(&self.of))?;
+        value((!self.values.is_empty()).then_some(sum), &self.of)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.values.capacity() * size_of::<i128>()
+    }
+}
+
+/// Makes the sums of groups.
+pub(super) fn of_groups(of: &DataType) -> Box<dyn GroupsAccumulator> {
+    let overflowed = Arc::new(AtomicBool::new(false));
+    macro_rules! sums {
+        ($primitive:ty) => {{
+            let mark = Arc::clone(&overflowed);
+            Box::new(PrimitiveGroupsAccumulator::<$primitive, _>::new(
+                of,
+                move |sum, value| {
+                    let (added, too_large) = sum.overflowing_add(value);
+                    *sum = added;
+                    if too_large {
+                        mark.store(true, Ordering::Relaxed);
+                    }
+                },
+            ))
+        }};
+    }
+    let sums: Box<dyn GroupsAccumulator> = match of {
+        DataType::Decimal128(..) => sums!(Decimal128Type),
+        DataType::Interval(_) => sums!(IntervalYearMonthType),
+        DataType::Duration(_) => sums!(DurationMicrosecondType),
+        _ => sums!(Int64Type),
+    };
+    Box::new(Sums {
+        of: of.clone(),
+        sums,
+        overflowed,
+    })
+}
+
+/// The sums of groups, which fail once one of them has overflowed.
+struct Sums {
+    of: DataType,
+    sums: Box<dyn GroupsAccumulator>,
+    overflowed: Arc<AtomicBool>,
+}
+
+impl Sums {
+    fn checked(&self) -> Result<()> {
+        match self.overflowed.load(Ordering::Relaxed) {
+            true => Err(overflow(&self.of)),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that sums have no more digits than their type.
+    fn digits(&self, sums: &ArrayRef) -> Result<()> {
+        match &self.of {
+            DataType::Decimal128(precision, _) => sums
+                .as_primitive::<Decimal128Type>()
+                .validate_decimal_precision(*precision)
+                .map_err(|_| overflow(&self.of)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GroupsAccumulator for Sums {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        count: usize,
+    ) -> Result<()> {
+        self.sums.update_batch(values, groups, filter, count)?;
+        self.checked()
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
+        self.sums.merge_batch(values, groups, count)?;
+        self.checked()
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let sums = self.sums.evaluate(emit)?;
+        self.digits(&sums)?;
+        Ok(sums)
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        self.sums.state(emit)
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        self.sums.convert_to_state(values, filter)
+    }
+
+    fn size(&self) -> usize {
+        self.sums.size()
+    }
+}
