@@ -17,6 +17,7 @@ mod math;
 mod misc;
 pub(crate) mod record;
 mod regex;
+mod room;
 mod rows;
 mod string;
 pub(crate) mod r#struct;
@@ -34,7 +35,7 @@ use datafusion_spark::SessionStateBuilderSpark;
 pub(crate) use self::misc::{CurrentUser, random};
 use crate::resolve::relations::SparkRelations;
 use crate::spark::decorrelate::Decorrelate;
-use crate::spark::{SparkCasts, SparkForms, UnionTypes};
+use crate::spark::{PeerFrames, SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
 /// the place of earlier ones of the same name, so Spark's meaning wins.
@@ -45,6 +46,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     planners.insert(0, Arc::new(SparkForms));
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(UnionTypes));
+    rules.insert(1, Arc::new(PeerFrames));
     rules.push(Arc::new(SparkCasts));
     rules.push(Arc::new(Decorrelate));
     *state.analyzer() = Some(Analyzer::with_rules(rules));

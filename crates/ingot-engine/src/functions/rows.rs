@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, PrimitiveArray,
-    StringArray, StringBuilder,
+    StringArray,
 };
 use arrow::buffer::NullBuffer;
 use datafusion::error::{DataFusionError, Result};
+
+use super::room::{Room, Texts};
 
 /// Says of each row if no argument is null; `None` when none is.
 fn valid(arrays: &[ArrayRef]) -> Option<NullBuffer> {
@@ -28,18 +30,16 @@ fn is_valid(nulls: &Option<NullBuffer>, row: usize) -> bool {
 /// Makes texts: `write` writes that of a row, and says if there is one.
 ///
 /// # Errors
-/// Those of `write`.
+/// Those of `write`, and `COLLECTION_SIZE_LIMIT_EXCEEDED` for more than a call makes.
 pub(crate) fn texts(
     arrays: &[ArrayRef],
-    mut write: impl FnMut(usize, &mut StringBuilder) -> Result<bool>,
+    mut write: impl FnMut(usize, &mut Texts) -> Result<bool>,
 ) -> Result<ArrayRef> {
     let (nulls, rows) = (valid(arrays), rows(arrays));
-    let mut texts = StringBuilder::with_capacity(rows, rows * 16);
+    let mut texts = Texts::new(rows);
     for row in 0..rows {
-        match is_valid(&nulls, row) && write(row, &mut texts)? {
-            true => texts.append_value(""),
-            false => texts.append_null(),
-        }
+        let valid = is_valid(&nulls, row) && write(row, &mut texts)?;
+        texts.end(valid)?;
     }
     Ok(Arc::new(texts.finish()))
 }
@@ -54,11 +54,15 @@ pub(crate) fn bytes(
 ) -> Result<ArrayRef> {
     let (nulls, rows) = (valid(arrays), rows(arrays));
     let mut all = BinaryBuilder::with_capacity(rows, rows * 16);
+    let mut room = Room::new();
     let mut one = Vec::new();
     for row in 0..rows {
         one.clear();
         match is_valid(&nulls, row) && write(row, &mut one)? {
-            true => all.append_value(&one),
+            true => {
+                room.take(1, one.len())?;
+                all.append_value(&one);
+            }
             false => all.append_null(),
         }
     }

@@ -1,11 +1,13 @@
-//! Functions of text and bytes. Those that are not here, as `ascii`, `soundex` and `format_string`, are those of
+//! Functions of text and bytes. Those that are not here, as `ascii`, `soundex` and `elt`, are those of
 //! `datafusion-spark` and DataFusion.
 
 mod binary;
 mod case;
 mod charset;
+mod concat_ws;
 mod find;
 mod format_number;
+mod format_string;
 mod lengths;
 mod number;
 mod number_format;
@@ -36,6 +38,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         .chain(validity::functions())
         .chain(number::functions())
         .chain(similarity::functions())
-        .chain([format_number::function()]);
-    functions.map(Function::udf).collect()
+        .chain([format_number::function(), concat_ws::function()]);
+    functions
+        .map(Function::udf)
+        .chain([format_string::udf()])
+        .collect()
 }

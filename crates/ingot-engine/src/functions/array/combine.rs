@@ -1,8 +1,9 @@
 //! `concat` and `reverse`, of arrays, texts and bytes.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
@@ -11,6 +12,8 @@ use crate::functions::arguments::{count, over_arrays};
 use crate::functions::collection::{Gathered, immutable, item_type, items_at, list_of, sized};
 use crate::functions::common_type::common_type;
 use crate::functions::function::Returns;
+use crate::functions::room::Room;
+use crate::functions::rows::{bytes, texts};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -69,37 +72,21 @@ fn concat(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
             Some(DataType::List(_)) => concat_lists(arrays),
             Some(DataType::Binary) => {
                 let parts: Vec<_> = arrays.iter().map(|array| array.as_binary::<i32>()).collect();
-                let mut joined = BinaryBuilder::new();
-                let mut bytes = Vec::new();
-                for row in 0..arrays[0].len() {
-                    bytes.clear();
-                    match parts.iter().all(|part| part.is_valid(row)) {
-                        true => {
-                            parts
-                                .iter()
-                                .for_each(|part| bytes.extend_from_slice(part.value(row)));
-                            joined.append_value(&bytes);
-                        }
-                        false => joined.append_null(),
-                    }
-                }
-                Ok(Arc::new(joined.finish()))
+                let length = |row: usize| parts.iter().map(|part| part.value(row).len()).sum();
+                let mut room = Room::new();
+                bytes(arrays, |row, out| {
+                    room.take(1, length(row))?;
+                    parts
+                        .iter()
+                        .for_each(|part| out.extend_from_slice(part.value(row)));
+                    Ok(true)
+                })
             }
             Some(_) => {
                 let parts: Vec<_> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
-                let mut joined = StringBuilder::new();
-                let mut text = String::new();
-                for row in 0..arrays[0].len() {
-                    text.clear();
-                    match parts.iter().all(|part| part.is_valid(row)) {
-                        true => {
-                            parts.iter().for_each(|part| text.push_str(part.value(row)));
-                            joined.append_value(&text);
-                        }
-                        false => joined.append_null(),
-                    }
-                }
-                Ok(Arc::new(joined.finish()))
+                texts(arrays, |row, out| {
+                    Ok(parts.iter().all(|part| out.write_str(part.value(row)).is_ok()))
+                })
             }
         }
     })

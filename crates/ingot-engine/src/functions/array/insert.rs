@@ -95,9 +95,9 @@ fn insert(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
             let layout = Layout::of(places.value(row), items.len())?;
             let split = items.start + layout.before;
             result.extend(0, items.start..split);
-            (0..layout.nulls_before).for_each(|_| result.push(2, 0));
+            result.repeat(2, 0, layout.nulls_before)?;
             result.push(1, row);
-            (0..layout.nulls_after).for_each(|_| result.push(2, 0));
+            result.repeat(2, 0, layout.nulls_after)?;
             result.extend(0, split..items.end);
             result.end()?;
         }

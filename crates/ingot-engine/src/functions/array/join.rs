@@ -1,9 +1,10 @@
 //! `array_join(a, separator [, null])`: the texts of an array as one; nulls are left out or written as the third
 //! argument says.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringBuilder};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
@@ -11,6 +12,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use crate::functions::arguments::{count, over_arrays};
 use crate::functions::collection::{immutable, items, items_at, list_of};
 use crate::functions::function::Returns;
+use crate::functions::rows;
 
 const NAME: &str = "array_join";
 
@@ -29,33 +31,29 @@ fn arguments(types: &[DataType]) -> Result<Vec<DataType>> {
 fn join(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     over_arrays(arguments, |arrays| {
         let list = arrays[0].as_list::<i32>();
-        let texts = list.values().as_string::<i32>();
+        let values = list.values().as_string::<i32>();
         let separators = arrays[1].as_string::<i32>();
         let nulls = arrays.get(2).map(|nulls| nulls.as_string::<i32>());
-        let mut joined = StringBuilder::new();
-        let mut text = String::new();
-        for row in 0..list.len() {
-            let known = separators.is_valid(row) && nulls.is_none_or(|nulls| nulls.is_valid(row));
-            let Some(items) = items_at(list, row).filter(|_| known) else {
-                joined.append_null();
-                continue;
-            };
-            text.clear();
+        rows::texts(arrays, |row, out| {
             let mut first = true;
+            let items = items_at(list, row).unwrap_or_default();
             for item in items {
-                let item = match (texts.is_valid(item), nulls) {
-                    (true, _) => texts.value(item),
+                let item = match (values.is_valid(item), nulls) {
+                    (true, _) => values.value(item),
                     (false, Some(nulls)) => nulls.value(row),
                     (false, None) => continue,
                 };
-                if !first {
-                    text.push_str(separators.value(row));
-                }
+                let separator = if first { "" } else { separators.value(row) };
                 first = false;
-                text.push_str(item);
+                if out
+                    .write_str(separator)
+                    .and_then(|()| out.write_str(item))
+                    .is_err()
+                {
+                    break;
+                }
             }
-            joined.append_value(&text);
-        }
-        Ok(Arc::new(joined.finish()))
+            Ok(true)
+        })
     })
 }

@@ -11,6 +11,7 @@ use crate::functions::arguments::{count, over_arrays};
 use crate::functions::collection::{Gathered, immutable, list_of, sized};
 use crate::functions::common_type::common_type;
 use crate::functions::function::Returns;
+use crate::functions::room::{Room, bytes_of};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -54,12 +55,15 @@ fn array_repeat(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [items, times] = sized(arrays)?;
         let times = times.as_primitive::<Int32Type>();
         let mut repeated = Gathered::new(items.len());
+        let mut room = Room::new();
         for row in 0..items.len() {
             if times.is_null(row) {
                 repeated.null()?;
                 continue;
             }
-            (0..times.value(row)).for_each(|_| repeated.push(0, row));
+            let times = usize::try_from(times.value(row)).unwrap_or(0);
+            room.take(times, bytes_of(items, row).max(1))?;
+            repeated.repeat(0, row, times)?;
             repeated.end()?;
         }
         repeated.finish(items.data_type(), &arrays[..1])

@@ -9,6 +9,10 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
 
 use crate::error::condition;
+use crate::functions::room::{Room, bytes_of, too_large};
+
+/// Bytes of a place.
+const PLACE_BYTES: usize = size_of::<(usize, usize)>();
 
 /// Places of items, row by row. An item is named by the array that it is in and its place there.
 pub(crate) struct Gathered {
@@ -38,6 +42,18 @@ impl Gathered {
     /// Adds an item to the row that is being put together.
     pub fn push(&mut self, source: usize, place: usize) {
         self.places.push((source, place));
+    }
+
+    /// Adds an item many times.
+    ///
+    /// # Errors
+    /// `COLLECTION_SIZE_LIMIT_EXCEEDED` when the places of all items take more than a call makes.
+    pub fn repeat(&mut self, source: usize, place: usize, times: usize) -> Result<()> {
+        let mut room = Room::new();
+        room.take(self.places.len(), PLACE_BYTES)?;
+        room.take(times, PLACE_BYTES)?;
+        self.places.extend(std::iter::repeat_n((source, place), times));
+        Ok(())
     }
 
     /// Adds items that lie next to each other.
@@ -132,6 +148,16 @@ fn picked(places: &[(usize, usize)], item: &DataType, sources: &[ArrayRef]) -> R
             false => cast(source, item),
         })
         .collect::<Result<_, _>>()?;
+    // Offsets of 32 bits have to count the bytes of all texts.
+    if matches!(item, DataType::Utf8 | DataType::Binary) {
+        let bytes = places.iter().map(|(source, place)| {
+            let source = sources.get(*source);
+            source.map_or(0, |source| bytes_of(source, *place))
+        });
+        if bytes.sum::<usize>() > i32::MAX as usize {
+            return Err(too_large());
+        }
+    }
     let sources: Vec<&dyn Array> = sources.iter().map(AsRef::as_ref).collect();
     Ok(interleave(&sources, places)?)
 }

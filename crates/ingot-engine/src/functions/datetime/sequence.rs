@@ -21,6 +21,7 @@ use super::moments::{
 use crate::error::condition;
 use crate::functions::arguments::{count, is_integral, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
+use crate::functions::room::Room;
 use crate::spark::temporal::{CalendarParts, DAY_MICROS, Zone};
 
 /// Values of a list, at most: the rest of what Java's arrays hold.
@@ -149,6 +150,7 @@ fn numbers(arrays: &[ArrayRef]) -> Result<ArrayRef> {
         .map(|array| cast(array, &DataType::Int64))
         .collect::<Result<_, _>>()?;
     let mut lists = Lists::default();
+    let mut room = Room::new();
     for row in 0..wide[0].len() {
         if wide.iter().any(|array| array.is_null(row)) {
             lists.end(false)?;
@@ -166,6 +168,7 @@ fn numbers(arrays: &[ArrayRef]) -> Result<ArrayRef> {
             }
         };
         let length = length(start, stop, step, "step")?;
+        room.take(usize::try_from(length).unwrap_or(usize::MAX), size_of::<i64>())?;
         lists.values.reserve(usize::try_from(length).unwrap_or(0));
         lists.values.extend((0..length).map(|nth| start + nth * step));
         lists.end(true)?;
@@ -236,6 +239,7 @@ fn moments(arrays: &[ArrayRef], session: &Zone) -> Result<ArrayRef> {
     };
     let (starts, stops) = (micros(&arrays[0])?, micros(&arrays[1])?);
     let mut lists = Lists::default();
+    let mut room = Room::new();
     for row in 0..starts.len() {
         if arrays.iter().any(|array| array.is_null(row)) {
             lists.end(false)?;
@@ -250,10 +254,12 @@ fn moments(arrays: &[ArrayRef], session: &Zone) -> Result<ArrayRef> {
             return Err(boundaries("step, in whole days,"));
         }
         steps_between(start, stop, step, zone, |instant| {
+            room.take(1, size_of::<i64>())?;
             lists.values.push(match element {
                 DataType::Date32 => instant.div_euclid(DAY_MICROS),
                 _ => instant,
             });
+            Ok(())
         })?;
         lists.end(true)?;
     }
@@ -266,7 +272,7 @@ fn steps_between(
     stop: i64,
     (months, days, micros): Step,
     zone: &Zone,
-    mut give: impl FnMut(i64),
+    mut give: impl FnMut(i64) -> Result<()>,
 ) -> Result<()> {
     // A month has 28 days at the least, which is enough to know the direction.
     let rough = i128::from(months) * 28 * i128::from(DAY_MICROS)
@@ -278,8 +284,7 @@ fn steps_between(
         return Err(boundaries("step"));
     }
     if rough == 0 {
-        give(start);
-        return Ok(());
+        return give(start);
     }
     let estimated = (i128::from(stop) - i128::from(start)) / rough;
     if estimated > i128::from(LENGTH_MAX) {
@@ -290,7 +295,7 @@ fn steps_between(
         if (rough > 0 && at > stop) || (rough < 0 && at < stop) {
             break;
         }
-        give(at);
+        give(at)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType::{Int32, Utf8};
 use arrow::datatypes::Int32Type;
 use datafusion::error::{DataFusionError, Result};
@@ -15,6 +15,7 @@ use super::pattern::{Groups, Pattern, Patterns, after};
 use crate::error::condition;
 use crate::functions::arguments::{over_arrays, up_to};
 use crate::functions::function::{Function, Returns};
+use crate::functions::room::Texts;
 use crate::functions::rows::{text_at, texts, value_at};
 
 pub(super) fn function() -> Function {
@@ -112,13 +113,7 @@ fn illegal(replacement: &str) -> DataFusionError {
 }
 
 /// Writes a value with its matches from a place on replaced.
-fn replace(
-    value: &str,
-    from: usize,
-    pattern: &Pattern,
-    pieces: &[Piece],
-    out: &mut StringBuilder,
-) -> Result<bool> {
+fn replace(value: &str, from: usize, pattern: &Pattern, pieces: &[Piece], out: &mut Texts) -> Result<bool> {
     let mut written = 0;
     let mut from = from;
     let text = |range: Range<usize>| value.get(range).unwrap_or_default();

@@ -3,12 +3,13 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType::Utf8;
 use datafusion::error::Result;
 
 use crate::functions::arguments::{exact, over_arrays};
 use crate::functions::function::{Function, Returns};
+use crate::functions::room::Texts;
 use crate::functions::rows::{text_at, texts};
 
 pub(super) fn functions() -> [Function; 3] {
@@ -38,13 +39,13 @@ pub(super) fn functions() -> [Function; 3] {
 
 fn written(
     arrays: &[ArrayRef],
-    mut write: impl FnMut(&str, &mut StringBuilder) -> std::fmt::Result,
+    mut write: impl FnMut(&str, &mut Texts) -> std::fmt::Result,
 ) -> Result<ArrayRef> {
     let text = text_at(arrays, 0)?;
     texts(arrays, |row, out| Ok(write(text.value(row), out).is_ok()))
 }
 
-fn initial_capitals(text: &str, out: &mut StringBuilder) -> std::fmt::Result {
+fn initial_capitals(text: &str, out: &mut Texts) -> std::fmt::Result {
     let mut before = ' ';
     for letter in text.to_lowercase().chars() {
         match before {

@@ -3,9 +3,9 @@
 //! What the charset has no bytes for, and bytes that are no text of it, are errors. Source: Spark, `Encode`, `StringDecode`;
 //! the charsets are those of Spark 4.
 
-use std::fmt::Write as _;
+use std::fmt::Write;
 
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType::{Binary, Utf8};
 use datafusion::error::{DataFusionError, Result};
 
@@ -93,7 +93,7 @@ impl Charset {
     }
 
     /// Writes the text of bytes; `None` when they are none.
-    fn decode(self, bytes: &[u8], out: &mut StringBuilder) -> Option<()> {
+    fn decode(self, bytes: &[u8], out: &mut impl Write) -> Option<()> {
         match self {
             Self::Utf8 => out.write_str(std::str::from_utf8(bytes).ok()?).ok(),
             Self::Ascii if bytes.is_ascii() => out.write_str(std::str::from_utf8(bytes).ok()?).ok(),
@@ -119,7 +119,7 @@ impl Charset {
     }
 }
 
-fn units(bytes: &[u8], unit: fn([u8; 2]) -> u16, out: &mut StringBuilder) -> Option<()> {
+fn units(bytes: &[u8], unit: fn([u8; 2]) -> u16, out: &mut impl Write) -> Option<()> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     for character in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
         out.write_char(character.ok()?).ok()?;
@@ -159,6 +159,7 @@ fn decoded(arrays: &[ArrayRef]) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringBuilder;
     use test_case::test_case;
 
     use super::*;

@@ -14,6 +14,9 @@ use crate::functions::arguments::{count, is_text, over_arrays, unexpected};
 use crate::functions::function::{Function, Returns};
 use crate::functions::rows::{text_at, texts, value_at};
 
+/// Digits after the point, at most. Source: Java, `DecimalFormat`.
+const FRACTION_DIGITS_MAX: usize = 340;
+
 pub(super) fn function() -> Function {
     Function::pure("format_number", types, Returns::Always(Utf8), |arguments| {
         over_arrays(arguments, formatted)
@@ -33,7 +36,13 @@ fn types(types: &[DataType]) -> Result<Vec<DataType>> {
         number if is_text(number) => Float64,
         other => return Err(unexpected("format_number", 1, "NUMERIC", other)),
     };
-    Ok(vec![number, if is_text(format) { Utf8 } else { Int32 }])
+    let format = match format {
+        format if is_text(format) => Utf8,
+        DataType::Null => Int32,
+        format if format.is_integer() => Int32,
+        other => return Err(unexpected("format_number", 2, "an INT or a STRING", other)),
+    };
+    Ok(vec![number, format])
 }
 
 fn formatted(arrays: &[ArrayRef]) -> Result<ArrayRef> {
@@ -134,8 +143,8 @@ impl Format {
             suffix: String::new(),
             whole_min: 1,
             grouping: 3,
-            fraction_min: digits,
-            fraction_max: digits,
+            fraction_min: digits.min(FRACTION_DIGITS_MAX),
+            fraction_max: digits.min(FRACTION_DIGITS_MAX),
             percent: false,
         }
     }
@@ -162,8 +171,8 @@ impl Format {
             suffix: around(pattern.get(end..)),
             whole_min: count(whole, '0') + whole_zero,
             grouping: whole.rsplit_once(',').map_or(0, |(_, last)| last.len()),
-            fraction_min: count(fraction, '0') + fraction_zero,
-            fraction_max: count(fraction, '0') + count(fraction, '#'),
+            fraction_min: (count(fraction, '0') + fraction_zero).min(FRACTION_DIGITS_MAX),
+            fraction_max: (count(fraction, '0') + count(fraction, '#')).min(FRACTION_DIGITS_MAX),
             percent: pattern.contains('%'),
         }
     }

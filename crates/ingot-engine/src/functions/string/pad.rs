@@ -12,6 +12,7 @@ use datafusion::error::Result;
 
 use crate::functions::arguments::{count, over_arrays};
 use crate::functions::function::{Function, Returns};
+use crate::functions::room::Room;
 use crate::functions::rows::{bytes, bytes_at, text_at, texts, value_at};
 
 pub(super) fn functions() -> [Function; 2] {
@@ -59,10 +60,12 @@ fn padded(arrays: &[ArrayRef], side: Side) -> Result<ArrayRef> {
             bytes_at(arrays, 0)?,
             arrays.get(2).map(|_| bytes_at(arrays, 2)).transpose()?,
         );
+        let mut room = Room::new();
         return bytes(arrays, |row, out| {
             let pad = pads.map_or(&[0_u8][..], |pads| pads.value(row));
             let (value, length) = (values.value(row), length(row));
             let missing = length.saturating_sub(value.len());
+            room.take(if pad.is_empty() { 0 } else { missing }, 1)?;
             let filling = pad
                 .iter()
                 .copied()
@@ -84,6 +87,8 @@ fn padded(arrays: &[ArrayRef], side: Side) -> Result<ArrayRef> {
         let pad = pads.map_or(" ", |pads| pads.value(row));
         let (value, length) = (values.value(row), length(row));
         let missing = length.saturating_sub(value.chars().count());
+        let pads = missing / pad.chars().count().max(1);
+        out.reserve(pads, pad.len())?;
         let filling = pad.chars().cycle().take(if pad.is_empty() { 0 } else { missing });
         let kept = value.chars().take(length);
         let mut write = |character| out.write_char(character).is_ok();

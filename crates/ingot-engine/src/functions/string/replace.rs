@@ -97,14 +97,23 @@ fn translated(arrays: &[ArrayRef]) -> Result<ArrayRef> {
 fn repeated(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let (values, counts) = (text_at(arrays, 0)?, value_at::<Int32Type>(arrays, 1)?);
     texts(arrays, |row, out| {
-        Ok((0..counts.value(row)).all(|_| out.write_str(values.value(row)).is_ok()))
+        let times = usize::try_from(counts.value(row)).unwrap_or(0);
+        out.reserve(times, values.value(row).len())?;
+        let text = if values.value(row).is_empty() {
+            0..0
+        } else {
+            0..times
+        };
+        Ok(text.into_iter().all(|_| out.write_str(values.value(row)).is_ok()))
     })
 }
 
 fn spaces(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let counts = value_at::<Int32Type>(arrays, 0)?;
     texts(arrays, |row, out| {
-        Ok((0..counts.value(row)).all(|_| out.write_char(' ').is_ok()))
+        let times = usize::try_from(counts.value(row)).unwrap_or(0);
+        out.reserve(times, 1)?;
+        Ok((0..times).all(|_| out.write_char(' ').is_ok()))
     })
 }
 
