@@ -9,6 +9,7 @@
 //! MERGE) is kept as the piece of the text that the user wrote, because sqlparser's own way back to text does not
 //! escape literals. Source: Spark SQL, "Literals", "Identifiers".
 
+mod depth;
 mod lateral_view;
 mod like;
 mod table_query;
@@ -125,6 +126,11 @@ impl Dialect for SparkDialect {
         true
     }
 
+    /// Every expression begins here.
+    fn parse_prefix(&self, _: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        (!depth::step()).then_some(Err(ParserError::RecursionLimitExceeded))
+    }
+
     fn parse_infix(
         &self,
         parser: &mut Parser,
@@ -178,7 +184,8 @@ impl Dialect for SparkDialect {
 /// # Errors
 /// `PARSE_SYNTAX_ERROR` for what is no token, as a literal without an end.
 pub fn parser(text: &str) -> Result<Parser<'static>> {
-    Ok(Parser::new(&SparkDialect).with_tokens_with_locations(tokens(text)?))
+    let parser = Parser::new(&SparkDialect).with_recursion_limit(depth::PARTS_MAX);
+    Ok(parser.with_tokens_with_locations(tokens(text)?))
 }
 
 /// Parses statements.
@@ -222,6 +229,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         suffixed_number(&mut read, &mut token);
         read.push(token);
     }
+    depth::check(&read)?;
     describe_relations(&mut read);
     time_travel(&mut read);
     intervals(&mut read);

@@ -59,6 +59,16 @@ impl Error {
         }
     }
 
+    /// A statement that nests deeper than is read.
+    pub(crate) fn too_complex() -> Self {
+        Self::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "FAILED_TO_PARSE_TOO_COMPLEX",
+            sqlstate: "54001",
+            message: "the statement is nested too deeply; divide it into several simpler ones".to_owned(),
+        }
+    }
+
     /// A statement that is understood and cannot be run.
     pub(crate) fn unsupported(message: String) -> Self {
         Self::Condition {
@@ -183,9 +193,7 @@ impl From<ParserError> for Error {
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
                 Self::parse(format!("syntax error: {message}"))
             }
-            ParserError::RecursionLimitExceeded => {
-                Self::parse("the statement is nested too deeply".to_owned())
-            }
+            ParserError::RecursionLimitExceeded => Self::too_complex(),
         }
     }
 }
@@ -263,8 +271,44 @@ fn condition_of(error: &DataFusionError) -> Option<Error> {
                 "22003",
                 message.clone(),
             ),
+            ArrowError::InvalidArgumentError(message) if message.contains("to store in a Decimal") => made(
+                Kind::InvalidArgument,
+                "NUMERIC_VALUE_OUT_OF_RANGE.WITHOUT_SUGGESTION",
+                "22003",
+                message.clone(),
+            ),
+            ArrowError::InvalidArgumentError(message) if message.contains("to build regex") => made(
+                Kind::InvalidArgument,
+                "INVALID_PARAMETER_VALUE.PATTERN",
+                "22023",
+                message.clone(),
+            ),
             _ => None,
         },
+        // What DataFusion says of a function's signature where it did not mean to.
+        DataFusionError::Internal(message) | DataFusionError::Plan(message)
+            if message.contains("failed to match any signature")
+                || message.contains("Failed to coerce arguments to satisfy a call to") =>
+        {
+            made(
+                Kind::InvalidArgument,
+                "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+                "42K09",
+                message.lines().next().unwrap_or_default().to_owned(),
+            )
+        }
+        DataFusionError::Internal(message) if message.starts_with("Min/Max accumulator not implemented") => {
+            made(
+                Kind::InvalidArgument,
+                "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
+                "42K09",
+                message.lines().next().unwrap_or_default().to_owned(),
+            )
+        }
+        // Structs that hold arrays have no order for DataFusion.
+        DataFusionError::Internal(message) if message.starts_with("Uncomparable values") => {
+            Some(Error::unsupported(format!("values cannot be ordered: {message}")))
+        }
         DataFusionError::Plan(message) if message.starts_with("Invalid function") => made(
             Kind::InvalidArgument,
             "UNRESOLVED_ROUTINE",
@@ -352,7 +396,8 @@ impl Classify for Error {
             Self::Catalog(error) => error.condition(),
             Self::Delta(error) => error.condition(),
             Self::Cancelled => Some("OPERATION_CANCELED"),
-            Self::Name(_) | Self::DataFusion(_) => None,
+            Self::Name(error) => error.condition(),
+            Self::DataFusion(_) => None,
         }
     }
 
@@ -363,7 +408,8 @@ impl Classify for Error {
             Self::Catalog(error) => error.sqlstate(),
             Self::Delta(error) => error.sqlstate(),
             Self::Cancelled => Some("HY008"),
-            Self::Name(_) | Self::DataFusion(_) => None,
+            Self::Name(error) => error.sqlstate(),
+            Self::DataFusion(_) => None,
         }
     }
 }

@@ -66,7 +66,7 @@ impl OptimizerRule for JoinOrder {
 
 /// Orders the joins of a plan and of all that it holds.
 fn below(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    stacker::maybe_grow(crate::stack::RED_ZONE_BYTES, crate::stack::GROWTH_BYTES, || {
+    crate::stack::with_room(|| {
         let Some(mut tree) = Tree::of(&plan) else {
             let rewritten = plan
                 .map_uncorrelated_subqueries(below)?

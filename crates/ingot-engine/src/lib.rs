@@ -40,3 +40,4 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{Error, Result};
 pub use resources::{CacheCounts, StatementLimits};
 pub use session::Session;
+pub use stack::STACK_BYTES;

@@ -15,6 +15,7 @@ mod expressions;
 mod generators;
 mod joins;
 mod lateral_aliases;
+mod nesting;
 mod pivots;
 pub(crate) mod relations;
 pub(crate) mod routines;
@@ -321,6 +322,7 @@ fn plan_in<'a>(
     target: Option<Arc<dyn TableProvider>>,
 ) -> BoxFuture<'a, Result<DataFrame>> {
     deep(async move {
+        nesting::check(&query)?;
         let context = planning_context(session, &scope.namespace);
         let values = match scope.body {
             true => Values::default(),

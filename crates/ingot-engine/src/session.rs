@@ -42,6 +42,7 @@ use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::resources::{Allowance, CooperativeJoins, Question, Rows};
+use crate::stack::{deep, with_room};
 use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
 
@@ -230,7 +231,7 @@ impl Session {
     /// Plans a query (`SELECT`, `WITH`, `VALUES`, …) without running it. Table names resolve through the
     /// metastore and the relations of [`Session::register_relation`]; time travel is honoured.
     pub async fn query(&self, query: &str) -> Result<DataFrame> {
-        let parsed = statement::parse_query(query)?;
+        let parsed = with_room(|| statement::parse_query(query))?;
         resolve::plan(self, parsed, &self.namespace(), &Reads::default()).await
     }
 
@@ -392,14 +393,14 @@ fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<Reco
 fn ahead(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(stream.schema(), BATCHES_AHEAD);
     let sender = builder.tx();
-    builder.spawn(async move {
+    builder.spawn(deep(async move {
         while let Some(batch) = stream.next().await {
             if sender.send(batch).await.is_err() {
                 break;
             }
         }
         Ok(())
-    });
+    }));
     builder.build()
 }
 

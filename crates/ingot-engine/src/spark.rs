@@ -16,6 +16,7 @@ mod arithmetic;
 mod call_names;
 mod calls;
 mod casts;
+mod chains;
 pub(crate) mod coercion;
 mod conditional;
 pub(crate) mod decorrelate;
@@ -48,6 +49,7 @@ use self::rewrite::expression;
 pub(crate) use self::rewrite::{form_expressions, name_columns, number_of};
 pub(crate) use self::set_operations::UnionTypes;
 pub(crate) use self::subqueries::without_single_rows;
+pub(crate) use self::windows::PeerFrames;
 use crate::Result;
 use crate::functions::random;
 

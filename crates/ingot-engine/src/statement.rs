@@ -48,6 +48,7 @@ pub(crate) use self::describe::DescribeRequest;
 pub(crate) use self::set::{JOIN_REORDER, TIME_ZONE, set_setting};
 use crate::resolve::{self, Reads};
 use crate::resources::Allowance;
+use crate::stack::{deep, with_room};
 use crate::{Error, Result, Session, dialect};
 
 /// A statement that is parsed and not run yet.
@@ -104,17 +105,18 @@ impl<'a> Work<'a> {
 /// can, and has then changed nothing, or it ends as if it had not been cancelled.
 pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
     // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
-    run(session, parse(session, text)?).await
+    run(session, with_room(|| parse(session, text))?).await
 }
 
 async fn run(session: &Session, work: Work<'_>) -> Result<StatementResult> {
+    let run = deep(work.run);
     if session.context().cancellation.is_cancelled() {
         return Err(Error::Cancelled);
     }
     let allowance = allowance(session, work.light).await?;
     match work.reads_only {
-        true => allowance.read(work.run).await,
-        false => allowance.write(work.run).await,
+        true => allowance.read(run).await,
+        false => allowance.write(run).await,
     }
 }
 

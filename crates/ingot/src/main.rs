@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores + SPARE_THREADS)
+        .thread_stack_size(ingot_engine::STACK_BYTES)
         .enable_all()
         .build();
     let runtime = match runtime {

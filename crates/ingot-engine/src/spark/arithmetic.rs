@@ -6,6 +6,7 @@
 
 mod decimal;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Datum, PrimitiveArray};
@@ -32,6 +33,7 @@ use super::coercion::{digits, is_integral};
 use super::temporal_arithmetic;
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
 use crate::functions::arguments::{over_arrays, unexpected};
+use crate::write::type_text;
 
 const DIGITS_MAX: u8 = 38;
 
@@ -139,7 +141,19 @@ pub(super) fn negative(operand: Expr, schema: &DFSchema) -> Result<Expr> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             Ok(Expr::Negative(Box::new(cast(operand, DataType::Float64))))
         }
-        _ => Ok(Expr::Negative(Box::new(operand))),
+        of if of.is_numeric()
+            || matches!(of, DataType::Null | DataType::Interval(_) | DataType::Duration(_)) =>
+        {
+            Ok(Expr::Negative(Box::new(operand)))
+        }
+        other => Err(condition(
+            "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+            "42K09",
+            format!(
+                "a sign stands before a number or an interval, not before {}",
+                type_text(&other).to_uppercase()
+            ),
+        )),
     }
 }
 
@@ -336,23 +350,61 @@ fn as_decimal(side: Expr, from: &DataType) -> Result<(Expr, (u8, i8))> {
 }
 
 fn call(operator: Operator, failure: Failure, left: Expr, right: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Arithmetic::new(operator, failure)));
+    let function = Arc::new(ScalarUDF::from(Arithmetic::new(operator, failure, &left, &right)));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right]))
 }
 
+/// Bytes of a name that tells all of an expression, at most.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Makes a name of a long one that no other expression has.
+fn shortened(name: String) -> String {
+    if name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let mut hash = DefaultHasher::new();
+    name.hash(&mut hash);
+    let shown: String = name.chars().take(NAME_BYTES_MAX / 4).collect();
+    format!("{shown}… {:016x}", hash.finish())
+}
+
 /// An operator whose sides are both of one type that is no decimal, or both decimals.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Arithmetic {
     operator: Operator,
     failure: Failure,
+    /// What the expression is called that it was made for. DataFusion asks for the names of all parts of an expression
+    /// wherever it asks for a type; each made of those of its own parts, a long sum would be named in a square of steps.
+    full_name: String,
     signature: Signature,
 }
 
+impl PartialEq for Arithmetic {
+    fn eq(&self, other: &Self) -> bool {
+        (self.operator, self.failure) == (other.operator, other.failure)
+    }
+}
+
+impl Eq for Arithmetic {}
+
+impl Hash for Arithmetic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.operator, self.failure).hash(state);
+    }
+}
+
 impl Arithmetic {
-    fn new(operator: Operator, failure: Failure) -> Self {
+    fn new(operator: Operator, failure: Failure, left: &Expr, right: &Expr) -> Self {
+        let symbol = operator.symbol(failure);
+        let [left, right] = [left, right].map(|side| match side.schema_name().to_string() {
+            name if name.contains(' ') => format!("({name})"),
+            name => name,
+        });
+        let full_name = shortened(format!("{left} {symbol} {right}"));
         Self {
             operator,
             failure,
+            full_name,
             signature: Signature::any(2, Volatility::Immutable),
         }
     }
@@ -368,10 +420,8 @@ impl ScalarUDFImpl for Arithmetic {
         self.operator.symbol(self.failure)
     }
 
-    /// Columns without a name of their own are called as other operators call them.
-    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
-        let sides = arguments.iter().map(|side| side.schema_name().to_string());
-        Ok(sides.collect::<Vec<_>>().join(&format!(" {} ", self.name())))
+    fn schema_name(&self, _: &[Expr]) -> Result<String> {
+        Ok(self.full_name.clone())
     }
 
     fn signature(&self) -> &Signature {

@@ -2,14 +2,17 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core;
 use datafusion::functions::core::expr_fn::{coalesce, named_struct};
 use datafusion::logical_expr::planner::{PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Case, Expr, ExprSchemable, lit};
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, TryCast, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::coercion::{common_type, converted_to, unified};
+use super::coercion::{common_type, common_type_of, converted_to, unified};
+use crate::error::condition;
+use crate::write::type_text;
 
 /// Converts the sides of a comparison to their common type; DataFusion compares them.
 pub(super) fn comparison(
@@ -82,6 +85,7 @@ pub(super) fn decode(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
 
 /// Plans `value BETWEEN low AND high`.
 pub(super) fn between(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    comparable("BETWEEN", &operands, schema)?;
     match <[Expr; 3]>::try_from(unified(operands, schema)?) {
         Ok([value, low, high]) => Ok(value.between(low, high)),
         Err(_) => Err(DataFusionError::Internal(
@@ -151,6 +155,12 @@ impl Branches {
         let has_otherwise = self.otherwise.is_some();
         let results = self.results.into_iter().chain(self.otherwise);
         let mut results = unified(results.collect(), schema)?;
+        for result in &mut results {
+            if holds_case(result) {
+                let data_type = result.get_type(schema)?;
+                *result = of_known_type(std::mem::take(result), &data_type);
+            }
+        }
         let otherwise = match has_otherwise {
             true => results.pop().map(Box::new),
             false => None,
@@ -163,9 +173,53 @@ impl Branches {
 
 /// Plans `value IN (items)`.
 pub(super) fn in_list(items: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    comparable("IN", &items, schema)?;
     let mut items = unified(items, schema)?.into_iter();
     match items.next() {
         Some(value) => Ok(value.in_list(items.collect(), false)),
         None => Err(DataFusionError::Internal("IN without a value".to_owned())),
     }
+}
+
+/// Refuses values that have no common type.
+fn comparable(operator: &str, operands: &[Expr], schema: &DFSchema) -> Result<()> {
+    let types = operands.iter().map(|operand| operand.get_type(schema));
+    let types = types.collect::<Result<Vec<_>>>()?;
+    if common_type_of(&types).is_some() || types.iter().any(|data_type| !is_plain(data_type)) {
+        return Ok(());
+    }
+    let types: Vec<String> = types
+        .iter()
+        .map(|data_type| type_text(data_type).to_uppercase())
+        .collect();
+    Err(condition(
+        "DATATYPE_MISMATCH.DATA_DIFF_TYPES",
+        "42K09",
+        format!(
+            "{operator} compares values of one type, not {}",
+            types.join(" and ")
+        ),
+    ))
+}
+
+/// Says if Spark has a type as it stands here, which tells of common ones.
+fn is_plain(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// Says if a value is computed of a CASE, and is not of a type that is known beforehand.
+fn holds_case(value: &Expr) -> bool {
+    !matches!(value, Expr::TryCast(_))
+        && value
+            .exists(|part| Ok(matches!(part, Expr::Case(_))))
+            .unwrap_or(false)
+}
+
+/// Says what type a value has, where all of it would have to be looked at to know.
+///
+/// DataFusion asks a CASE for its type and if it can be null, both of which it asks of each result: of one CASE in
+/// another, as an operand of what is no CASE, each level doubles the questions. A TRY_CAST answers both at once, and one
+/// to the type that a value has is nothing when the value is computed.
+fn of_known_type(value: Expr, data_type: &DataType) -> Expr {
+    Expr::TryCast(TryCast::new(Box::new(value), data_type.clone()))
 }

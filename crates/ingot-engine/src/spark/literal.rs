@@ -30,11 +30,18 @@ pub(crate) fn split(text: &str) -> (&str, Option<&'static str>) {
         let Some(at) = text.len().checked_sub(suffix.len()) else {
             continue;
         };
-        if text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(suffix) && is_number(&text[..at]) {
+        if text.is_char_boundary(at)
+            && text[at..].eq_ignore_ascii_case(suffix)
+            && is_number(unsigned(&text[..at]))
+        {
             return (&text[..at], Some(suffix));
         }
     }
     (text, None)
+}
+
+fn unsigned(text: &str) -> &str {
+    text.strip_prefix('-').unwrap_or(text)
 }
 
 /// Says if `text` is a number without a suffix: `1`, `1.`, `.5`, `1e-3`.

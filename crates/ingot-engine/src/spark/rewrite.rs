@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::typed_literal::{self, IntervalLiteral};
-use super::{aggregates, calls, names, parts, time_window};
+use super::{aggregates, calls, chains, names, parts, time_window};
 use crate::ast::{self, call, take, text};
 
 /// Forms, by their first key.
@@ -101,6 +101,7 @@ impl VisitorMut for Former {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        chains::rewrite(expr);
         aggregates::tell_apart(expr);
         calls::replace(expr);
         ControlFlow::Continue(())

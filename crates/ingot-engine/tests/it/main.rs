@@ -13,7 +13,7 @@ mod hooked_store;
 mod join_order;
 mod merge;
 mod races;
-mod random_calls;
+mod random;
 mod resources;
 mod scan;
 mod spark;

@@ -8,6 +8,7 @@ mod growth;
 mod hashes;
 mod json;
 mod lambdas;
+mod limits;
 mod maps;
 mod misc;
 mod names;

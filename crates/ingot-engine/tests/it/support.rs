@@ -168,6 +168,11 @@ impl Random {
         usize::try_from(mixed % limit as u64).expect("below a usize")
     }
 
+    /// Says yes once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
     /// Returns one of `items`.
     pub fn of<'a, T: ?Sized>(&mut self, items: &[&'a T]) -> &'a T {
         items[self.below(items.len())]

@@ -22,6 +22,68 @@ async fn nested_conditionals_are_planned_in_time() {
 }
 
 #[tokio::test]
+async fn nested_operands_are_planned_in_time() {
+    check(&[
+        (
+            &nested(20, "(1 + CASE WHEN true THEN ", "0", " ELSE 2 END)"),
+            "20",
+        ),
+        (
+            &nested(20, "concat('a', CASE WHEN true THEN ", "'b'", " END)"),
+            &format!("{}b", "a".repeat(20)),
+        ),
+        (
+            &nested(12, "(1 + CASE WHEN 0 < ", "1", " THEN 2 ELSE 3 END)"),
+            "3",
+        ),
+        (&nested(20, "(1 + if(true, ", "0", ", 5))"), "20"),
+        (&nested(20, "(1 + nullif(", "0", ", 99))"), "20"),
+    ])
+    .await;
+}
+
+/// Statements as programs write them.
+#[tokio::test]
+async fn long_rows_of_operands_are_planned_in_time() {
+    let from = "FROM (SELECT 1 AS i, 'x' AS s)";
+    let columns: Vec<String> = (0..1_000).map(|n| format!("i + {n} AS c{n}")).collect();
+    let branches: Vec<String> = (2..1_002).map(|n| format!("WHEN i = {n} THEN {n}")).collect();
+    let items: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+    check(&[
+        (
+            &format!("SELECT i = 1{} {from}", " AND i < 5".repeat(2_000)),
+            "true",
+        ),
+        (
+            &format!("SELECT i {from} WHERE i = 2{}", " OR i = 1".repeat(2_000)),
+            "1",
+        ),
+        (
+            &format!("SELECT length(s{}) {from}", " || s".repeat(2_000)),
+            "2001",
+        ),
+        (&format!("SELECT i{} {from}", " + 1".repeat(1_000)), "1001"),
+        (
+            &format!("SELECT CASE {} ELSE 0 END {from}", branches.join(" ")),
+            "0",
+        ),
+        (&format!("SELECT i IN ({}) {from}", items.join(", ")), "true"),
+        (
+            &format!(
+                "SELECT count(*) FROM (SELECT 1{})",
+                " UNION ALL SELECT 1".repeat(299)
+            ),
+            "300",
+        ),
+        (
+            &format!("SELECT c0 + c999 FROM (SELECT {} {from})", columns.join(", ")),
+            "1001",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn an_alias_of_aliases_is_bounded() {
     let doubled = |steps: usize| {
         let items = (1..=steps).map(|step| format!("c{} + c{} AS c{step}", step - 1, step - 1));

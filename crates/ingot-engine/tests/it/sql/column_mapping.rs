@@ -249,7 +249,8 @@ async fn a_table_is_upgraded_to_names_without_a_change_of_its_files() {
 #[tokio::test]
 async fn special_characters_are_for_mapped_tables() {
     let (_directory, _, session) = open().await;
-    assert_eq!(refused(&session, "CREATE TABLE u (`a b` INT)").await, "none");
+    let refused = refused(&session, "CREATE TABLE u (`a b` INT)").await;
+    assert_eq!(refused, "DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES");
     run(
         &session,
         &[
