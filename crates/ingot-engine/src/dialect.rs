@@ -233,6 +233,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     describe_relations(&mut read);
     time_travel(&mut read);
     intervals(&mut read);
+    recursion_levels(&mut read);
     Ok(table_query::rewrite(lateral_view::rewrite(read)))
 }
 
@@ -380,6 +381,28 @@ fn intervals(tokens: &mut [TokenWithSpan]) {
             tokens[*place].token = Token::Whitespace(Whitespace::Space);
         }
         tokens[rest[0]].token = Token::SingleQuotedString(text.trim_end().to_owned());
+    }
+}
+
+/// Takes away `MAX RECURSION LEVEL n` of `WITH RECURSIVE t MAX RECURSION LEVEL n AS (…)`: a query ends where it gives no
+/// more rows, or where its memory does.
+fn recursion_levels(tokens: &mut [TokenWithSpan]) {
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|place| !matches!(tokens[*place].token, Token::Whitespace(_)))
+        .collect();
+    for window in places.windows(4) {
+        let [max, recursion, level, number] = *window else {
+            continue;
+        };
+        let words = [(max, "MAX"), (recursion, "RECURSION"), (level, "LEVEL")];
+        let said = words
+            .iter()
+            .all(|(place, word)| is_word(&tokens[*place].token, word));
+        if said && matches!(tokens[number].token, Token::Number(..)) {
+            for place in window {
+                tokens[*place].token = Token::Whitespace(Whitespace::Space);
+            }
+        }
     }
 }
 

@@ -45,6 +45,7 @@ use serde_json::json;
 
 use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
 use crate::resolve::Reads;
+use crate::resolve::routines::Routines;
 use crate::write::rules::identity;
 use crate::write::{CommitSettings, StagedFiles, conflict_error, discard, older, snapshot_read, stage_for};
 use crate::{Error, Result, Session};
@@ -235,6 +236,8 @@ struct Input {
     merge: Merge,
     rows: SourceRows,
     answers: Answers,
+    /// The functions that the merge's texts call.
+    routines: Arc<Routines>,
     /// The snapshot of the target that the rows or answers were computed from, if they were.
     read: Option<Arc<Snapshot>>,
     collection: Duration,
@@ -256,6 +259,7 @@ impl Input {
             read: older(read, answers.read.clone()),
             rows: SourceRows::collect(session, &merge.source).await?,
             answers,
+            routines: Routines::of_texts(session, texts(&merge)).await?,
             merge,
             collection: begun.elapsed(),
         })
@@ -303,7 +307,14 @@ async fn merge_once(
         check_rows_can_change(table, &snapshot)?;
     }
     let source = &input.rows;
-    let scope = Scope::new(session, merge, snapshot.schema(), source.schema(), &input.answers)?;
+    let scope = Scope::new(
+        session,
+        merge,
+        snapshot.schema(),
+        source.schema(),
+        &input.answers,
+        &input.routines,
+    )?;
     let row_ids = snapshot.row_id_columns();
     let mut clauses = Clauses::compile(merge, table, &snapshot, &scope)?;
     if let Some(ids) = &row_ids {

@@ -4,6 +4,7 @@
 //! may see, whose alias it ends in the longest, and that has such a column; if both are as near, it is ambiguous.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields, Schema};
 use datafusion::common::tree_node::TreeNode;
@@ -16,6 +17,7 @@ use ingot_common::Kind;
 use super::source::SOURCE_MARK;
 use super::subqueries::{ANSWERS, Answers};
 use super::{Merge, clause_error};
+use crate::resolve::routines::Routines;
 use crate::write::type_text;
 use crate::{Error, Result, Session, dialect, spark};
 
@@ -74,6 +76,7 @@ impl Relation<'_> {
 /// What names mean in a merge.
 pub(crate) struct Scope<'a> {
     state: SessionState,
+    routines: &'a Routines,
     answers: &'a Answers,
     target: Relation<'a>,
     source: Relation<'a>,
@@ -88,12 +91,14 @@ impl<'a> Scope<'a> {
         target: &'a Schema,
         source: &'a Schema,
         answers: &'a Answers,
+        routines: &'a Arc<Routines>,
     ) -> Result<Self> {
         let target_columns = DFSchema::try_from_qualified_schema(TARGET, target)?;
         let source_columns = DFSchema::try_from_qualified_schema(SOURCE, source)?;
         let answer_columns = DFSchema::try_from_qualified_schema(ANSWERS, &Schema::new(answers.fields()))?;
         Ok(Self {
-            state: session.datafusion().state(),
+            state: routines.planner(session.datafusion().state()),
+            routines,
             answers,
             target: Relation {
                 name: TARGET,
@@ -189,6 +194,7 @@ impl<'a> Scope<'a> {
         if let ControlFlow::Break(error) = outcome {
             return Err(error);
         }
+        self.routines.prepare(&mut parsed)?;
         let expression = spark::plan(&self.state, parsed, &self.joined)?;
         self.check_columns(&expression, visible)?;
         if expression.exists(|part| {

@@ -27,8 +27,8 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, Ident, ObjectName, ObjectNamePart, Statement, TableFactor,
-    TableFunctionArgs, VisitMut, VisitorMut,
+    Expr, Function, FunctionArg, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement,
+    TableFactor, TableFunctionArgs, VisitMut, VisitorMut,
 };
 use ingot_catalog::FunctionReturns;
 use ingot_common::{FunctionName, Kind, SchemaName};
@@ -64,9 +64,11 @@ pub(super) const DEPTH_MAX: usize = 32;
 
 /// The functions that a query calls, planned.
 #[derive(Debug, Default)]
-pub(super) struct Routines {
+pub(crate) struct Routines {
     /// By their full names.
     planned: HashMap<String, Arc<Planned>>,
+    /// By the names that the query has for them, in lower case.
+    known: HashMap<String, Arc<Routine>>,
 }
 
 impl Routines {
@@ -89,7 +91,6 @@ impl Routines {
         if let ControlFlow::Break(error) = VisitMut::visit(query, &mut names) {
             return Err(*error);
         }
-        let mut known = HashMap::new();
         let mut routines = Self::default();
         for (written, named) in names.found {
             let Some(routine) = find(session, &named.parts, scope, reads).await? else {
@@ -105,20 +106,74 @@ impl Routines {
                 let planned = Planned::of(session, &routine, scope, reads).await?;
                 routines.planned.insert(full, Arc::new(planned));
             }
-            known.insert(written, routine);
+            routines.known.insert(written, routine);
         }
-        if known.is_empty() {
-            return Ok(routines);
+        routines.name(query)?;
+        Ok(routines)
+    }
+
+    /// Finds the functions that expressions call, which are no query.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; texts that cannot be read are left to their reader.
+    pub async fn of_texts(session: &Session, texts: impl Iterator<Item = &str>) -> Result<Arc<Self>> {
+        let mut select = crate::ast::select_all();
+        select.projection = texts
+            .filter_map(|text| crate::dialect::expression(text).ok())
+            .map(SelectItem::UnnamedExpr)
+            .collect();
+        let body = SetExpr::Select(Box::new(select));
+        let mut query = Statement::Query(Box::new(crate::ast::query(body)));
+        let scope = Scope::of(&session.namespace());
+        let state = session.datafusion().state();
+        let routines = Self::of(session, &mut query, &scope, &Reads::default(), &state).await?;
+        Ok(Arc::new(routines))
+    }
+
+    /// Makes forms of the calls in an expression.
+    ///
+    /// # Errors
+    /// `WRONG_NUM_ARGS` and the like; `UNSUPPORTED_FEATURE` for functions with queries.
+    pub fn prepare(&self, expression: &mut Expr) -> Result<()> {
+        if self.planned.is_empty() {
+            return Ok(());
         }
-        let mut naming = Naming { known: &known };
-        match VisitMut::visit(query, &mut naming) {
+        self.name(expression)?;
+        if let Some(planned) = self.planned.values().find(|planned| planned.has_subquery()) {
+            return Err(Error::unsupported(format!(
+                "the function `{}` has a query, and stands in queries only",
+                planned.routine.full_name()
+            )));
+        }
+        let _ = VisitMut::visit(expression, &mut Forming { routines: self });
+        Ok(())
+    }
+
+    /// Makes the state that plans the forms.
+    pub fn planner(self: &Arc<Self>, state: SessionState) -> SessionState {
+        if self.planned.is_empty() {
+            return state;
+        }
+        let mut builder = datafusion::execution::SessionStateBuilder::new_from_existing(state);
+        let planners = builder.expr_planners().get_or_insert_default();
+        planners.insert(0, Arc::clone(self) as Arc<dyn ExprPlanner>);
+        let relations = builder.relation_planners().get_or_insert_default();
+        relations.insert(0, Arc::clone(self) as Arc<dyn RelationPlanner>);
+        builder.build()
+    }
+
+    fn name(&self, part: &mut impl VisitMut) -> Result<()> {
+        if self.known.is_empty() {
+            return Ok(());
+        }
+        match part.visit(&mut Naming { known: &self.known }) {
             ControlFlow::Break(error) => Err(*error),
-            ControlFlow::Continue(()) => Ok(routines),
+            ControlFlow::Continue(()) => Ok(()),
         }
     }
 
     /// Adds the columns of relations that functions return.
-    pub fn add_columns(&self, columns: &mut Columns) {
+    pub(super) fn add_columns(&self, columns: &mut Columns) {
         for (name, planned) in &self.planned {
             if let Some(schema) = planned.schema() {
                 columns.add(&format!("{RELATION}{name}"), schema);
@@ -139,12 +194,8 @@ impl Routines {
         if routines.planned.is_empty() {
             return (routines, context);
         }
-        let mut builder = datafusion::execution::SessionStateBuilder::new_from_existing(context.state());
-        let planners = builder.expr_planners().get_or_insert_default();
-        planners.insert(0, Arc::clone(&routines) as Arc<dyn ExprPlanner>);
-        let relations = builder.relation_planners().get_or_insert_default();
-        relations.insert(0, Arc::clone(&routines) as Arc<dyn RelationPlanner>);
-        (routines, SessionContext::new_with_state(builder.build()))
+        let state = routines.planner(context.state());
+        (routines, SessionContext::new_with_state(state))
     }
 
     fn called(&self, name: &ObjectName) -> Option<&Arc<Planned>> {

@@ -110,6 +110,14 @@ impl Planned {
         }
     }
 
+    /// Says if the body is a query, or has one.
+    pub fn has_subquery(&self) -> bool {
+        match &self.body {
+            PlannedBody::Value(value) => value.has_subquery(),
+            PlannedBody::Rows { .. } => true,
+        }
+    }
+
     /// Writes a call as a form.
     pub fn form(&self, name: &str, arguments: Vec<Option<Expr>>) -> Expr {
         let function = DictionaryField {

@@ -92,6 +92,10 @@ impl Value {
         })
     }
 
+    pub fn has_subquery(&self) -> bool {
+        self.has_subquery
+    }
+
     /// Makes the value of a call for rows of `schema`.
     pub fn of(&self, arguments: Vec<Expr>, schema: &DFSchema) -> PlanResult<Expr> {
         let once = self.names.iter().zip(&arguments).all(|(name, argument)| {

@@ -567,3 +567,41 @@ async fn functions_are_described_and_listed() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn functions_stand_in_statements_that_change_tables() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (a INT, b INT)",
+            "CREATE FUNCTION double(x INT) RETURNS INT RETURN x * 2",
+            "CREATE FUNCTION twice(x INT) RETURNS INT RETURN x * 2",
+            "CREATE FUNCTION biggest() RETURNS INT RETURN (SELECT max(a) FROM t)",
+            "INSERT INTO t VALUES (twice(1), 1), (twice(2), 2), (3, twice(3))",
+            "INSERT INTO t SELECT twice(a), b FROM t WHERE twice(b) = 2",
+            "UPDATE t SET b = twice(b) WHERE twice(a) = 6",
+            "DELETE FROM t WHERE twice(a) = 4",
+            "CREATE TABLE m (a INT, b INT)",
+            "INSERT INTO m VALUES (1, 1), (2, 2)",
+            "MERGE INTO m USING (SELECT 2 AS a UNION ALL SELECT 4) s ON m.a = s.a WHEN MATCHED AND twice(s.a) = 4 THEN UPDATE \
+             SET b = twice(m.b) + 1 WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, twice(x => s.a))",
+        ],
+    )
+    .await;
+    steps(
+        &session,
+        &[
+            ("SELECT * FROM t ORDER BY a, b", "3|12; 4|1; 4|2"),
+            ("SELECT biggest()", "4"),
+            ("SELECT * FROM m ORDER BY a", "1|1; 2|5; 4|8"),
+            (
+                "MERGE INTO m USING t s ON m.a = s.a WHEN MATCHED THEN UPDATE SET b = biggest()",
+                "!UNSUPPORTED_FEATURE",
+            ),
+            // The name of a type is a cast.
+            ("SELECT double(1), `default`.double(1)", "1.0|2"),
+        ],
+    )
+    .await;
+}

@@ -87,6 +87,14 @@ async fn settings_that_would_change_results_are_refused() {
 }
 
 #[tokio::test]
+async fn a_recursion_may_say_how_deep_it_goes() {
+    let (_directory, _, session) = open().await;
+    let query = "WITH RECURSIVE r(n) MAX RECURSION LEVEL 10 AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT \
+                 sum(n) FROM r";
+    assert_eq!(rows(&session, query).await, ["15"]);
+}
+
+#[tokio::test]
 async fn a_struct_stands_for_its_fields() {
     let (_directory, _, session) = open().await;
     run(
