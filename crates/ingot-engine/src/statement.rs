@@ -129,7 +129,10 @@ async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
     }
     let slot = session.engine().admission().admit(&session.stop()).await?;
     Ok(match around {
-        Some(around) => around.with_slot(slot),
+        Some(around) => {
+            around.keep(slot);
+            around
+        }
         None => Allowance::begin(session.context(), session.time_max(), Some(slot)),
     })
 }

@@ -3,7 +3,7 @@
 //! It is the task's own while the statement runs, and its rows' afterwards. What the statement spawns gets the token.
 //! Source: Databricks, `STATEMENT_TIMEOUT`, `QUERY_EXECUTION_TIMEOUT_EXCEEDED`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ingot_common::{Classify, Kind, RequestContext};
@@ -30,7 +30,8 @@ struct Deadline {
 pub(crate) struct Allowance {
     token: CancellationToken,
     deadline: Option<Deadline>,
-    slot: Option<Arc<Slot>>,
+    /// Taken when the statement, or one that it runs, first does work.
+    slot: Arc<OnceLock<Slot>>,
     /// Cancels the token with the last clone: what a task of the statement still does is for nobody.
     _guard: Arc<DropGuard>,
 }
@@ -46,7 +47,7 @@ impl Allowance {
             _guard: Arc::new(token.clone().drop_guard()),
             token,
             deadline: at.map(|at| Deadline { at, after: time_max }),
-            slot: slot.map(Arc::new),
+            slot: Arc::new(slot.map_or_else(OnceLock::new, OnceLock::from)),
         }
     }
 
@@ -62,15 +63,13 @@ impl Allowance {
 
     /// Says if the statement has a slot.
     pub fn has_slot(&self) -> bool {
-        self.slot.is_some()
+        self.slot.get().is_some()
     }
 
-    /// Returns the same with a slot.
-    pub fn with_slot(self, slot: Slot) -> Self {
-        Self {
-            slot: Some(Arc::new(slot)),
-            ..self
-        }
+    /// Keeps a slot until the statement ends.
+    pub fn keep(&self, slot: Slot) {
+        // One that is there already serves as well.
+        let _ = self.slot.set(slot);
     }
 
     /// Returns the token that is cancelled when the statement has to end.

@@ -180,7 +180,7 @@ impl<'s, 'a> Running<'s, 'a> {
     }
 
     async fn step(&mut self, step: &'a Step) -> Outcome {
-        if self.session.context().cancellation.is_cancelled() {
+        if self.session.stop().is_cancelled() {
             return Err(self.failed(Error::Cancelled));
         }
         match step {
@@ -273,7 +273,7 @@ impl<'s, 'a> Running<'s, 'a> {
     ) -> std::result::Result<Option<Flow>, Failure> {
         // A loop without a statement that waits would never let go of its thread.
         tokio::task::yield_now().await;
-        if self.session.context().cancellation.is_cancelled() {
+        if self.session.stop().is_cancelled() {
             return Err(self.failed(Error::Cancelled));
         }
         Ok(match self.steps(body).await? {

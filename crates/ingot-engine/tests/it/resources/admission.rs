@@ -95,6 +95,7 @@ async fn what_needs_little_does_not_wait() {
 #[test_case("EXECUTE IMMEDIATE 'SELECT * FROM v'"; "a text")]
 #[test_case("EXECUTE IMMEDIATE 'SELECT max(a) FROM v' INTO x"; "a text into a variable")]
 #[test_case("EXECUTE IMMEDIATE 'INSERT INTO t SELECT * FROM v'"; "a text that writes")]
+#[test_case("BEGIN SELECT * FROM t; INSERT INTO t VALUES (5); FOR r AS SELECT a FROM v DO INSERT INTO t SELECT a + 10 FROM v; END FOR; SELECT count(*) FROM t; END"; "a script")]
 #[test_case("SET VAR (x) = (SELECT max(a) FROM v)"; "a variable from a query")]
 #[test_case("SET VAR x = (SELECT max(a) FROM v)"; "a variable from a query as a value")]
 #[test_case("CREATE TABLE u AS SELECT * FROM deep"; "a table of a query")]
