@@ -10,6 +10,7 @@ mod remove;
 mod search;
 mod sets;
 mod shape;
+mod shuffle;
 mod size;
 mod sort;
 mod zip;
@@ -32,6 +33,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         search::functions(),
         sets::functions(),
         shape::functions(),
+        shuffle::functions(),
         size::functions(),
         sort::functions(),
         zip::functions(),

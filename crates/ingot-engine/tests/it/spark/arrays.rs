@@ -205,3 +205,23 @@ async fn columns_are_taken_as_literals_are() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn items_change_places() {
+    check(&[
+        (
+            "SELECT shuffle(slice(split('2024', ''), NULL, 3)), shuffle(NULL), shuffle(array())",
+            "NULL|NULL|[]",
+        ),
+        (
+            "SELECT array_sort(shuffle(array(3, 1, 2))), shuffle(array('a'), 7L)",
+            "[1, 2, 3]|[a]",
+        ),
+        (
+            "SELECT shuffle(array(1, 2, 3, 4, 5), 1) = shuffle(array(1, 2, 3, 4, 5), 1)",
+            "true",
+        ),
+        ("SELECT shuffle(1)", "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+    ])
+    .await;
+}

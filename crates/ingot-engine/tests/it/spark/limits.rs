@@ -36,7 +36,7 @@ async fn what_cannot_be_has_a_condition() {
             "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
         ),
         (
-            "SELECT min(m) FROM (SELECT map('a', 1) AS m)",
+            "SELECT min(m) FROM (VALUES (map('a', 1)), (map('b', 2))) AS t(m)",
             "!DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
         ),
         ("SELECT * FROM ``", "!INVALID_SCHEMA_OR_RELATION_NAME"),
