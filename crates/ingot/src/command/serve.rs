@@ -116,7 +116,6 @@ impl HttpServer {
                 body_bytes_max: config.server.body_bytes_max,
                 stall_max: Duration::from_secs(config.server.stall_seconds_max),
                 drain_max: Duration::from_secs(config.server.drain_seconds_max),
-                ..Limits::default()
             },
         };
         let listen = config.server.listen;

@@ -33,7 +33,8 @@ pub(super) struct Script {
 impl Script {
     /// Says if a `;` here ends no more than a statement of a script.
     pub fn goes_on(&self) -> bool {
-        !self.open.is_empty() && !(self.open.len() == 1 && self.at_begin())
+        let only_begun = self.open.len() == 1 && self.at_begin();
+        !(self.open.is_empty() || only_begun)
     }
 
     /// Says if nothing has followed the first BEGIN.
