@@ -1,8 +1,11 @@
 //! The WHERE of OPTIMIZE and REORG: over partition columns only, so that it chooses whole files.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use datafusion::logical_expr::Expr;
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
 use ingot_common::Kind;
 use ingot_delta::Snapshot;
@@ -12,7 +15,8 @@ use crate::{Error, Result, Session, dialect, spark};
 /// Reads `text` as a condition on the partition columns of `snapshot`.
 ///
 /// # Errors
-/// `InvalidArgument` for a column that does not partition the table, or does not exist; `Unsupported` for a subquery.
+/// `InvalidArgument` for a column that does not partition the table, or does not exist, or a value that is neither true nor
+/// false; `Unsupported` for a subquery.
 pub(crate) fn compile(session: &Session, snapshot: &Snapshot, text: &str) -> Result<Expr> {
     let mut parsed = dialect::expression(text)?;
     let outcome = visit_expressions_mut(&mut parsed, |expression| {
@@ -43,7 +47,18 @@ pub(crate) fn compile(session: &Session, snapshot: &Snapshot, text: &str) -> Res
     if let ControlFlow::Break(error) = outcome {
         return Err(error);
     }
-    spark::plan_over(&session.datafusion().state(), parsed, snapshot.schema())
+    let predicate = spark::plan_over(&session.datafusion().state(), parsed, snapshot.schema())?;
+    let schema = DFSchema::try_from(Arc::clone(snapshot.schema()))?;
+    match predicate.get_type(&schema)? {
+        DataType::Boolean => Ok(predicate),
+        DataType::Null => Ok(cast(predicate, DataType::Boolean)),
+        found => Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN",
+            sqlstate: "42K09",
+            message: format!("the condition `{text}` is of type {found}; it has to be true or false"),
+        }),
+    }
 }
 
 fn partition_column(snapshot: &Snapshot, name: &str) -> Result<String> {

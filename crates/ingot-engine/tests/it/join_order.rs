@@ -1,11 +1,10 @@
 //! Joins in the order that costs least give what they give in the order that is written.
 
-use ingot_common::clock;
 use ingot_engine::Session;
 use test_case::test_case;
 
 use crate::sql::{open, rows, run};
-use crate::support::Random;
+use crate::support::{Random, seed};
 
 /// Tables `t0`, `t1`, … and their rows.
 const ROWS: [usize; 5] = [1, 6, 40, 150, 400];
@@ -13,10 +12,7 @@ const QUERIES: usize = 150;
 
 #[tokio::test]
 async fn random_joins_give_the_same_rows_in_any_order() {
-    let seed: u64 = match std::env::var("INGOT_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("a number"),
-        Err(_) => clock::random_below(u64::MAX),
-    };
+    let seed = seed();
     let mut random = Random(seed);
     let (_directory, _engine, session) = open().await;
     for (table, count) in ROWS.iter().enumerate() {

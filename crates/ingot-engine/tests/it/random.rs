@@ -1,7 +1,8 @@
 //! Statements made at random: each ends in rows or in one of the error conditions, and never in a panic.
 //!
-//! `INGOT_TEST_SEED` makes the statements of one run again, `INGOT_TEST_SECONDS` makes runs longer. What a process
-//! runs stands in `random.sql` of Cargo's directory for tests, for the case that it dies of it.
+//! `INGOT_TEST_SEED` makes other statements than those of every run (a number, or `random`), `INGOT_TEST_SECONDS` makes
+//! runs longer. What a process runs stands in `<test>.sql` of Cargo's directory for tests, for the case that it dies of
+//! it.
 
 mod calls;
 mod texts;
@@ -12,11 +13,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, TryStreamExt};
+use ingot_common::Classify;
 use ingot_common::error::chain;
-use ingot_common::{Classify, clock};
 use ingot_engine::Session;
 
-use crate::support::Random;
+use crate::support::{Random, seed};
 
 const FUNCTIONS: &str = include_str!("../spark/functions.txt");
 
@@ -54,13 +55,11 @@ struct Run {
 
 impl Run {
     fn new(name: &'static str) -> Self {
-        let setting = |name: &str| {
-            std::env::var(name)
-                .ok()
-                .map(|text| text.parse().expect("a number"))
+        let seed = seed();
+        let seconds = match std::env::var("INGOT_TEST_SECONDS") {
+            Ok(seconds) => seconds.parse().expect("a number"),
+            Err(_) => SECONDS,
         };
-        let seed = setting("INGOT_TEST_SEED").unwrap_or_else(|| clock::random_below(u64::MAX));
-        let seconds = setting("INGOT_TEST_SECONDS").unwrap_or(SECONDS);
         Self {
             name,
             seed,

@@ -154,6 +154,16 @@ pub async fn adds(engine: &Engine, location: &Url) -> Vec<Arc<ingot_delta::Add>>
     (0..index.len()).map(|file| index.add(file)).collect()
 }
 
+/// Returns the seed of a random test: the same in every run, so that a build fails for what was changed in it, unless
+/// `INGOT_TEST_SEED` is a number, or `random`.
+pub fn seed() -> u64 {
+    match std::env::var("INGOT_TEST_SEED") {
+        Ok(seed) if seed == "random" => ingot_common::clock::random_below(u64::MAX),
+        Ok(seed) => seed.parse().expect("a number, or `random`"),
+        Err(_) => 0,
+    }
+}
+
 /// SplitMix64. Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators".
 pub struct Random(pub u64);
 

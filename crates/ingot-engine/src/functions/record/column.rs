@@ -466,9 +466,9 @@ impl StructColumn {
     }
 
     fn finish(mut self) -> Result<ArrayRef> {
+        let rows = self.nulls.len();
         let nulls = self.nulls.finish();
         if self.fields.is_empty() {
-            let rows = nulls.as_ref().map_or(self.nulls.len(), |nulls| nulls.len());
             return Ok(Arc::new(StructArray::new_empty_fields(rows, nulls)));
         }
         let columns = self

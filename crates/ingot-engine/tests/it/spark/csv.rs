@@ -14,6 +14,7 @@ async fn csv_is_read_and_written() {
         ("SELECT from_csv('1', 'a INT, b INT'), from_csv('1,2,3', 'a INT, b INT')", "{a: 1, b: NULL}|{a: 1, b: 2}"),
         ("SELECT from_csv('x', 'a INT', map('mode', 'FAILFAST'))", "!MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION"),
         ("SELECT from_csv(NULL, 'a INT')", "NULL"),
+        ("SELECT count(from_csv(string(id), '')) FROM range(3)", "3"),
         ("SELECT to_csv(named_struct('a', 1, 'b', 2))", "1,2"),
         ("SELECT to_csv(named_struct('time', TIMESTAMP'2015-08-26 00:00:00'), map('timestampFormat', 'dd/MM/yyyy'))",
          "26/08/2015"),

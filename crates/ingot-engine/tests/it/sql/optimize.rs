@@ -81,6 +81,8 @@ async fn a_condition_chooses_partitions() {
     );
     for (condition, expected) in [
         ("a = 1", "DELTA_NON_PARTITION_COLUMN_REFERENCE"),
+        ("'x'", "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN"),
+        ("concat(p, 'y')", "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN"),
         ("nothing = 1", "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION"),
         (
             "p IN (SELECT p FROM t)",
