@@ -16,15 +16,17 @@ mod tags;
 mod volumes;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use ingot_common::retry::RetryPolicy;
-use ingot_common::{Identifier, SchemaName};
+use ingot_common::{Identifier, SchemaName, clock};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 use url::Url;
+use uuid::Uuid;
 
 use crate::{Error, Result};
 
@@ -179,4 +181,35 @@ fn taken(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|error| error.is_unique_violation())
+}
+
+/// Commits what a transaction has written.
+async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
+    let committed = transaction.commit().await;
+    committed.map_err(|source| database(action, source))
+}
+
+/// Writes comment, owner and properties by `statement`, which binds them, the time, `principal` and `id`.
+async fn write_change(
+    transaction: &mut Transaction<'static, Sqlite>,
+    statement: &'static str,
+    id: Uuid,
+    (comment, owner, properties): (Option<String>, String, BTreeMap<String, String>),
+    principal: &str,
+    action: &'static str,
+) -> Result<()> {
+    let updated = sqlx::query(statement)
+        .bind(comment)
+        .bind(owner)
+        .bind(row::to_json(&properties)?)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&mut **transaction)
+        .await;
+    updated.map(drop).map_err(|source| database(action, source))
+}
+
+fn database(action: &'static str, source: sqlx::Error) -> Error {
+    Error::Database { action, source }
 }

@@ -282,12 +282,21 @@ pub struct SecurableChange {
 }
 
 impl SecurableChange {
-    /// Makes the properties that a securable has after the change.
-    pub(crate) fn properties(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut properties = before.clone();
+    /// Makes the comment, the owner and the properties that a securable has after the change.
+    pub(crate) fn after(
+        &self,
+        comment: Option<String>,
+        owner: String,
+        properties: &BTreeMap<String, String>,
+    ) -> (Option<String>, String, BTreeMap<String, String>) {
+        let mut properties = properties.clone();
         properties.extend(self.set_properties.clone());
         properties.retain(|key, _| !self.unset_properties.contains(key));
-        properties
+        (
+            self.comment.clone().unwrap_or(comment),
+            self.owner.clone().unwrap_or(owner),
+            properties,
+        )
     }
 }
 

@@ -1,14 +1,21 @@
 //! Catalogs.
 
 use ingot_common::{Identifier, SchemaName, clock};
+use sqlx::SqliteExecutor;
 use uuid::Uuid;
 
-use super::{Metastore, functions, identifier, row, schemas, tables, tags, taken, volumes};
+use super::{
+    Metastore, commit, database, functions, identifier, row, schemas, tables, tags, taken, volumes,
+    write_change,
+};
 use crate::model::{Audit, CatalogInfo, Page, SecurableChange, TableInfo};
 use crate::{Error, Result};
 
 /// The schema that every catalog begins with.
 const DEFAULT_SCHEMA: &str = "default";
+
+const CHANGE: &str = "UPDATE catalogs SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 \
+                      WHERE id = $6";
 
 impl Metastore {
     /// Makes a catalog owned by `principal`, with a schema `default`.
@@ -76,17 +83,7 @@ impl Metastore {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub async fn catalog(&self, name: &Identifier) -> Result<CatalogInfo> {
-        let failed = |source| Error::Database {
-            action: "read a catalog",
-            source,
-        };
-        let found = sqlx::query("SELECT * FROM catalogs WHERE name = $1")
-            .bind(name.as_str())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        row::catalog(&found).map_err(failed)
+        find(&self.pool, name).await
     }
 
     /// Returns catalogs by name.
@@ -117,24 +114,12 @@ impl Metastore {
         change: &SecurableChange,
         principal: &str,
     ) -> Result<()> {
-        let before = self.catalog(name).await?;
-        let comment = change.comment.clone().unwrap_or(before.comment);
-        let owner = change.owner.clone().unwrap_or(before.audit.owner);
-        let updated = sqlx::query(
-            "UPDATE catalogs SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
-        )
-        .bind(comment)
-        .bind(owner)
-        .bind(row::to_json(&change.properties(&before.properties))?)
-        .bind(clock::now_ms())
-        .bind(principal)
-        .bind(before.id.to_string())
-        .execute(&self.pool)
-        .await;
-        updated.map(drop).map_err(|source| Error::Database {
-            action: "alter a catalog",
-            source,
-        })
+        const ACTION: &str = "alter a catalog";
+        let mut transaction = self.write(ACTION).await?;
+        let before = find(&mut *transaction, name).await?;
+        let after = change.after(before.comment, before.audit.owner, &before.properties);
+        write_change(&mut transaction, CHANGE, before.id, after, principal, ACTION).await?;
+        commit(transaction, ACTION).await
     }
 
     /// Drops a catalog; one that holds more than an empty schema `default` only with `cascade`. Returns the tables
@@ -194,6 +179,17 @@ impl Metastore {
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }
+}
+
+async fn find(executor: impl SqliteExecutor<'_>, name: &Identifier) -> Result<CatalogInfo> {
+    const ACTION: &str = "read a catalog";
+    let found = sqlx::query("SELECT * FROM catalogs WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(executor)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+    let found = found.ok_or_else(|| not_found(name))?;
+    row::catalog(&found).map_err(|source| database(ACTION, source))
 }
 
 pub(super) fn not_found(name: &Identifier) -> Error {

@@ -1,14 +1,12 @@
 //! Functions that statements have made.
 
 use ingot_common::{FunctionName, SchemaName, clock};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteExecutor, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, row, schemas, taken};
+use super::{Metastore, commit, database, row, schemas, taken};
 use crate::model::{FunctionId, FunctionInfo, NewFunction, Page};
 use crate::{Error, Result};
-
-const SELECT: &str = "SELECT * FROM functions WHERE catalog_name = $1 AND schema_name = $2 AND name = $3";
 
 impl Metastore {
     /// Makes a function. With `replace`, a function of that name becomes this one and keeps its id, its owner and when
@@ -25,12 +23,12 @@ impl Metastore {
         const ACTION: &str = "create a function";
         let mut transaction = self.write(ACTION).await?;
         schemas::check(&mut transaction, &function.name.schema).await?;
-        let existing = find(&mut transaction, &function.name, ACTION).await?;
+        let existing = find(&mut *transaction, &function.name, ACTION).await?;
         match existing.filter(|_| replace) {
             Some(existing) => redefine(&mut transaction, existing.id, function, principal).await?,
             None => insert(&mut transaction, function, principal).await?,
         }
-        let made = find(&mut transaction, &function.name, ACTION).await?;
+        let made = find(&mut *transaction, &function.name, ACTION).await?;
         commit(transaction, ACTION).await?;
         made.ok_or_else(|| not_found(&function.name))
     }
@@ -40,16 +38,8 @@ impl Metastore {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub async fn function(&self, name: &FunctionName) -> Result<FunctionInfo> {
-        const ACTION: &str = "read a function";
-        let found = sqlx::query(SELECT)
-            .bind(name.schema.catalog.as_str())
-            .bind(name.schema.schema.as_str())
-            .bind(name.function.as_str())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|source| database(ACTION, source))?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        row::function(&found).map_err(|source| database(ACTION, source))
+        let found = find(&self.pool, name, "read a function").await?;
+        found.ok_or_else(|| not_found(name))
     }
 
     /// Returns the functions of a schema by name.
@@ -113,17 +103,18 @@ pub(super) async fn drop_all(
 }
 
 async fn find(
-    transaction: &mut Transaction<'static, Sqlite>,
+    executor: impl SqliteExecutor<'_>,
     name: &FunctionName,
     action: &'static str,
 ) -> Result<Option<FunctionInfo>> {
-    let found = sqlx::query(SELECT)
-        .bind(name.schema.catalog.as_str())
-        .bind(name.schema.schema.as_str())
-        .bind(name.function.as_str())
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(|source| database(action, source))?;
+    let found =
+        sqlx::query("SELECT * FROM functions WHERE catalog_name = $1 AND schema_name = $2 AND name = $3")
+            .bind(name.schema.catalog.as_str())
+            .bind(name.schema.schema.as_str())
+            .bind(name.function.as_str())
+            .fetch_optional(executor)
+            .await
+            .map_err(|source| database(action, source))?;
     let info = found.as_ref().map(row::function).transpose();
     info.map_err(|source| database(action, source))
 }
@@ -198,20 +189,9 @@ async fn redefine(
         .map_err(|source| database("replace a function", source))
 }
 
-async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
-    transaction
-        .commit()
-        .await
-        .map_err(|source| database(action, source))
-}
-
 fn not_found(name: &FunctionName) -> Error {
     Error::NotFound {
         securable: "function",
         name: name.to_string(),
     }
-}
-
-fn database(action: &'static str, source: sqlx::Error) -> Error {
-    Error::Database { action, source }
 }

@@ -69,8 +69,6 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
 
 pub(super) fn function(row: &SqliteRow) -> Decoded<FunctionInfo> {
     let schema = SchemaName::new(identifier(row, "catalog_name")?, identifier(row, "schema_name")?);
-    let data_access: String = row.try_get("data_access")?;
-    let reads = data_access == DataAccess::ReadsSqlData.as_str();
     Ok(FunctionInfo {
         id: FunctionId(uuid(row, "id")?),
         name: FunctionName::new(schema, identifier(row, "name")?),
@@ -82,10 +80,12 @@ pub(super) fn function(row: &SqliteRow) -> Decoded<FunctionInfo> {
             identifier(row, "definition_schema")?,
         ),
         deterministic: row.try_get("deterministic")?,
-        data_access: match reads {
-            true => DataAccess::ReadsSqlData,
-            false => DataAccess::ContainsSql,
-        },
+        data_access: one_of(
+            row,
+            "data_access",
+            [DataAccess::ContainsSql, DataAccess::ReadsSqlData],
+            DataAccess::as_str,
+        )?,
         comment: row.try_get("comment")?,
         properties: properties(row)?,
         audit: audit(row)?,
@@ -94,14 +94,15 @@ pub(super) fn function(row: &SqliteRow) -> Decoded<FunctionInfo> {
 
 pub(super) fn volume(row: &SqliteRow) -> Decoded<VolumeInfo> {
     let schema = SchemaName::new(identifier(row, "catalog_name")?, identifier(row, "schema_name")?);
-    let kind: String = row.try_get("kind")?;
     Ok(VolumeInfo {
         id: uuid(row, "id")?,
         name: VolumeName::new(schema, identifier(row, "name")?),
-        kind: match kind == VolumeKind::External.as_str() {
-            true => VolumeKind::External,
-            false => VolumeKind::Managed,
-        },
+        kind: one_of(
+            row,
+            "kind",
+            [VolumeKind::Managed, VolumeKind::External],
+            VolumeKind::as_str,
+        )?,
         location: row.try_get("location")?,
         comment: row.try_get("comment")?,
         audit: audit(row)?,
@@ -129,12 +130,29 @@ fn properties(row: &SqliteRow) -> Decoded<BTreeMap<String, String>> {
     json(row, "properties")
 }
 
+/// Reads which of `all` a column names.
+fn one_of<T: Copy, const N: usize>(
+    row: &SqliteRow,
+    column: &'static str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+) -> Decoded<T> {
+    let text: String = row.try_get(column)?;
+    let found = all.into_iter().find(|each| name(*each) == text);
+    found.ok_or_else(|| decode(column, UnknownName(text)))
+}
+
+/// A name that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown value `{0}`")]
+struct UnknownName(String);
+
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Decoded<T> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|error| decode(column, error))
 }
 
-fn uuid(row: &SqliteRow, column: &'static str) -> Decoded<Uuid> {
+pub(super) fn uuid(row: &SqliteRow, column: &'static str) -> Decoded<Uuid> {
     let text: String = row.try_get(column)?;
     Uuid::parse_str(&text).map_err(|error| decode(column, error))
 }

@@ -1,12 +1,17 @@
 //! Schemas.
 
 use ingot_common::{Identifier, SchemaName, clock};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteExecutor, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, catalogs, functions, row, tables, tags, taken, volumes};
+use super::{
+    Metastore, catalogs, commit, database, functions, row, tables, tags, taken, volumes, write_change,
+};
 use crate::model::{Audit, Page, SchemaInfo, SecurableChange, TableInfo};
 use crate::{Error, Result};
+
+const CHANGE: &str = "UPDATE schemas SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 \
+                      WHERE id = $6";
 
 impl Metastore {
     /// Makes a schema owned by `principal`.
@@ -43,18 +48,7 @@ impl Metastore {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub async fn schema(&self, name: &SchemaName) -> Result<SchemaInfo> {
-        let failed = |source| Error::Database {
-            action: "read a schema",
-            source,
-        };
-        let found = sqlx::query("SELECT * FROM schemas WHERE catalog_name = $1 AND name = $2")
-            .bind(name.catalog.as_str())
-            .bind(name.schema.as_str())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        row::schema(&found).map_err(failed)
+        find(&self.pool, name).await
     }
 
     /// Returns the schemas of a catalog by name.
@@ -91,24 +85,12 @@ impl Metastore {
         change: &SecurableChange,
         principal: &str,
     ) -> Result<()> {
-        let before = self.schema(name).await?;
-        let comment = change.comment.clone().unwrap_or(before.comment);
-        let owner = change.owner.clone().unwrap_or(before.audit.owner);
-        let updated = sqlx::query(
-            "UPDATE schemas SET comment = $1, owner = $2, properties = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
-        )
-        .bind(comment)
-        .bind(owner)
-        .bind(row::to_json(&change.properties(&before.properties))?)
-        .bind(clock::now_ms())
-        .bind(principal)
-        .bind(before.id.to_string())
-        .execute(&self.pool)
-        .await;
-        updated.map(drop).map_err(|source| Error::Database {
-            action: "alter a schema",
-            source,
-        })
+        const ACTION: &str = "alter a schema";
+        let mut transaction = self.write(ACTION).await?;
+        let before = find(&mut *transaction, name).await?;
+        let after = change.after(before.comment, before.audit.owner, &before.properties);
+        write_change(&mut transaction, CHANGE, before.id, after, principal, ACTION).await?;
+        commit(transaction, ACTION).await
     }
 
     /// Drops a schema; one that holds tables, functions or volumes only with `cascade`. Returns the tables that went with it.
@@ -228,6 +210,18 @@ pub(super) async fn check(transaction: &mut Transaction<'static, Sqlite>, name: 
             source,
         })?;
     found.map(drop).ok_or_else(|| not_found(name))
+}
+
+async fn find(executor: impl SqliteExecutor<'_>, name: &SchemaName) -> Result<SchemaInfo> {
+    const ACTION: &str = "read a schema";
+    let found = sqlx::query("SELECT * FROM schemas WHERE catalog_name = $1 AND name = $2")
+        .bind(name.catalog.as_str())
+        .bind(name.schema.as_str())
+        .fetch_optional(executor)
+        .await
+        .map_err(|source| database(ACTION, source))?;
+    let found = found.ok_or_else(|| not_found(name))?;
+    row::schema(&found).map_err(|source| database(ACTION, source))
 }
 
 fn not_found(name: &SchemaName) -> Error {

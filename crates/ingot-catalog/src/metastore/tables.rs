@@ -15,7 +15,7 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, row, schemas, tags, taken};
+use super::{Metastore, commit, database, row, schemas, tags, taken};
 use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
@@ -639,13 +639,6 @@ async fn read(
     row::table(&found).map_err(|source| database(action, source))
 }
 
-async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
-    transaction
-        .commit()
-        .await
-        .map_err(|source| database(action, source))
-}
-
 fn found_one(rows: u64, id: TableId) -> Result<()> {
     if rows > 0 {
         return Ok(());
@@ -681,8 +674,4 @@ fn not_found(name: &TableName) -> Error {
         securable: "table",
         name: name.to_string(),
     }
-}
-
-fn database(action: &'static str, source: sqlx::Error) -> Error {
-    Error::Database { action, source }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::Metastore;
+use super::{Metastore, commit, database, row};
+use crate::Result;
 use crate::model::TagInfo;
-use crate::{Error, Result};
 
 impl Metastore {
     /// Gives a securable, or a column of it, tags; those it has keep their values unless `tags` says otherwise.
@@ -30,10 +30,7 @@ impl Metastore {
                 .await
                 .map_err(|source| database(ACTION, source))?;
         }
-        transaction
-            .commit()
-            .await
-            .map_err(|source| database(ACTION, source))
+        commit(transaction, ACTION).await
     }
 
     /// Takes tags away from a securable, or a column of it. Those it has not are no error.
@@ -43,10 +40,7 @@ impl Metastore {
         for name in names {
             delete(&mut transaction, securable, column, name).await?;
         }
-        transaction
-            .commit()
-            .await
-            .map_err(|source| database(ACTION, source))
+        commit(transaction, ACTION).await
     }
 
     /// Returns all tags, by securable, column and name.
@@ -56,14 +50,13 @@ impl Metastore {
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        let tags = rows.iter().map(|row| {
-            let id: String = row.try_get("securable_id")?;
-            let column: String = row.try_get("column_name")?;
+        let tags = rows.iter().map(|tag| {
+            let column: String = tag.try_get("column_name")?;
             Ok(TagInfo {
-                securable: Uuid::parse_str(&id).unwrap_or_default(),
+                securable: row::uuid(tag, "securable_id")?,
                 column: Some(column).filter(|column| !column.is_empty()),
-                name: row.try_get("name")?,
-                value: row.try_get("value")?,
+                name: tag.try_get("name")?,
+                value: tag.try_get("value")?,
             })
         });
         tags.collect::<Result<_, sqlx::Error>>().map_err(failed)
@@ -98,8 +91,4 @@ async fn delete(
     deleted
         .map(drop)
         .map_err(|source| database("unset a tag", source))
-}
-
-fn database(action: &'static str, source: sqlx::Error) -> Error {
-    Error::Database { action, source }
 }

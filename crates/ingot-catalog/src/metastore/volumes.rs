@@ -1,12 +1,12 @@
 //! Volumes: folders of files that are no tables.
 
 use ingot_common::{Identifier, SchemaName, VolumeName, clock};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteExecutor, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, row, schemas, tags, taken};
-use crate::model::{NewVolume, Page, VolumeInfo, VolumeKind};
+use super::{Metastore, commit, database, row, schemas, tags, taken};
+use crate::model::{NewVolume, Page, SecurableChange, VolumeInfo, VolumeKind};
 use crate::{Error, Result};
 
 /// Where managed volumes are, from the folder of managed tables.
@@ -66,17 +66,7 @@ impl Metastore {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub async fn volume(&self, name: &VolumeName) -> Result<VolumeInfo> {
-        const ACTION: &str = "read a volume";
-        let found =
-            sqlx::query("SELECT * FROM volumes WHERE catalog_name = $1 AND schema_name = $2 AND name = $3")
-                .bind(name.schema.catalog.as_str())
-                .bind(name.schema.schema.as_str())
-                .bind(name.volume.as_str())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(|source| database(ACTION, source))?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        row::volume(&found).map_err(|source| database(ACTION, source))
+        find(&self.pool, name).await
     }
 
     /// Returns the volumes of a schema by name.
@@ -100,35 +90,63 @@ impl Metastore {
         volumes.map_err(|source| database(ACTION, source))
     }
 
-    /// Gives a volume the name, the comment and the owner of `volume`, which was read before.
+    /// Changes a volume's comment and owner; it has no properties.
     ///
     /// # Errors
-    /// `NotFound` when it was dropped meanwhile; `AlreadyExists` when another has the name.
+    /// `NotFound` when there is none of that name.
     pub async fn alter_volume(
         &self,
-        volume: &VolumeInfo,
+        name: &VolumeName,
+        change: &SecurableChange,
+        principal: &str,
+    ) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE volumes SET comment = CASE WHEN $1 THEN $2 ELSE comment END, owner = COALESCE($3, owner), \
+             updated_at = $4, updated_by = $5 WHERE catalog_name = $6 AND schema_name = $7 AND name = $8",
+        )
+        .bind(change.comment.is_some())
+        .bind(change.comment.clone().flatten())
+        .bind(change.owner.as_deref())
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(name.schema.catalog.as_str())
+        .bind(name.schema.schema.as_str())
+        .bind(name.volume.as_str())
+        .execute(&self.pool)
+        .await;
+        let updated = updated.map_err(|source| database("alter a volume", source))?;
+        found_one(updated.rows_affected(), name)
+    }
+
+    /// Gives a volume another name in its schema.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name; `AlreadyExists` when another has the new one.
+    pub async fn rename_volume(
+        &self,
+        name: &VolumeName,
         new_name: &Identifier,
         principal: &str,
     ) -> Result<()> {
         let updated = sqlx::query(
-            "UPDATE volumes SET name = $1, comment = $2, owner = $3, updated_at = $4, updated_by = $5 WHERE id = $6",
+            "UPDATE volumes SET name = $1, updated_at = $2, updated_by = $3 \
+             WHERE catalog_name = $4 AND schema_name = $5 AND name = $6",
         )
         .bind(new_name.as_str())
-        .bind(volume.comment.as_deref())
-        .bind(&volume.audit.owner)
         .bind(clock::now_ms())
         .bind(principal)
-        .bind(volume.id.to_string())
+        .bind(name.schema.catalog.as_str())
+        .bind(name.schema.schema.as_str())
+        .bind(name.volume.as_str())
         .execute(&self.pool)
         .await;
         match updated {
-            Ok(updated) if updated.rows_affected() > 0 => Ok(()),
-            Ok(_) => Err(not_found(&volume.name)),
+            Ok(updated) => found_one(updated.rows_affected(), name),
             Err(error) if taken(&error) => Err(Error::AlreadyExists {
                 securable: "volume",
-                name: VolumeName::new(volume.name.schema.clone(), new_name.clone()).to_string(),
+                name: VolumeName::new(name.schema.clone(), new_name.clone()).to_string(),
             }),
-            Err(source) => Err(database("alter a volume", source)),
+            Err(source) => Err(database("rename a volume", source)),
         }
     }
 
@@ -138,8 +156,8 @@ impl Metastore {
     /// `NotFound` when there is none of that name.
     pub async fn drop_volume(&self, name: &VolumeName) -> Result<VolumeInfo> {
         const ACTION: &str = "drop a volume";
-        let volume = self.volume(name).await?;
         let mut transaction = self.write(ACTION).await?;
+        let volume = find(&mut *transaction, name).await?;
         sqlx::query("DELETE FROM volumes WHERE id = $1")
             .bind(volume.id.to_string())
             .execute(&mut *transaction)
@@ -184,11 +202,25 @@ pub(super) async fn drop_all(
         .map_err(|source| database("drop volumes", source))
 }
 
-async fn commit(transaction: Transaction<'static, Sqlite>, action: &'static str) -> Result<()> {
-    transaction
-        .commit()
-        .await
-        .map_err(|source| database(action, source))
+async fn find(executor: impl SqliteExecutor<'_>, name: &VolumeName) -> Result<VolumeInfo> {
+    const ACTION: &str = "read a volume";
+    let found =
+        sqlx::query("SELECT * FROM volumes WHERE catalog_name = $1 AND schema_name = $2 AND name = $3")
+            .bind(name.schema.catalog.as_str())
+            .bind(name.schema.schema.as_str())
+            .bind(name.volume.as_str())
+            .fetch_optional(executor)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+    let found = found.ok_or_else(|| not_found(name))?;
+    row::volume(&found).map_err(|source| database(ACTION, source))
+}
+
+fn found_one(rows: u64, name: &VolumeName) -> Result<()> {
+    match rows {
+        0 => Err(not_found(name)),
+        _ => Ok(()),
+    }
 }
 
 fn not_found(name: &VolumeName) -> Error {
@@ -196,8 +228,4 @@ fn not_found(name: &VolumeName) -> Error {
         securable: "volume",
         name: name.to_string(),
     }
-}
-
-fn database(action: &'static str, source: sqlx::Error) -> Error {
-    Error::Database { action, source }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
+mod securables;
 mod tables;
 
 use ingot_catalog::{Error, Metastore, Page};

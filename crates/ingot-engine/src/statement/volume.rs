@@ -5,7 +5,7 @@
 mod list;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{NewVolume, Page, VolumeInfo, VolumeKind};
+use ingot_catalog::{NewVolume, Page, SecurableChange, VolumeKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{SchemaName, VolumeName};
 use url::Url;
@@ -96,11 +96,10 @@ pub(super) fn alter<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             return Err(Error::unsupported("a volume stays in its schema".to_owned()));
         }
         return Ok(Work::defines(async move {
-            let volume = session.engine().metastore().volume(&name).await?;
             let principal = session.context().principal.as_str();
             let metastore = session.engine().metastore();
             metastore
-                .alter_volume(&volume, &new_name.volume, principal)
+                .rename_volume(&name, &new_name.volume, principal)
                 .await?;
             done()
         }));
@@ -108,9 +107,13 @@ pub(super) fn alter<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept_all(&["SET", "OWNER", "TO"]) || cursor.accept_all(&["OWNER", "TO"]) {
         let owner = cursor.name()?;
         cursor.end()?;
-        return Ok(Work::defines(change(session, name, move |volume| {
-            volume.audit.owner = owner;
-        })));
+        return Ok(Work::defines(async move {
+            let change = SecurableChange {
+                owner: Some(owner),
+                ..SecurableChange::default()
+            };
+            alter_by(session, &name, change).await
+        }));
     }
     Err(cursor.expected("RENAME TO, OWNER TO, SET TAGS or UNSET TAGS"))
 }
@@ -119,21 +122,19 @@ pub(super) fn alter<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 pub(super) fn comment<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let name = volume_name(session, &cursor.object_name()?)?;
     let comment = super::alter::comment_text(cursor)?;
-    Ok(Work::defines(change(session, name, move |volume| {
-        volume.comment = comment
-    })))
+    Ok(Work::defines(async move {
+        let change = SecurableChange {
+            comment: Some(comment),
+            ..SecurableChange::default()
+        };
+        alter_by(session, &name, change).await
+    }))
 }
 
-async fn change(
-    session: &Session,
-    name: VolumeName,
-    change: impl FnOnce(&mut VolumeInfo),
-) -> Result<StatementResult> {
-    let metastore = session.engine().metastore();
-    let mut volume = metastore.volume(&name).await?;
-    change(&mut volume);
+async fn alter_by(session: &Session, name: &VolumeName, change: SecurableChange) -> Result<StatementResult> {
     let principal = session.context().principal.as_str();
-    metastore.alter_volume(&volume, &name.volume, principal).await?;
+    let metastore = session.engine().metastore();
+    metastore.alter_volume(name, &change, principal).await?;
     done()
 }
 
