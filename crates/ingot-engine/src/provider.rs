@@ -8,7 +8,7 @@
 //! Always true: a file that may hold a matching row is read; rows that a deletion vector deletes are not.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -229,6 +229,7 @@ pub struct DeltaTableProvider {
     rows: Rows,
     /// The query asks for this version, not for the table as it is.
     past: bool,
+    facts: OnceLock<Arc<TableFacts>>,
 }
 
 impl DeltaTableProvider {
@@ -244,6 +245,7 @@ impl DeltaTableProvider {
             hidden: Hidden::default(),
             rows: Rows::Live,
             past: false,
+            facts: OnceLock::new(),
         }
     }
 
@@ -293,9 +295,12 @@ impl DeltaTableProvider {
     }
 
     /// Returns what the log knows of the table's rows; `None` before its statistics are parsed.
-    pub(crate) fn facts(&self) -> Option<TableFacts> {
+    pub(crate) fn facts(&self) -> Option<Arc<TableFacts>> {
         let index = self.index.as_ref().or_else(|| self.snapshot.parsed_files())?;
-        Some(TableFacts::new(index.clone()))
+        let facts = self
+            .facts
+            .get_or_init(|| Arc::new(TableFacts::new(index.clone())));
+        Some(Arc::clone(facts))
     }
 
     /// Returns the numbers of the files, ascending, that may hold a row which `filters` let through.

@@ -3,7 +3,8 @@
 //!
 //! Bounds of floating-point columns are never exact: the log has no NaN, and -0.0 and 0.0 are one value to it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, UInt64Array};
 use arrow::compute::{SortOptions, cast, max, min, sort_to_indices, take};
@@ -19,9 +20,12 @@ use crate::pruning::deleted_rows;
 /// the table for every query, and only the table's totals are kept.
 const FILE_STATISTICS_MAX: usize = 1 << 17;
 
-/// What the log knows of a table as a whole, looked up as it is asked for.
+/// What the log knows of a table as a whole, looked up once when it is asked for.
+#[derive(Debug)]
 pub(crate) struct TableFacts {
     index: FileIndex,
+    rows: OnceLock<Option<f64>>,
+    bounds: Mutex<HashMap<String, Option<Bounds>>>,
 }
 
 /// Between which numbers the values of a column lie: of dates days, of timestamps microseconds.
@@ -43,17 +47,33 @@ impl Bounds {
 impl TableFacts {
     /// Takes the index of a table's files, its statistics parsed.
     pub(crate) fn new(index: FileIndex) -> Self {
-        Self { index }
+        Self {
+            index,
+            rows: OnceLock::new(),
+            bounds: Mutex::default(),
+        }
     }
 
     /// Returns how many rows there are; `None` where the log does not say.
     pub(crate) fn rows(&self) -> Option<f64> {
-        let records = self.index.num_records();
-        (records.null_count() == 0).then(|| records.iter().flatten().sum::<u64>() as f64)
+        *self.rows.get_or_init(|| {
+            let records = self.index.num_records();
+            (records.null_count() == 0).then(|| records.iter().flatten().sum::<u64>() as f64)
+        })
     }
 
     /// Returns bounds of a column of numbers, dates or timestamps that all files have bounds of.
     pub(crate) fn bounds(&self, column: &str) -> Option<Bounds> {
+        let mut known = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(column) {
+            return *found;
+        }
+        let found = self.find_bounds(column);
+        known.insert(column.to_owned(), found);
+        found
+    }
+
+    fn find_bounds(&self, column: &str) -> Option<Bounds> {
         let partition = self.index.partition_values(column);
         let lower = partition.clone().or_else(|| self.index.min_values(column))?;
         let upper = partition.or_else(|| self.index.max_values(column))?;

@@ -4,6 +4,7 @@
 //! and no more than its table has rows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
 use datafusion::datasource::source_as_provider;
@@ -216,7 +217,7 @@ fn origin<'a>(plan: &'a LogicalPlan, column: &Expr) -> Option<(&'a TableScan, St
     }
 }
 
-fn facts(scan: &TableScan) -> Option<TableFacts> {
+fn facts(scan: &TableScan) -> Option<Arc<TableFacts>> {
     let provider = source_as_provider(&scan.source).ok()?;
     provider.downcast_ref::<DeltaTableProvider>()?.facts()
 }

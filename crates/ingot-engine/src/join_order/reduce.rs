@@ -23,12 +23,32 @@ const KEYS_LEFT: f64 = 0.1;
 /// What share of the rows to group a relation may have at the most that is read a second time.
 const READ_TWICE: f64 = 0.5;
 
+/// Says if a plan groups rows, and has not been reduced.
+pub(super) fn has_groups(plan: &LogicalPlan) -> bool {
+    grouped(plan).is_some()
+}
+
 /// Says if grouping to `keys` saves more than reading them takes. `distinct` is how many keys there are.
 pub(super) fn is_worth(groups: &LogicalPlan, keys: &LogicalPlan, distinct: f64) -> bool {
+    if !is_repeatable(keys) {
+        return false;
+    }
     let (Some(input), Some(keys)) = (grouped(groups).and_then(estimate::size), estimate::size(keys)) else {
         return false;
     };
     keys.rows <= KEYS_LEFT * distinct && keys.base_rows <= READ_TWICE * input.rows
+}
+
+/// Says if a plan gives the same rows whenever it is run: a LIMIT need not.
+fn is_repeatable(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan.fetch.is_none(),
+        LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
+            plan.expressions().iter().all(|expr| !expr.is_volatile())
+                && plan.inputs().into_iter().all(is_repeatable)
+        }
+        _ => false,
+    }
 }
 
 /// Returns the rows that a plan groups, unless it groups no more than some keys already.

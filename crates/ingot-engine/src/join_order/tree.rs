@@ -60,6 +60,9 @@ impl Tree {
     /// Those of the plan's nodes.
     pub(super) fn reduce(&mut self) -> Result<bool> {
         let mut found = Vec::new();
+        if !self.relations.iter().any(reduce::has_groups) {
+            return Ok(false);
+        }
         for members in &self.classes {
             let distinct = estimate::distinct(self.columns_of(members));
             // What only lets rows through need not have groups of keys that no row has.
