@@ -21,7 +21,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -29,7 +29,6 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, Result};
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
 use url::Url;
 
 use self::blocks::{BlockId, Blocks, FileId};
@@ -68,7 +67,7 @@ pub struct FileCacheCounts {
 pub struct FileCache {
     options: FileCacheOptions,
     /// `None` where another process has the folder, or it cannot be used.
-    opened: OnceCell<Option<Opened>>,
+    opened: OnceLock<Option<Opened>>,
     blocks: Mutex<Blocks>,
 }
 
@@ -83,7 +82,7 @@ impl FileCache {
     pub fn new(options: FileCacheOptions) -> Arc<Self> {
         Arc::new(Self {
             options,
-            opened: OnceCell::new(),
+            opened: OnceLock::new(),
             blocks: Mutex::default(),
         })
     }
@@ -232,24 +231,30 @@ impl FileCache {
 
     /// Says if the folder is ours.
     async fn open(self: &Arc<Self>) -> bool {
-        let opened = self.opened.get_or_init(|| async {
-            let cache = Arc::clone(self);
-            let opened = tokio::task::spawn_blocking(move || cache.open_folder()).await;
-            match opened {
-                Ok(Ok(opened)) => Some(opened),
-                Ok(Err(error)) => {
-                    let directory = self.options.directory.display();
-                    tracing::info!(%directory, %error, "files of far stores are not kept by this process");
-                    None
-                }
-                Err(_) => None,
-            }
-        });
-        opened.await.is_some()
+        if let Some(opened) = self.opened.get() {
+            return opened.is_some();
+        }
+        // Whoever waits may be dropped; what opens the folder goes on, and others wait for it.
+        let cache = Arc::clone(self);
+        let opened =
+            tokio::task::spawn_blocking(move || cache.opened.get_or_init(|| cache.open_folder()).is_some());
+        opened.await.unwrap_or(false)
     }
 
-    /// Takes the lock, and finds what an earlier process kept.
-    fn open_folder(&self) -> std::io::Result<Opened> {
+    fn open_folder(&self) -> Option<Opened> {
+        match self.take_folder() {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                let directory = self.options.directory.display();
+                tracing::info!(%directory, %error, "files of far stores are not kept by this process");
+                None
+            }
+        }
+    }
+
+    /// Takes the lock, and finds what an earlier process kept. What is not a cache's own stays as it is: the folder may
+    /// be one that holds other things.
+    fn take_folder(&self) -> std::io::Result<Opened> {
         let directory = &self.options.directory;
         fs::create_dir_all(directory)?;
         let lock = File::options()
@@ -260,17 +265,20 @@ impl FileCache {
         lock.try_lock()?;
         let mut found: Vec<(SystemTime, BlockId)> = Vec::new();
         for folder in fs::read_dir(directory)?.flatten() {
-            let Ok(files) = fs::read_dir(folder.path()) else {
+            if !is_folder_of_blocks(&folder) {
                 continue;
-            };
-            for file in files.flatten() {
+            }
+            for file in fs::read_dir(folder.path())?.flatten() {
                 let name = file.file_name();
-                let (id, metadata) = (name.to_str().and_then(BlockId::from_name), file.metadata());
-                match (id, metadata) {
-                    (Some(id), Ok(metadata)) if metadata.len() == id.bytes() + CHECKSUM_BYTES as u64 => {
+                match (name.to_str().and_then(Own::of), file.metadata()) {
+                    (Some(Own::Block(id)), Ok(metadata))
+                        if metadata.len() == id.bytes() + CHECKSUM_BYTES as u64 =>
+                    {
                         found.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), id));
                     }
-                    _ => drop(fs::remove_file(file.path())),
+                    // What was not finished.
+                    (Some(_), _) => drop(fs::remove_file(file.path())),
+                    (None, _) => {}
                 }
             }
         }
@@ -368,6 +376,34 @@ fn write_block(file: &FilePath, block: &[u8]) -> std::io::Result<()> {
         fs::rename(&unfinished, file)
     };
     write().inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// Says if a folder is one that [`FileCache::path`] makes.
+fn is_folder_of_blocks(folder: &fs::DirEntry) -> bool {
+    let name = folder.file_name();
+    let named = name.len() == 2
+        && name
+            .to_str()
+            .is_some_and(|name| name.chars().all(|c| c.is_ascii_hexdigit()));
+    named && folder.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// A file that a cache has written.
+enum Own {
+    Block(BlockId),
+    Unfinished,
+}
+
+impl Own {
+    fn of(name: &str) -> Option<Self> {
+        match name.split_once('.') {
+            None => BlockId::from_name(name).map(Self::Block),
+            Some((block, extension)) if extension.starts_with(UNFINISHED) => {
+                BlockId::from_name(block).map(|_| Self::Unfinished)
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// Makes what a file is known by.

@@ -116,14 +116,19 @@ impl Blocks {
             self.remove(oldest);
             gone.push(oldest);
         }
-        metrics::gauge!("ingot_file_cache_bytes").set(self.counts.bytes as f64);
+        self.resized();
         gone
+    }
+
+    fn resized(&self) {
+        metrics::gauge!("ingot_file_cache_bytes").set(self.counts.bytes as f64);
     }
 
     pub fn remove(&mut self, id: BlockId) {
         if let Some(used) = self.uses.remove(&id) {
             self.by_use.remove(&used);
             self.counts.bytes -= id.bytes();
+            self.resized();
         }
     }
 
@@ -143,6 +148,7 @@ impl Blocks {
     pub fn clear(&mut self) -> Vec<BlockId> {
         self.by_use.clear();
         self.counts.bytes = 0;
+        self.resized();
         self.uses.drain().map(|(id, _)| id).collect()
     }
 }

@@ -198,11 +198,25 @@ async fn what_is_damaged_on_disk_is_read_again() {
     // What a killed process left.
     let unfinished = kept[0].with_extension("tmp1");
     std::fs::write(&unfinished, "half").expect("written");
+    // What others keep in the folder.
+    let block = kept[0].parent().expect("a folder");
+    let others = [
+        directory.path().join("cache/photos/ab-1-0"),
+        directory.path().join("cache/notes.tmp1"),
+        block.join("notes.txt"),
+    ];
+    std::fs::create_dir_all(directory.path().join("cache/photos")).expect("a folder");
+    for other in &others {
+        std::fs::write(other, "mine").expect("written");
+    }
     let (_engine, session) = open_over(directory.path(), &store, 1 << 30).await;
     store.gets();
     assert_eq!(rows(&session, &query(0)).await, [answer(0)]);
     assert!(store.gets() > 0);
     assert!(!unfinished.exists());
+    for other in &others {
+        assert!(other.exists(), "{}", other.display());
+    }
     assert_eq!(rows(&session, &query(1)).await, [answer(1)]);
     assert_eq!(store.gets(), 0);
 }
