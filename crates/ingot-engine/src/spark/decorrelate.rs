@@ -9,6 +9,7 @@
 //! What DataFusion's rules do well is left to them: they read I once. Inner subqueries come first, so that a plan that
 //! is pushed into has none. Source: Neumann and Kemper, "Unnesting Arbitrary Queries".
 
+mod domain;
 mod push;
 mod simple;
 mod single_value;
@@ -22,13 +23,15 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{bool_or, count};
 use datafusion::logical_expr::Operator;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Subquery, binary_expr, lit, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-use self::push::{Domain, Push};
+use self::domain::Domain;
+use self::push::Push;
 
 /// What the rule is called.
 pub(crate) const NAME: &str = "decorrelate";
@@ -110,18 +113,21 @@ fn expressions(node: LogicalPlan, numbers: &mut Numbers) -> Result<Transformed<L
             .unwrap_or(false)
     });
     let inputs = node.inputs();
-    let mut joined = match inputs.as_slice() {
+    let outer = match inputs.as_slice() {
         [input] if wanted => LogicalPlan::clone(input),
         _ => return Ok(Transformed::no(node)),
     };
+    let mut joined = outer.clone();
+    let names = NamePreserver::new(&node);
     let before = Arc::clone(node.schema());
     let mut changed = Vec::new();
     for expression in node.expressions() {
+        let name = names.save(&expression);
         let replaced = expression.transform_up(|part| {
             if !is_ours(&part, place) {
                 return Ok(Transformed::no(part));
             }
-            match joined_value(&part, joined.clone(), numbers)? {
+            match joined_value(&part, &outer, joined.clone(), numbers)? {
                 Some((plan, value)) => {
                     joined = plan;
                     Ok(Transformed::yes(value))
@@ -129,7 +135,7 @@ fn expressions(node: LogicalPlan, numbers: &mut Numbers) -> Result<Transformed<L
                 None => Ok(Transformed::no(part)),
             }
         })?;
-        changed.push(replaced.data);
+        changed.push(name.restore(replaced.data));
     }
     let again = node.with_new_exprs(changed, vec![joined])?;
     let again = restored(
@@ -213,9 +219,11 @@ fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.project([named])?.build()
 }
 
-/// Joins one subquery to the rows of the outer query. Returns `None` for one that cannot be, which DataFusion refuses.
+/// Joins one subquery to `input`: the rows of `outer`, the outer query, to which other subqueries may have been joined.
+/// Returns `None` for one that cannot be, which DataFusion refuses.
 fn joined_value(
     part: &Expr,
+    outer: &LogicalPlan,
     input: LogicalPlan,
     numbers: &mut Numbers,
 ) -> Result<Option<(LogicalPlan, Expr)>> {
@@ -224,7 +232,7 @@ fn joined_value(
     };
     let plan = LogicalPlan::clone(&subquery.subquery);
     if let Expr::ScalarSubquery(subquery) = part {
-        if let Some(value) = super::subqueries::value_of(&plan, input.schema())? {
+        if let Some(value) = super::subqueries::value_of(&plan, outer.schema())? {
             return Ok(Some((input, value)));
         }
         if subquery.outer_ref_columns.is_empty() {
@@ -236,7 +244,7 @@ fn joined_value(
             return Ok(Some((input, Expr::ScalarSubquery(again))));
         }
     }
-    let Some(rows) = Rows::of(&input, plan, numbers)? else {
+    let Some(rows) = Rows::of(outer, plan, numbers)? else {
         return Ok(None);
     };
     match part {
@@ -261,9 +269,9 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(input: &LogicalPlan, plan: LogicalPlan, numbers: &mut Numbers) -> Result<Option<Self>> {
+    fn of(query: &LogicalPlan, plan: LogicalPlan, numbers: &mut Numbers) -> Result<Option<Self>> {
         let outer = outer_columns(&plan);
-        if !outer.iter().all(|column| input.schema().has_column(column)) {
+        if !outer.iter().all(|column| query.schema().has_column(column)) {
             return Ok(None);
         }
         let columns = plan.schema().columns();
@@ -276,7 +284,9 @@ impl Rows {
                 single,
             }));
         }
-        let domain = Domain::of(input, &outer, numbers.relation("domain"))?;
+        let Some(domain) = Domain::of(query, &outer, numbers.relation("domain"))? else {
+            return Ok(None);
+        };
         let keys = outer.into_iter().zip(domain.columns.clone()).collect();
         let pushed = Push { numbers }.down(&domain, plan)?;
         Ok(pushed.map(|plan| Self {

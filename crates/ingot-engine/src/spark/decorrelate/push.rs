@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, NullEquality, TableReference};
+use datafusion::common::NullEquality;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::row_number;
@@ -16,81 +16,8 @@ use datafusion::logical_expr::{
     LogicalPlanBuilder, Operator, SkipType, Union, Unnest, Window, binary_expr, lit,
 };
 
+use super::domain::Domain;
 use super::{Numbers, has_subquery, is_correlated, matched};
-
-/// The distinct values of columns of the outer query.
-#[derive(Clone)]
-pub(super) struct Domain {
-    plan: LogicalPlan,
-    /// The columns of the outer query.
-    outer: Vec<Column>,
-    /// What they are called here.
-    pub columns: Vec<Column>,
-}
-
-impl Domain {
-    pub fn of(input: &LogicalPlan, outer: &[Column], relation: TableReference) -> Result<Self> {
-        let columns = names(outer.len(), &relation);
-        let items = outer.iter().zip(&columns).map(|(outer, column)| {
-            Expr::Column(outer.clone()).alias_qualified(column.relation.clone(), &column.name)
-        });
-        let plan = LogicalPlanBuilder::from(input.clone())
-            .project(items.collect::<Vec<_>>())?
-            .distinct()?
-            .build()?;
-        Ok(Self {
-            plan,
-            outer: outer.to_vec(),
-            columns,
-        })
-    }
-
-    /// Returns the same under another name.
-    fn called(&self, relation: TableReference) -> Result<Self> {
-        let columns = names(self.columns.len(), &relation);
-        let items = self.columns.iter().zip(&columns).map(|(column, name)| {
-            Expr::Column(column.clone()).alias_qualified(name.relation.clone(), &name.name)
-        });
-        let plan = LogicalPlanBuilder::from(self.plan.clone())
-            .project(items.collect::<Vec<_>>())?
-            .build()?;
-        Ok(Self {
-            plan,
-            outer: self.outer.clone(),
-            columns,
-        })
-    }
-
-    fn expressions(&self) -> Vec<Expr> {
-        self.columns.iter().cloned().map(Expr::Column).collect()
-    }
-
-    /// Puts the domain's columns in the place of the outer query's.
-    fn replace(&self, expression: Expr) -> Result<Transformed<Expr>> {
-        expression.transform_up(|part| match part {
-            Expr::OuterReferenceColumn(field, column) => {
-                let place = self.outer.iter().position(|outer| *outer == column);
-                Ok(match place.and_then(|place| self.columns.get(place)) {
-                    Some(ours) => Transformed::yes(Expr::Column(ours.clone())),
-                    None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
-                })
-            }
-            part => Ok(Transformed::no(part)),
-        })
-    }
-
-    fn replaced(&self, expressions: &[Expr]) -> Result<Vec<Expr>> {
-        let replaced = expressions
-            .iter()
-            .map(|expression| Ok(self.replace(expression.clone())?.data));
-        replaced.collect()
-    }
-}
-
-fn names(count: usize, relation: &TableReference) -> Vec<Column> {
-    let named = (0..count).map(|place| Column::new(Some(relation.clone()), format!("c{place}")));
-    named.collect()
-}
 
 /// The way of a domain into a plan.
 pub(super) struct Push<'a> {
@@ -252,6 +179,15 @@ impl Push<'_> {
         };
         let order = match limit.input.as_ref() {
             LogicalPlan::Sort(sort) => sort.expr.clone(),
+            // What it orders by is not selected.
+            LogicalPlan::Projection(projection)
+                if matches!(projection.input.as_ref(), LogicalPlan::Sort(_)) =>
+            {
+                let input = Arc::clone(&projection.input);
+                let mut projection = projection.clone();
+                projection.input = Arc::new(LogicalPlan::Limit(Limit { input, ..limit }));
+                return self.down(domain, LogicalPlan::Projection(projection));
+            }
             _ => Vec::new(),
         };
         let input = Arc::unwrap_or_clone(limit.input);

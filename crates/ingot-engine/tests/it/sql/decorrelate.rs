@@ -1,6 +1,6 @@
 //! Correlated subqueries, in every place and of every shape.
 
-use super::{open, run, steps};
+use super::{open, rows, run, steps};
 
 #[tokio::test]
 async fn correlated_subqueries_are_answered_for_each_row() {
@@ -31,6 +31,24 @@ async fn correlated_subqueries_are_answered_for_each_row() {
             (
                 "SELECT a, (SELECT v FROM u WHERE u.k = t.a ORDER BY v DESC NULLS LAST LIMIT 1) m FROM t ORDER BY a",
                 "NULL|NULL; 1|20; 2|5; 3|NULL",
+            ),
+            (
+                "SELECT a, (SELECT k FROM u WHERE u.k = t.a ORDER BY v DESC NULLS LAST LIMIT 1) m, \
+                 (SELECT v * 2 FROM u WHERE u.k = t.a ORDER BY k, -v LIMIT 1) d FROM t ORDER BY a",
+                "NULL|NULL|NULL; 1|1|40; 2|2|NULL; 3|NULL|NULL",
+            ),
+            (
+                "SELECT a, max((SELECT max(v) FROM u WHERE u.k = t.a)) OVER () m FROM t ORDER BY a",
+                "NULL|20; 1|20; 2|20; 3|20",
+            ),
+            (
+                "SELECT a, (SELECT max(v) FROM u WHERE u.k = x.a ORDER BY 1 LIMIT 1) m \
+                 FROM (SELECT a, uuid() r FROM t WHERE rand() < 2 ORDER BY a DESC NULLS LAST LIMIT 2) x ORDER BY a",
+                "2|5; 3|NULL",
+            ),
+            (
+                "SELECT (SELECT max(v) FROM u WHERE u.v > x.r LIMIT 1) m FROM (SELECT rand() r FROM t) x",
+                "!UNSUPPORTED_FEATURE",
             ),
             ("SELECT a, (SELECT count(DISTINCT k) FROM u WHERE v > t.a * 5) m FROM t ORDER BY a", "NULL|0; 1|1; 2|1; 3|1"),
             ("SELECT a, EXISTS (SELECT 1 FROM u WHERE u.k = t.a) e FROM t ORDER BY a", "NULL|false; 1|true; 2|true; 3|false"),
@@ -95,4 +113,27 @@ async fn correlated_subqueries_are_answered_for_each_row() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn each_subquery_reads_the_outer_rows_once_more() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t AS SELECT 1 a",
+            "CREATE TABLE u AS SELECT 1 k, 2 v",
+        ],
+    )
+    .await;
+    for count in [1, 4, 8] {
+        let value = "(SELECT v FROM u WHERE u.k = t.a LIMIT 1)";
+        let query = format!("EXPLAIN SELECT {} FROM t", vec![value; count].join(", "));
+        let plan = rows(&session, &query).await.join("\n");
+        let reads = plan.matches("DeltaScanExec").count();
+        assert!(
+            (count..=3 * count + 1).contains(&reads),
+            "{count}: {reads}\n{plan}"
+        );
+    }
 }
