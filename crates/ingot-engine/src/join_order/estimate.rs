@@ -114,10 +114,13 @@ pub(super) fn size(plan: &LogicalPlan) -> Option<Size> {
         LogicalPlan::EmptyRelation(empty) => Some(Size::of(f64::from(u8::from(empty.produce_one_row)))),
         LogicalPlan::Join(join) => {
             let (left, right) = (size(&join.left)?.rows, size(&join.right)?.rows);
-            let distinct = join
-                .on
-                .iter()
-                .map(|(x, y)| distinct([(join.left.as_ref(), x), (join.right.as_ref(), y)].into_iter()));
+            let distinct = join.on.iter().map(|(x, y)| {
+                let sides = [
+                    (join.left.as_ref(), x, Some(left)),
+                    (join.right.as_ref(), y, Some(right)),
+                ];
+                distinct(sides.into_iter())
+            });
             let distinct = distinct.fold(1.0, f64::max);
             let matched = left * right / distinct;
             let rows = match join.join_type {
@@ -136,14 +139,17 @@ pub(super) fn size(plan: &LogicalPlan) -> Option<Size> {
     }
 }
 
-/// Estimates how many values equal columns have between them, each of its plan.
+/// Estimates how many values equal columns have between them, each of its plan, whose rows may be known.
 ///
 /// Of a key and the columns that refer to it, the key's table has fewest rows, and one for each value: if it is not
 /// too small for that, its rows are what there is.
-pub(super) fn distinct<'a>(columns: impl Iterator<Item = (&'a LogicalPlan, &'a Expr)>) -> f64 {
-    let known = columns.map(|(plan, column)| match values(plan, column) {
+pub(super) fn distinct<'a>(columns: impl Iterator<Item = (&'a LogicalPlan, &'a Expr, Option<f64>)>) -> f64 {
+    let known = columns.map(|(plan, column, rows)| match values(plan, column) {
         Some(values) => values,
-        None => Values::of_rows(size(plan).map_or(1.0, |size| size.base_rows)),
+        None => {
+            let rows = rows.or_else(|| size(plan).map(|size| size.base_rows));
+            Values::of_rows(rows.unwrap_or(1.0))
+        }
     });
     let known: Vec<Values> = known.collect();
     let least = known
@@ -197,6 +203,7 @@ fn origin<'a>(plan: &'a LogicalPlan, column: &Expr) -> Option<(&'a TableScan, St
     let column = match column {
         Expr::Column(column) => column,
         Expr::Alias(alias) => return origin(plan, &alias.expr),
+        Expr::Cast(cast) => return origin(plan, &cast.expr),
         _ => return None,
     };
     let at = |column: &Column| plan.schema().maybe_index_of_column(column);

@@ -1,13 +1,13 @@
 //! Joins of a plan, taken apart and put together again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinConstraint, JoinType, NullEquality, Result};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder};
 
 use super::search::{Class, Condition, Graph, Keeps, Relation, Set, Shape};
 use super::{estimate, reduce};
@@ -21,8 +21,8 @@ const ORDERED_MIN: usize = 3;
 pub(super) struct Tree {
     relations: Vec<LogicalPlan>,
     /// How relations are joined that only let rows through.
-    keeping: HashMap<usize, Keeping>,
-    /// Columns that are equal, each with its relation.
+    keeping: BTreeMap<usize, Keeping>,
+    /// Columns that are equal, each with its relation, of which there is one.
     classes: Vec<Vec<(usize, Expr)>>,
     /// Conditions that are no equality of two columns.
     conditions: Vec<(Set, Expr)>,
@@ -94,10 +94,10 @@ impl Tree {
     fn columns_of<'a>(
         &'a self,
         members: &'a [(usize, Expr)],
-    ) -> impl Iterator<Item = (&'a LogicalPlan, &'a Expr)> {
+    ) -> impl Iterator<Item = (&'a LogicalPlan, &'a Expr, Option<f64>)> {
         members
             .iter()
-            .map(|(relation, column)| (&self.relations[*relation], column))
+            .map(|(relation, column)| (&self.relations[*relation], column, None))
     }
 
     /// Returns relations that a class's values have to be in: its own, and those of semi joins.
@@ -131,14 +131,9 @@ impl Tree {
                 keeps,
             });
         }
-        let classes = self.classes.iter().map(|members| {
-            let columns = members
-                .iter()
-                .map(|(relation, column)| (&self.relations[*relation], column));
-            Class {
-                members: members.iter().fold(0, |set, (relation, _)| set | 1 << relation),
-                distinct: estimate::distinct(columns),
-            }
+        let classes = self.classes.iter().map(|members| Class {
+            members: members.iter().fold(0, |set, (relation, _)| set | 1 << relation),
+            distinct: estimate::distinct(self.columns_of(members)),
         });
         Some(Graph {
             relations,
@@ -170,7 +165,8 @@ impl Tree {
         };
         let met = keeping.on.iter().map(|(left, right)| {
             let sides = relation_of(left).map(|left_plan| (left_plan, left));
-            let distinct = estimate::distinct(sides.into_iter().chain([(plan, right)]));
+            let sides = sides.into_iter().chain([(plan, right)]);
+            let distinct = estimate::distinct(sides.map(|(plan, column)| (plan, column, None)));
             (rows / distinct).min(1.0)
         });
         let met = met.fold(1.0, f64::min);
@@ -258,7 +254,15 @@ impl Tree {
         if !is_join(&plan) {
             return change(plan);
         }
-        let changed = plan.map_children(|child| Self::map_relations(child, change))?;
+        let semi = matches!(&plan, LogicalPlan::Join(join) if join.join_type != JoinType::Inner);
+        let mut first = true;
+        let changed = plan.map_children(|child| {
+            // The right side of a semi join is a relation.
+            match std::mem::take(&mut first) || !semi {
+                true => Self::map_relations(child, change),
+                false => change(child),
+            }
+        })?;
         match changed.transformed {
             true => changed.map_data(LogicalPlan::recompute_schema),
             false => Ok(changed),
@@ -270,7 +274,7 @@ impl Tree {
 #[derive(Default)]
 struct Parts {
     relations: Vec<LogicalPlan>,
-    keeping: HashMap<usize, Keeping>,
+    keeping: BTreeMap<usize, Keeping>,
     equal: Vec<(Expr, Expr)>,
     conditions: Vec<Expr>,
 }
@@ -315,10 +319,9 @@ impl Parts {
     fn into_tree(mut self, shape: Shape, columns: Vec<Column>) -> Option<Tree> {
         let mut relation_of = HashMap::new();
         for (number, plan) in self.relations.iter().enumerate() {
-            let shown = !self.keeping.contains_key(&number);
             for column in plan.schema().columns() {
                 // Two of one name could not be told apart when others stand beside them.
-                if relation_of.insert(column, (number, shown)).is_some() {
+                if relation_of.insert(column, number).is_some() {
                     return None;
                 }
             }
@@ -326,7 +329,7 @@ impl Parts {
         let set_of = |expr: &Expr| -> Option<Set> {
             let mut set = 0;
             for column in expr.column_refs() {
-                set |= 1 << relation_of.get(column)?.0;
+                set |= 1 << relation_of.get(column)?;
             }
             Some(set)
         };
@@ -357,6 +360,10 @@ impl Parts {
         if conditions.iter().any(|(needs, _)| needs.count_ones() < 2) {
             return None;
         }
+        let classes = classes
+            .into_iter()
+            .map(|members| single(&mut self.relations, members));
+        let classes = classes.collect::<Option<_>>()?;
         Some(Tree {
             relations: self.relations,
             keeping: self.keeping,
@@ -366,6 +373,22 @@ impl Parts {
             columns,
         })
     }
+}
+
+/// Leaves one column of each relation in a class; that the others are equal to it is asked of the relation alone.
+fn single(relations: &mut [LogicalPlan], members: Vec<(usize, Expr)>) -> Option<Vec<(usize, Expr)>> {
+    let mut kept: Vec<(usize, Expr)> = Vec::with_capacity(members.len());
+    for (relation, column) in members {
+        match kept.iter().find(|(other, _)| *other == relation) {
+            Some((_, first)) => {
+                let plan = Arc::new(relations[relation].clone());
+                let equal = Filter::try_new(first.clone().eq(column), plan);
+                relations[relation] = LogicalPlan::Filter(equal.ok()?);
+            }
+            None => kept.push((relation, column)),
+        }
+    }
+    Some(kept)
 }
 
 /// Puts two columns into one class.
@@ -400,6 +423,7 @@ fn is_join(plan: &LogicalPlan) -> bool {
             kind && !join.on.is_empty()
                 && join.null_equality == NullEquality::NullEqualsNothing
                 && !join.filter.as_ref().is_some_and(stays)
+                && !join.on.iter().any(|(left, right)| stays(left) || stays(right))
         }
         LogicalPlan::Projection(projection) => {
             projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) && is_join(&projection.input)
