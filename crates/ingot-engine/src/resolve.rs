@@ -54,6 +54,7 @@ use url::Url;
 use self::columns::Columns;
 pub(crate) use self::generators::GENERATORS;
 use self::routines::Routines;
+pub(crate) use self::routines::is_builtin;
 pub(crate) use self::values::{literal, object_name};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};

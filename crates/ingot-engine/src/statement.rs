@@ -39,7 +39,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
-use datafusion::sql::sqlparser::ast::{Statement, Visit};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, Expr, Statement, Visit};
 use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
@@ -71,9 +72,13 @@ impl<'a> Work<'a> {
     }
 
     /// A statement that changes nothing and runs a query of `part`.
-    fn queries(part: &impl Visit, run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
+    fn queries(
+        session: &Session,
+        part: &impl Visit,
+        run: impl Future<Output = Result<StatementResult>> + Send + 'a,
+    ) -> Self {
         Self {
-            light: light::is_light(part),
+            light: light::is_light(session, part),
             ..Self::reads(run)
         }
     }
@@ -135,6 +140,23 @@ async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
         }
         None => Allowance::begin(session.context(), session.time_max(), Some(slot)),
     })
+}
+
+/// Runs a query or an expression that a statement of another kind has in it: it needs a slot as a query does, and ends
+/// when the statement has to.
+async fn read_part<T>(
+    session: &Session,
+    part: &impl Visit,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let allowance = allowance(session, light::is_light(session, part)).await?;
+    allowance.read(work).await
+}
+
+/// Evaluates an expression that a statement has in it, in the type given if one is.
+async fn value_of(session: &Session, expr: Expr, data_type: Option<SqlType>) -> Result<ScalarValue> {
+    let part = expr.clone();
+    read_part(session, &part, resolve::constant(session, expr, data_type)).await
 }
 
 /// Runs a statement of a script. Says if the result is one to show: the rows of a query, not the counts of a change.
@@ -246,7 +268,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         }
     }
     let query = parse_query(text)?;
-    Ok(Work::queries(&query.clone(), async move {
+    Ok(Work::queries(session, &query.clone(), async move {
         let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))

@@ -19,6 +19,7 @@ use ingot_delta::{DeltaTable, Snapshot};
 
 use super::clause_error;
 use crate::resolve::{self, Reads};
+use crate::resources::reading;
 use crate::write::{older, snapshot_read};
 use crate::{Error, Result, Session, dialect};
 
@@ -225,7 +226,8 @@ async fn answer(
     *read = older(read.take(), seen);
     match asked.question {
         Question::Exists { negated } => {
-            let exists = rows.limit(0, Some(1))?.count().await? > 0;
+            let first = rows.limit(0, Some(1))?;
+            let exists = reading(async { Ok(first.count().await?) }).await? > 0;
             let value = ScalarValue::Boolean(Some(exists != negated));
             Ok((DataType::Boolean, vec![value]))
         }
@@ -272,7 +274,7 @@ async fn values(rows: DataFrame) -> Result<(DataType, Vec<ScalarValue>)> {
         }
     };
     let mut values = Vec::new();
-    for batch in rows.collect().await? {
+    for batch in reading(async { Ok(rows.collect().await?) }).await? {
         for row in 0..batch.num_rows() {
             values.push(ScalarValue::try_from_array(batch.column(0), row)?);
         }

@@ -128,6 +128,14 @@ impl Allowance {
     }
 }
 
+/// Runs a part of a statement that may be dropped at any await, until the statement has to end.
+pub(crate) async fn reading<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match Allowance::current() {
+        Some(allowance) => allowance.read(work).await,
+        None => work.await,
+    }
+}
+
 impl Deadline {
     fn error(self) -> Error {
         Error::Condition {

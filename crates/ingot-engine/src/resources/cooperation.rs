@@ -38,7 +38,7 @@ const GREEDY: [&str; 12] = [
     "HashJoinExec",
     "NestedLoopJoinExec",
     "PartialSortExec",
-    "PiecewiseMergeJoin",
+    "PiecewiseMergeJoinExec",
     "SortExec",
     "SortMergeJoinExec",
     "SortPreservingMergeExec",

@@ -110,6 +110,8 @@ impl ExecutionPlan for PairsExec {
         let (schema, build_rows) = (input.schema(), Arc::clone(&self.build_rows));
         Ok(match self.side {
             Side::Build => {
+                // A plan may run again, as that of a recursive query does.
+                build_rows.store(0, Ordering::Relaxed);
                 let counted = input.inspect(move |batch| {
                     let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
                     build_rows.fetch_add(rows, Ordering::Relaxed);

@@ -32,7 +32,7 @@ pub(crate) use self::question::Question;
 
 /// One result may take this part of what there is for all.
 const SHARE_OF_ONE: usize = 8;
-/// What an entry takes beside its rows: its plan, its schema.
+/// What an entry takes beside its rows and its plan.
 const ENTRY_BYTES: usize = 16 << 10;
 
 /// Results by what was asked.
@@ -119,14 +119,16 @@ impl ResultCache {
     /// Keeps the batches of `result` for the question, once all were read.
     pub fn keep(self: &Arc<Self>, question: Question, result: StatementResult) -> StatementResult {
         let StatementResult { schema, batches } = result;
+        let bytes = ENTRY_BYTES + question.bytes;
         let kept = Kept {
             batches,
             schema: Arc::clone(&schema),
             room: Some(Room {
                 question,
                 batches: Vec::new(),
-                bytes: ENTRY_BYTES,
-            }),
+                bytes,
+            })
+            .filter(|room| room.bytes <= self.bytes_max / SHARE_OF_ONE),
             cache: Arc::clone(self),
         };
         StatementResult {

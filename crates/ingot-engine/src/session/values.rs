@@ -73,7 +73,7 @@ impl std::fmt::Display for VariableName {
 
 /// The variables of a part of a script.
 #[derive(Debug, Clone, Default)]
-struct ValueScope {
+pub(crate) struct ValueScope {
     label: Option<String>,
     variables: BTreeMap<String, Variable>,
 }
@@ -144,6 +144,16 @@ impl Values {
     /// Closes scopes, until there are no more than so many.
     pub fn leave(&mut self, depth: usize) {
         self.scopes.truncate(depth);
+    }
+
+    /// Takes the scopes within the outermost so many away, until [`Values::show`] puts them back.
+    pub fn hide(&mut self, depth: usize) -> Vec<ValueScope> {
+        self.scopes.split_off(depth.min(self.scopes.len()))
+    }
+
+    /// Puts back what was hidden.
+    pub fn show(&mut self, hidden: Vec<ValueScope>) {
+        self.scopes.extend(hidden);
     }
 
     /// Adds a variable to the innermost scope.

@@ -14,6 +14,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use futures::{StreamExt, TryStreamExt};
 use ingot_common::port::StatementResult;
+use ingot_common::{Classify, Kind};
 use ingot_delta::CachedFiles;
 use object_store::path::Path;
 
@@ -53,7 +54,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     } else if cursor.accept("CACHE") {
         let query = cursor.query()?;
         cursor.end()?;
-        return Ok(Some(Work::queries(&query.clone(), read(session, query))));
+        return Ok(Some(Work::queries(session, &query.clone(), read(session, query))));
     } else {
         return Ok(None);
     };
@@ -70,7 +71,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 async fn run(session: &Session, name: ObjectName, act: Act, if_exists: bool) -> Result<StatementResult> {
     let rows = match resolve::relation(session, &name).await {
         Ok(rows) => rows,
-        Err(_) if if_exists => return done(),
+        Err(error) if if_exists && error.kind() == Kind::NotFound => return done(),
         Err(error) => return Err(error),
     };
     let files = files(&rows).await?;

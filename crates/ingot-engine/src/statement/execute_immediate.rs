@@ -9,7 +9,6 @@ use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, done, variable};
-use crate::resolve::constant;
 use crate::session::{Parameters, VariableName};
 use crate::{Error, Result, Session};
 
@@ -41,13 +40,13 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     Ok(Work::defines(async move {
         let mut parameters = Parameters::default();
         for (value, name) in using {
-            let value = constant(session, value, None).await?;
+            let value = super::value_of(session, value, None).await?;
             match name {
                 Some(name) => drop(parameters.named.insert(name.to_lowercase(), value)),
                 None => parameters.positional.push(value),
             }
         }
-        let text = constant(session, text, None).await?;
+        let text = super::value_of(session, text, None).await?;
         let Some(Some(text)) = text.try_as_str() else {
             return Err(Error::Condition {
                 kind: Kind::InvalidArgument,
@@ -107,8 +106,7 @@ async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Resul
         sqlstate: "07501",
         message: "EXECUTE IMMEDIATE … INTO runs a query".to_owned(),
     })?;
-    let light = super::light::is_light(&query);
-    let allowance = super::allowance(session, light).await?;
-    allowance.read(variable::assign(session, into, query)).await?;
+    let part = query.clone();
+    super::read_part(session, &part, variable::assign(session, into, query)).await?;
     done()
 }

@@ -34,7 +34,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let query = cursor.query()?;
     cursor.end()?;
     Ok(match shown {
-        Shown::Analyzed => Work::queries(&query.clone(), explain(session, query, shown)),
+        Shown::Analyzed => Work::queries(session, &query.clone(), explain(session, query, shown)),
         Shown::Physical | Shown::Extended => Work::reads(explain(session, query, shown)),
     })
 }

@@ -56,7 +56,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     if cursor.accept("PARTITIONS") {
         let name = cursor.table_or_path()?;
         cursor.end()?;
-        return Ok(Work::reads(partitions::show(session, name)));
+        return Ok(Work::reads(partitions::show(session, name)).heavy());
     }
     for kind in ["USER", "SYSTEM", "ALL"] {
         if cursor.accept_all(&[kind, "FUNCTIONS"]) {

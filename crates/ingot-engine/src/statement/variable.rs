@@ -33,7 +33,7 @@ pub(super) fn declare<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Resu
         return Err(cursor.expected("a type or DEFAULT"));
     }
     cursor.end()?;
-    Ok(Work::queries(&default.clone(), async move {
+    Ok(Work::queries(session, &default.clone(), async move {
         let value = constant(session, default, sql_type.clone()).await?;
         let mut values = session.values();
         for name in &names {
@@ -58,7 +58,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
         let query = cursor.query()?;
         cursor.expect_token(&Token::RParen)?;
         cursor.end()?;
-        return Ok(Work::queries(&query.clone(), async move {
+        return Ok(Work::queries(session, &query.clone(), async move {
             assign(session, &names, query).await?;
             done()
         }));
@@ -81,7 +81,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
         .iter()
         .filter_map(|(_, value)| value.clone())
         .collect();
-    Ok(Work::queries(&values, async move {
+    Ok(Work::queries(session, &values, async move {
         let mut set = Vec::new();
         for (name, value) in assignments {
             let variable = session.values().find(&name).cloned();

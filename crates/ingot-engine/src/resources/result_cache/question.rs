@@ -48,6 +48,8 @@ pub(crate) struct Question {
     pub(super) states: Vec<TableState>,
     /// How often the time was asked for before the query ran.
     pub(super) times_asked: u64,
+    /// What the plan takes, about.
+    pub(super) bytes: usize,
 }
 
 impl Question {
@@ -59,8 +61,10 @@ impl Question {
     pub fn of(session: &Session, plan: &LogicalPlan) -> Option<Self> {
         let (mut tables, mut states) = (Vec::new(), Vec::new());
         let mut repeatable = true;
+        let mut bytes = 0;
         let seen = plan.apply_with_subqueries(|node| {
-            repeatable &= is_repeatable(node)?;
+            bytes += size_of::<LogicalPlan>();
+            repeatable &= is_repeatable(node, &mut bytes)?;
             if let LogicalPlan::TableScan(scan) = node {
                 match state(scan) {
                     Some((location, state)) => {
@@ -93,6 +97,7 @@ impl Question {
             key,
             states,
             times_asked,
+            bytes,
         })
     }
 }
@@ -110,8 +115,8 @@ fn state(scan: &TableScan) -> Option<(Url, TableState)> {
     Some((table.table().location().clone(), state))
 }
 
-/// Says if a node gives the same rows for the same rows.
-fn is_repeatable(node: &LogicalPlan) -> Result<bool> {
+/// Says if a node gives the same rows for the same rows. Adds what its expressions take to `bytes`.
+fn is_repeatable(node: &LogicalPlan, bytes: &mut usize) -> Result<bool> {
     if matches!(
         node,
         LogicalPlan::Statement(_)
@@ -129,6 +134,10 @@ fn is_repeatable(node: &LogicalPlan) -> Result<bool> {
     node.apply_expressions(|expr| {
         expr.apply(|expr| {
             repeatable &= is_pure(expr);
+            *bytes += size_of::<Expr>();
+            if let Expr::Literal(value, _) = expr {
+                *bytes += value.size();
+            }
             Ok(match repeatable {
                 true => TreeNodeRecursion::Continue,
                 false => TreeNodeRecursion::Stop,

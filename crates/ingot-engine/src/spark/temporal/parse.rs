@@ -43,12 +43,11 @@ pub(crate) fn parse_timestamp_ntz(text: &str) -> Option<i64> {
 
 /// Reads the words that stand for days where a literal is written: `epoch`, `now`, `today`, `yesterday`, `tomorrow`.
 pub(crate) fn special_date(text: &str, zone: &Zone) -> Option<i32> {
-    let today = today(zone);
     match trimmed(text).to_ascii_lowercase().as_str() {
         "epoch" => Some(0),
-        "now" | "today" => Some(today),
-        "yesterday" => today.checked_sub(1),
-        "tomorrow" => today.checked_add(1),
+        "now" | "today" => Some(today(zone)),
+        "yesterday" => today(zone).checked_sub(1),
+        "tomorrow" => today(zone).checked_add(1),
         _ => None,
     }
 }

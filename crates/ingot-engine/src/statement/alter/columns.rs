@@ -28,6 +28,7 @@ use super::super::{Work, done, tag};
 use super::{Altered, Change, open};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
+use crate::resources::reading;
 use crate::types::parse_type;
 use crate::write::rules::definition::{check_default, refused};
 use crate::write::rules::expression::{find, table_expression};
@@ -353,7 +354,7 @@ async fn sync_identity(session: &Session, altered: Altered, path: &[String]) -> 
         false => min(column),
     };
     let rows = rows_of(session, &altered)?.aggregate(Vec::new(), vec![function])?;
-    let batches = rows.collect().await?;
+    let batches = reading(async { Ok(rows.collect().await?) }).await?;
     let furthest = batches.iter().find_map(|batch| {
         let values = batch.column(0).as_primitive_opt::<Int64Type>()?;
         values.iter().flatten().next()
@@ -375,10 +376,8 @@ async fn check_not_null(session: &Session, altered: &Altered, path: &[String]) -
     let name: Vec<String> = path.iter().map(|part| quoted(part)).collect();
     let (state, _) = rows_of(session, altered)?.into_parts();
     let column = table_expression(&state, &name.join("."), altered.snapshot.schema())?;
-    let nulls = rows_of(session, altered)?
-        .filter(column.is_null())?
-        .count()
-        .await?;
+    let nulls = rows_of(session, altered)?.filter(column.is_null())?;
+    let nulls = reading(async { Ok(nulls.count().await?) }).await?;
     if nulls == 0 {
         return Ok(());
     }

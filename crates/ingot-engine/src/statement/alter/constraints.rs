@@ -8,6 +8,7 @@ use super::super::cursor::Cursor;
 use super::super::{Work, column};
 use super::columns::rows_of;
 use super::{Change, open};
+use crate::resources::reading;
 use crate::write::rules::CONSTRAINT_PREFIX;
 use crate::write::rules::definition::{check_constraint, refused};
 use crate::{Result, Session};
@@ -38,10 +39,8 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
         let (state, _) = rows_of(session, &altered)?.into_parts();
         let condition = check_constraint(&state, &constraint, &text, altered.snapshot.schema())?;
         // Null breaks a constraint as false does.
-        let broken = rows_of(session, &altered)?
-            .filter(condition.is_not_true())?
-            .count()
-            .await?;
+        let broken = rows_of(session, &altered)?.filter(condition.is_not_true())?;
+        let broken = reading(async { Ok(broken.count().await?) }).await?;
         if broken > 0 {
             return Err(refused(
                 "DELTA_NEW_CHECK_CONSTRAINT_VIOLATION",

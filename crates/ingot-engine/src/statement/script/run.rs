@@ -8,22 +8,22 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{SelectItem, SetExpr, Statement};
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
 use ingot_common::port::StatementResult;
 use ingot_common::{Classify, Kind, ServiceError};
 
 use super::super::cursor::Cursor;
-use super::super::{Work, done, parse_query, variable};
+use super::super::{Work, done, parse_query, read_part, value_of, variable};
 use super::diagnostics::Item;
 use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step};
-use crate::resolve::{self, Reads, constant, rows_of};
+use crate::resolve::{self, Reads};
+use crate::resources::reading;
 use crate::session::{Variable, VariableName};
 use crate::stack::deep;
-use crate::{Error, Result, Session, ast, dialect};
+use crate::{Error, Result, Session, dialect};
 
 /// Bytes of the result of a query, at most: it is kept until the script ends.
 const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -81,6 +81,8 @@ struct Entered<'a> {
     handlers: &'a [Handler],
     /// The conditions that it declares, with their states.
     conditions: Vec<(&'a str, &'a str)>,
+    /// How many scopes of variables there are in it.
+    scopes: usize,
 }
 
 struct Running<'s, 'a> {
@@ -109,6 +111,7 @@ impl<'s, 'a> Running<'s, 'a> {
                     self.blocks.push(Entered {
                         handlers: &block.handlers,
                         conditions,
+                        scopes: depth + 1,
                     });
                     let outcome = self.steps(&block.body).await;
                     self.blocks.truncate(outer);
@@ -144,7 +147,7 @@ impl<'s, 'a> Running<'s, 'a> {
                         Some(text) => dialect::expression(text)?,
                         None => dialect::expression("NULL")?,
                     };
-                    let value = constant(self.session, default, sql_type.clone()).await?;
+                    let value = value_of(self.session, default, sql_type.clone()).await?;
                     for name in names {
                         let variable = Variable {
                             data_type: value.data_type(),
@@ -291,18 +294,16 @@ impl<'s, 'a> Running<'s, 'a> {
         query: &str,
         body: &'a [Step],
     ) -> Outcome {
-        let rows = match self.plan(query).await {
-            Ok(rows) => rows,
+        let mut batches = match self.rows(query).await {
+            Ok(batches) => batches,
             Err(error) => return Err(self.failed(error)),
         };
-        let mut batches = match rows.execute_stream().await {
-            Ok(batches) => batches,
-            Err(error) => return Err(self.failed(error.into())),
-        };
-        while let Some(batch) = batches.next().await {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => return Err(self.failed(error.into())),
+        loop {
+            let next = reading(async { Ok(batches.try_next().await?) }).await;
+            let batch = match next {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => return Err(self.failed(error)),
             };
             for row in 0..batch.num_rows() {
                 let depth = self.session.values().depth();
@@ -337,9 +338,15 @@ impl<'s, 'a> Running<'s, 'a> {
         Ok(())
     }
 
-    async fn plan(&self, query: &str) -> Result<DataFrame> {
+    async fn rows(&self, query: &str) -> Result<SendableRecordBatchStream> {
         let query = parse_query(query)?;
-        resolve::plan(self.session, query, &self.session.namespace(), &Reads::default()).await
+        let (namespace, reads) = (self.session.namespace(), Reads::default());
+        let part = query.clone();
+        read_part(self.session, &part, async {
+            let rows = resolve::plan(self.session, query, &namespace, &reads).await?;
+            Ok(rows.execute_stream().await?)
+        })
+        .await
     }
 
     /// Evaluates a condition; null is not true.
@@ -348,15 +355,9 @@ impl<'s, 'a> Running<'s, 'a> {
     }
 
     async fn truth(&self, condition: &str) -> Result<bool> {
-        let mut select = ast::select_all();
-        select.projection = vec![SelectItem::UnnamedExpr(dialect::expression(condition)?)];
-        let query = Statement::Query(Box::new(ast::query(SetExpr::Select(Box::new(select)))));
-        let namespace = self.session.namespace();
-        let rows = resolve::plan(self.session, query, &namespace, &Reads::default()).await?;
-        let mut found = rows_of(rows, 1).await?.into_iter().flatten();
-        match found.next() {
-            Some(ScalarValue::Boolean(truth)) => Ok(truth.unwrap_or(false)),
-            Some(ScalarValue::Null) => Ok(false),
+        match value_of(self.session, dialect::expression(condition)?, None).await? {
+            ScalarValue::Boolean(truth) => Ok(truth.unwrap_or(false)),
+            ScalarValue::Null => Ok(false),
             _ => Err(Error::Condition {
                 kind: Kind::InvalidArgument,
                 condition: "INVALID_BOOLEAN_STATEMENT",
@@ -431,7 +432,7 @@ impl<'s, 'a> Running<'s, 'a> {
     }
 
     async fn text(&self, expression: &str) -> Result<Option<String>> {
-        let value = constant(self.session, dialect::expression(expression)?, None).await?;
+        let value = value_of(self.session, dialect::expression(expression)?, None).await?;
         Ok(value.try_as_str().flatten().map(str::to_owned))
     }
 
@@ -442,7 +443,7 @@ impl<'s, 'a> Running<'s, 'a> {
             None => String::new(),
         };
         if let Some(arguments) = &signal.arguments {
-            let value = constant(self.session, dialect::expression(arguments)?, None).await?;
+            let value = value_of(self.session, dialect::expression(arguments)?, None).await?;
             message = message_of(&value)?;
         }
         let (condition, sqlstate) = match &signal.raised {
@@ -485,8 +486,11 @@ impl<'s, 'a> Running<'s, 'a> {
         };
         self.handled.push(Arc::new(failure.error));
         // Blocks within the handler's are not around its action.
+        let scopes = self.blocks[level].scopes;
         let hidden = self.blocks.split_off(level);
+        let hidden_scopes = self.session.values().hide(scopes);
         let acted = self.steps(&handler.action).await;
+        self.session.values().show(hidden_scopes);
         self.blocks.truncate(level);
         self.blocks.extend(hidden);
         self.handled.pop();

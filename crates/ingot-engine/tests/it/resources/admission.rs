@@ -130,6 +130,32 @@ async fn no_statement_waits_for_itself(statement: &str) {
     assert_eq!(engine.statements(), (0, 0));
 }
 
+/// What a statement of another kind asks of tables is a query too.
+#[test_case("BEGIN IF EXISTS (SELECT * FROM t) THEN SELECT 1; END IF; END"; "a condition")]
+#[test_case("BEGIN FOR r AS SELECT a FROM t DO SELECT r.a; END FOR; END"; "rows of a script")]
+#[test_case("BEGIN DECLARE x INT DEFAULT (SELECT max(a) FROM t); SELECT 1; END"; "a default")]
+#[test_case("EXECUTE IMMEDIATE (SELECT max(q) FROM VALUES ('SELECT 1') AS v(q) JOIN t ON true)"; "a text")]
+#[test_case("SELECT f()"; "a function that is a query")]
+#[test_case("SHOW PARTITIONS p")]
+#[tokio::test]
+async fn what_reads_tables_waits_for_its_turn(statement: &str) {
+    let limits = StatementLimits {
+        queued_max: 0,
+        ..one_slot()
+    };
+    let (_directory, engine, session) = limited(limits).await;
+    let made = [
+        "CREATE TABLE t (a INT)",
+        "CREATE TABLE p (a INT, b INT) PARTITIONED BY (b)",
+        "CREATE FUNCTION f() RETURNS INT RETURN (SELECT max(a) FROM t)",
+    ];
+    run(&session, &made).await;
+    let long = session.execute(LONG).await.expect("rows");
+    let another = support::session(&engine);
+    assert_eq!(refused(&another, statement).await, "SERVER_IS_BUSY");
+    drop(long);
+}
+
 #[tokio::test]
 async fn a_full_queue_and_a_long_wait_are_said() {
     for limits in [

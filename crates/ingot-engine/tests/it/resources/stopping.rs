@@ -93,6 +93,10 @@ async fn a_request_that_is_cancelled_ends_its_work(query: usize) {
 
 #[test_case("SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b"; "rows")]
 #[test_case("BEGIN DECLARE n INT DEFAULT 0; WHILE TRUE DO SET n = 1 - n; END WHILE; END"; "a script")]
+#[test_case("BEGIN FOR r AS SELECT count(*) AS n FROM range(10000000) a CROSS JOIN range(10000000) b DO SELECT r.n; END FOR; END"; "rows of a script")]
+#[test_case("BEGIN IF (SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b) > 0 THEN SELECT 1; END IF; END"; "a condition")]
+#[test_case("BEGIN DECLARE x BIGINT DEFAULT (SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b); SELECT x; END"; "a default")]
+#[test_case("EXECUTE IMMEDIATE (SELECT string(count(*)) FROM range(10000000) a CROSS JOIN range(10000000) b)"; "a text")]
 #[test_case("INSERT INTO t SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0"; "insert")]
 #[test_case("CREATE OR REPLACE TABLE t AS SELECT a.id AS a FROM range(10000000) a CROSS JOIN range(10000000) b"; "replace")]
 #[test_case("DELETE FROM t WHERE a IN (SELECT a.id FROM range(3000000) a JOIN range(3000000) b ON a.id + b.id < 0)"; "delete")]

@@ -66,6 +66,12 @@ async fn control_flows() {
                 "BEGIN DECLARE x INT DEFAULT 1; BEGIN DECLARE x INT DEFAULT 2; END; SELECT x; END",
                 "1",
             ),
+            // A handler sees what is around its block, not what is in the one that failed.
+            (
+                "BEGIN DECLARE x INT DEFAULT 1; DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET x = 99; \
+                 BEGIN DECLARE x INT DEFAULT 2; SELECT 1 / 0; END; SELECT x; END",
+                "99",
+            ),
             ("BEGIN lbl: LOOP SELECT 1; LEAVE nothing; END LOOP; END", "!INVALID_LABEL_USAGE.DOES_NOT_EXIST"),
             ("BEGIN l: BEGIN ITERATE l; END; END", "!INVALID_LABEL_USAGE.ITERATE_IN_COMPOUND"),
             ("BEGIN l: BEGIN SELECT 1; END m; END", "!LABELS_MISMATCH"),
