@@ -1,12 +1,13 @@
 //! Plain values as values of another type: Spark's cast under ANSI.
 //!
-//! A value that does not fit is an error and never null or another value. Text is read without the blanks around it.
+//! A value that does not fit is an error and never null or another value, unless a [`CastMode`] says so. Text is read without the blanks around it.
 //! Days and clocks are those of a zone, the session's.
 //! Source: Spark, `Cast.canAnsiCast`; Delta puts this cast on what INSERT (`DeltaInsertCastSupport`), UPDATE and MERGE
 //! (`UpdateExpressionsSupport.cast`) write.
 
 mod interval;
-pub(crate) mod nested;
+mod java;
+mod nested;
 mod text;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::spark::AnsiMode;
 use crate::spark::temporal::{self, Zone};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -46,6 +48,51 @@ pub(crate) enum CastFailure {
 impl From<ArrowError> for CastFailure {
     fn from(error: ArrowError) -> Self {
         Self::Arrow(error)
+    }
+}
+
+/// What becomes of a value that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum CastMode {
+    /// It is an error.
+    Ansi,
+    /// It is null.
+    Try,
+    /// A whole number keeps its lower bits, all else is null.
+    Java,
+}
+
+impl CastMode {
+    /// Returns what CAST does.
+    pub fn of(mode: AnsiMode) -> Self {
+        match mode {
+            AnsiMode::On => Self::Ansi,
+            AnsiMode::Off => Self::Java,
+        }
+    }
+
+    /// Casts values, nested ones part by part.
+    ///
+    /// # Errors
+    /// [`CastFailure`], with the first value that does not fit.
+    pub fn cast(self, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, CastFailure> {
+        match *to != DataType::Utf8 && (values.data_type().is_nested() || to.is_nested()) {
+            true => nested::cast(values, to, zone, self),
+            false => self.cast_plain(values, to, zone),
+        }
+    }
+
+    fn cast_plain(self, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, CastFailure> {
+        match self {
+            Self::Ansi => cast_values(values, to, zone),
+            Self::Try => Ok(try_cast_values(values, to, zone)?),
+            Self::Java => Ok(java::cast(values, to, zone)?),
+        }
+    }
+
+    /// Says if there are values of the plain type `from` that are cast to the plain type `to`.
+    pub fn castable(self, from: &DataType, to: &DataType) -> bool {
+        castable(from, to) || (self == Self::Java && java::possible(from, to))
     }
 }
 
@@ -82,7 +129,7 @@ pub(crate) fn cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Resu
 ///
 /// # Errors
 /// None for values.
-pub(crate) fn try_cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, ArrowError> {
+fn try_cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, ArrowError> {
     use DataType::*;
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),

@@ -16,6 +16,7 @@ pub(crate) mod map;
 mod math;
 mod misc;
 pub(crate) mod record;
+mod refused;
 mod regex;
 mod room;
 mod rows;
@@ -28,14 +29,15 @@ pub(crate) mod xml;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
+use datafusion::error::Result;
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
 pub(crate) use self::misc::{CurrentUser, random};
 use crate::resolve::relations::SparkRelations;
 use crate::spark::decorrelate::Decorrelate;
-use crate::spark::{PeerFrames, SparkCasts, SparkForms, UnionTypes};
+use crate::spark::{AnsiMode, PeerFrames, SparkCasts, SparkForms, UnionTypes};
 
 /// Makes every function known to the sessions that `state` builds, and what operators mean in Spark. Later ones take
 /// the place of earlier ones of the same name, so Spark's meaning wins.
@@ -43,7 +45,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     let mut state = state.with_default_features().with_spark_features();
     let planners = state.expr_planners().get_or_insert_default();
     // The first that plans an expression wins.
-    planners.insert(0, Arc::new(SparkForms));
+    planners.insert(0, Arc::new(SparkForms(AnsiMode::On)));
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(UnionTypes));
     rules.insert(1, Arc::new(PeerFrames));
@@ -56,6 +58,10 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
         .insert(0, Arc::new(SparkRelations));
     let aggregates = state.aggregate_functions().get_or_insert_default();
     aggregates.extend(aggregate::functions());
+    aggregates.extend(aggregate::functions_of(AnsiMode::On));
+    keep_last(aggregates, &mut HashSet::new(), |function| {
+        names(function.name(), function.aliases())
+    });
     let functions = state.scalar_functions().get_or_insert_default();
     functions.extend(string::functions());
     functions.extend(regex::functions());
@@ -83,6 +89,24 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
         });
     }
     state
+}
+
+/// Puts a session's state, which [`register`] has made, into an ANSI mode.
+///
+/// # Errors
+/// None: what takes the place of functions has their names.
+pub(crate) fn in_mode(state: SessionState, mode: AnsiMode) -> Result<SessionState> {
+    let id = state.session_id().to_owned();
+    let mut builder = SessionStateBuilder::new_from_existing(state).with_session_id(id);
+    if let Some(forms) = builder.expr_planners().get_or_insert_default().first_mut() {
+        *forms = Arc::new(SparkForms(mode));
+    }
+    let mut state = builder.build();
+    state.config_mut().options_mut().execution.enable_ansi_mode = mode == AnsiMode::On;
+    for function in aggregate::functions_of(mode) {
+        state.register_udaf(function)?;
+    }
+    Ok(state)
 }
 
 fn names(name: &str, aliases: &[String]) -> Vec<String> {

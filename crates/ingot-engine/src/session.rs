@@ -42,6 +42,7 @@ use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::resources::{Allowance, CooperativeJoins, Question, Rows};
+use crate::spark::AnsiMode;
 use crate::stack::{deep, with_room};
 use crate::write::type_text;
 use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
@@ -81,7 +82,6 @@ impl SessionParts {
         // Spark: nulls are the smallest values.
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         options.sql_parser.map_string_types_to_utf8view = false;
-        // Spark's functions: an overflow is an error.
         options.execution.enable_ansi_mode = true;
         // Measured on TPC-H with two cores: a fifth less CPU.
         options.optimizer.repartition_joins = false;
@@ -188,16 +188,27 @@ impl Session {
     }
 
     /// Has queries planned and computed as the settings say, after one of them changed.
-    pub(crate) fn settings_changed(&self) {
+    ///
+    /// # Errors
+    /// None of which it is known.
+    pub(crate) fn settings_changed(&self) -> Result<()> {
         let zone = self.setting(statement::TIME_ZONE);
         let reorder = self.setting(statement::JOIN_REORDER);
+        let mode = match self.enabled(statement::ANSI_MODE) {
+            true => AnsiMode::On,
+            false => AnsiMode::Off,
+        };
         let state = self.datafusion.state_ref();
         let mut state = state.write();
+        if AnsiMode::of(state.config_options()) != mode {
+            *state = functions::in_mode(state.clone(), mode)?;
+        }
         let options = state.config_mut().options_mut();
         options.execution.time_zone = zone;
         options.extensions.insert(JoinOrderOptions {
             enabled: reorder.is_none_or(|value| value.eq_ignore_ascii_case("true")),
         });
+        Ok(())
     }
 
     /// Returns what the session's commits say of who makes them: its principal, and the remark of

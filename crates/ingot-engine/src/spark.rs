@@ -12,6 +12,7 @@
 
 mod access;
 mod aggregates;
+mod ansi_mode;
 mod arithmetic;
 mod call_names;
 mod calls;
@@ -42,6 +43,7 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::sql::sqlparser::ast;
 
+pub(crate) use self::ansi_mode::AnsiMode;
 pub(crate) use self::calls::is_special_call;
 pub(crate) use self::casts::{SparkCasts, cast_to, zone_of};
 pub(crate) use self::names::pretty;
@@ -85,9 +87,9 @@ pub(crate) fn offset_of_interval(parsed: &ast::Expr) -> Option<String> {
     typed_literal::offset(parsed)
 }
 
-/// Plans forms, and the operators of Spark.
+/// Plans forms, and the operators of Spark, in a mode.
 #[derive(Debug)]
-pub(crate) struct SparkForms;
+pub(crate) struct SparkForms(pub AnsiMode);
 
 impl ExprPlanner for SparkForms {
     fn plan_dictionary_literal(
@@ -99,24 +101,25 @@ impl ExprPlanner for SparkForms {
             Some(Expr::Literal(ScalarValue::Utf8(Some(kind)), _)) => kind.clone(),
             _ => return Ok(PlannerResult::Original(form)),
         };
+        let mode = self.0;
         let planned = match (kind.as_str(), form.values.as_slice()) {
             (rewrite::LITERAL, [text]) => literal::plan(text)?,
             (rewrite::ARITHMETIC, [function, left, right]) => {
-                arithmetic::plan_call(carried_text(function)?, left, right, schema)?
+                arithmetic::plan_call(carried_text(function)?, left, right, mode, schema)?
             }
             (rewrite::RANDOM, [function, arguments @ ..]) => {
                 random::plan(carried_text(function)?, arguments, schema)?
             }
             (rewrite::NAMED, [value, name]) => value.clone().alias(carried_text(name)?),
-            (rewrite::CASE, branches) => conditional::case(branches.to_vec(), schema)?,
-            (rewrite::CASE_OF, operands) => conditional::case_of(operands.to_vec(), schema)?,
-            (rewrite::DECODE, operands) => conditional::decode(operands.to_vec(), schema)?,
-            (rewrite::BETWEEN, operands) => conditional::between(operands.to_vec(), schema)?,
-            (rewrite::COALESCE, values) => conditional::first_of(values.to_vec(), schema)?,
-            (rewrite::IN, items) => conditional::in_list(items.to_vec(), schema)?,
+            (rewrite::CASE, branches) => conditional::case(branches.to_vec(), mode, schema)?,
+            (rewrite::CASE_OF, operands) => conditional::case_of(operands.to_vec(), mode, schema)?,
+            (rewrite::DECODE, operands) => conditional::decode(operands.to_vec(), mode, schema)?,
+            (rewrite::BETWEEN, operands) => conditional::between(operands.to_vec(), mode, schema)?,
+            (rewrite::COALESCE, values) => conditional::first_of(values.to_vec(), mode, schema)?,
+            (rewrite::IN, items) => conditional::in_list(items.to_vec(), mode, schema)?,
             (rewrite::NEGATIVE, [operand]) => match temporal_arithmetic::negative(operand, schema)? {
                 Some(planned) => planned,
-                None => arithmetic::negative(operand.clone(), schema)?,
+                None => arithmetic::negative(operand.clone(), mode, schema)?,
             },
             (rewrite::TYPED, [text, of]) => typed_literal::plan(text, of)?,
             (rewrite::INTERVAL, [carried, text]) => typed_literal::plan_interval(carried, text)?,
@@ -138,8 +141,8 @@ impl ExprPlanner for SparkForms {
             PlannerResult::Original(operation) => operation,
             planned => return Ok(planned),
         };
-        match conditional::comparison(operation, schema)? {
-            PlannerResult::Original(operation) => arithmetic::plan(operation, schema),
+        match conditional::comparison(operation, self.0, schema)? {
+            PlannerResult::Original(operation) => arithmetic::plan(operation, self.0, schema),
             planned => Ok(planned),
         }
     }

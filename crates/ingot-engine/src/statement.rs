@@ -46,7 +46,7 @@ use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
-pub(crate) use self::set::{JOIN_REORDER, TIME_ZONE, set_setting};
+pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, set_setting};
 use crate::resolve::{self, Reads};
 use crate::resources::Allowance;
 use crate::stack::{deep, with_room};

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
 use arrow::datatypes::DataType;
 
-use super::{CastFailure, cast_values, try_cast_values};
+use super::{CastFailure, CastMode};
 use crate::spark::temporal::Zone;
 
-/// Casts values; with `tries`, a part that does not fit becomes null.
+/// Casts values, whose parts become what a mode says.
 ///
 /// # Errors
 /// [`CastFailure`], with the first part that does not fit.
-pub(crate) fn cast(
+pub(super) fn cast(
     values: &ArrayRef,
     to: &DataType,
     zone: &Zone,
-    tries: bool,
+    mode: CastMode,
 ) -> Result<ArrayRef, CastFailure> {
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),
@@ -24,7 +24,7 @@ pub(crate) fn cast(
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let rows = values.as_struct();
             let columns = rows.columns().iter().zip(fields);
-            let columns = columns.map(|(column, field)| cast(column, field.data_type(), zone, tries));
+            let columns = columns.map(|(column, field)| cast(column, field.data_type(), zone, mode));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
             let nulls = rows.nulls().cloned();
             let rows = StructArray::try_new_with_length(fields.clone(), columns, nulls, rows.len())?;
@@ -33,7 +33,7 @@ pub(crate) fn cast(
         (DataType::Map(..), DataType::Map(entries, sorted)) => {
             let map = values.as_map();
             let pairs: ArrayRef = Arc::new(map.entries().clone());
-            let pairs = cast(&pairs, entries.data_type(), zone, tries)?;
+            let pairs = cast(&pairs, entries.data_type(), zone, mode)?;
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
             let pairs = pairs.as_struct().clone();
             let map = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?;
@@ -41,7 +41,7 @@ pub(crate) fn cast(
         }
         (DataType::List(_), DataType::List(field)) => {
             let list = values.as_list::<i32>();
-            let items = cast(list.values(), field.data_type(), zone, tries)?;
+            let items = cast(list.values(), field.data_type(), zone, mode)?;
             let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
             Ok(Arc::new(ListArray::try_new(
                 Arc::clone(field),
@@ -54,7 +54,6 @@ pub(crate) fn cast(
             let lists = arrow::compute::cast(values, to)?;
             Ok(lists)
         }
-        _ if tries => Ok(try_cast_values(values, to, zone)?),
-        _ => cast_values(values, to, zone),
+        _ => mode.cast_plain(values, to, zone),
     }
 }

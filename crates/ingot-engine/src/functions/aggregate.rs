@@ -15,13 +15,19 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::AggregateUDF;
 
-/// Returns the functions of the family.
+use crate::spark::AnsiMode;
+
+/// Returns the functions of the family that are the same in all modes.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
-    let mut functions = coerced::functions();
-    functions.extend(moments::functions());
+    let mut functions = moments::functions();
     functions.extend(by::functions());
     functions.extend(percentile::functions());
     functions.push(histogram::function());
     functions.push(positions::function());
     functions
+}
+
+/// Returns the functions whose results may not fit, as they are in a mode.
+pub(super) fn functions_of(mode: AnsiMode) -> Vec<Arc<AggregateUDF>> {
+    coerced::functions(mode)
 }

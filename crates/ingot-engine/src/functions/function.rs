@@ -9,6 +9,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::refused;
+
 /// A function of Spark's. One file has one of them, or some that differ in a word.
 #[derive(Debug)]
 pub(crate) struct Function {
@@ -138,6 +140,6 @@ impl ScalarUDFImpl for Udf {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        (self.function.invoke)(&arguments)
+        refused::computed(self.function.invoke, &arguments)
     }
 }

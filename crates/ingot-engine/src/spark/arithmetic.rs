@@ -1,5 +1,6 @@
 //! `+ - * / %` and the sign, of numbers: an overflow is an error, `/` of whole numbers gives a double, decimals keep
-//! what digits they can.
+//! what digits they can. Without ANSI mode whole numbers start again from their other end, and all else that does not
+//! fit is null.
 //!
 //! What DataFusion's operators do as Spark's do stays theirs, so that its optimiser knows it: sums of doubles, and
 //! decimals whose digits all fit. Source: Spark, `Add`, `Divide`, `DecimalPrecision`, `AnsiTypeCoercion`.
@@ -30,7 +31,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use self::decimal::Computation;
 use super::coercion::{digits, is_integral};
-use super::temporal_arithmetic;
+use super::{AnsiMode, temporal_arithmetic};
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
 use crate::functions::arguments::{over_arrays, unexpected};
 use crate::write::type_text;
@@ -41,18 +42,17 @@ const DIGITS_MAX: u8 = 38;
 const SCALE_KEPT: i16 = 6;
 
 /// Plans an operator between numbers; others are left as they are.
-pub(super) fn plan(operation: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+pub(super) fn plan(
+    operation: RawBinaryExpr,
+    mode: AnsiMode,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>> {
     let Some(operator) = Operator::of(&operation.op) else {
         return Ok(PlannerResult::Original(operation));
     };
-    let planned = computed(
-        operator,
-        Failure::Error,
-        &operation.left,
-        &operation.right,
-        schema,
-    )?;
-    Ok(match planned {
+    let failure = Failure::of(mode);
+    let (left, right) = (&operation.left, &operation.right);
+    Ok(match computed((operator, failure), left, right, mode, schema)? {
         Some(planned) => PlannerResult::Planned(planned),
         None => PlannerResult::Original(operation),
     })
@@ -62,17 +62,23 @@ pub(super) fn plan(operation: RawBinaryExpr, schema: &DFSchema) -> Result<Planne
 ///
 /// # Errors
 /// Those of the operator, for a type that it is not of.
-pub(super) fn plan_call(function: &str, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn plan_call(
+    function: &str,
+    left: &Expr,
+    right: &Expr,
+    mode: AnsiMode,
+    schema: &DFSchema,
+) -> Result<Expr> {
     let (operator, failure) = match function {
         "try_add" => (Operator::Add, Failure::Null),
         "try_subtract" => (Operator::Subtract, Failure::Null),
         "try_multiply" => (Operator::Multiply, Failure::Null),
         "try_divide" => (Operator::Divide, Failure::Null),
         "try_mod" => (Operator::Modulo, Failure::Null),
-        "pmod" => (Operator::PositiveModulo, Failure::Error),
-        _ => (Operator::Modulo, Failure::Error),
+        "pmod" => (Operator::PositiveModulo, Failure::of(mode)),
+        _ => (Operator::Modulo, Failure::of(mode)),
     };
-    if let Some(planned) = computed(operator, failure, left, right, schema)? {
+    if let Some(planned) = computed((operator, failure), left, right, mode, schema)? {
         return Ok(planned);
     }
     let Some((op, theirs)) = operator.of_sql().zip(operator.of_datafusion()) else {
@@ -89,16 +95,16 @@ pub(super) fn plan_call(function: &str, left: &Expr, right: &Expr, schema: &DFSc
 
 /// Plans an operator between numbers; `None` for what is none.
 fn computed(
-    operator: Operator,
-    failure: Failure,
+    (operator, failure): (Operator, Failure),
     left: &Expr,
     right: &Expr,
+    mode: AnsiMode,
     schema: &DFSchema,
 ) -> Result<Option<Expr>> {
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
         return Ok(None);
     };
-    let Some(common) = common_type(&left_type, &right_type) else {
+    let Some(common) = common_type(&left_type, &right_type, mode) else {
         return Ok(None);
     };
     let (x, y) = (left.clone(), right.clone());
@@ -129,10 +135,10 @@ fn computed(
 }
 
 /// Plans `-x`.
-pub(super) fn negative(operand: Expr, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn negative(operand: Expr, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
     match operand.get_type(schema)? {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            let function = ScalarUDF::from(Negative::new());
+            let function = ScalarUDF::from(Negative::new(mode));
             Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
                 Arc::new(function),
                 vec![operand],
@@ -174,6 +180,17 @@ enum Operator {
 enum Failure {
     Error,
     Null,
+    /// Whole numbers start again from their other end, and all else is null.
+    Wrap,
+}
+
+impl Failure {
+    fn of(mode: AnsiMode) -> Self {
+        match mode {
+            AnsiMode::On => Self::Error,
+            AnsiMode::Off => Self::Wrap,
+        }
+    }
 }
 
 impl Operator {
@@ -218,18 +235,18 @@ impl Operator {
 
     fn symbol(self, failure: Failure) -> &'static str {
         match (self, failure) {
-            (Self::Add, Failure::Error) => "+",
-            (Self::Subtract, Failure::Error) => "-",
-            (Self::Multiply, Failure::Error) => "*",
-            (Self::Divide, Failure::Error) => "/",
             (Self::IntegerDivide, _) => "div",
-            (Self::Modulo, Failure::Error) => "%",
             (Self::PositiveModulo, _) => "pmod",
             (Self::Add, Failure::Null) => "try_add",
             (Self::Subtract, Failure::Null) => "try_subtract",
             (Self::Multiply, Failure::Null) => "try_multiply",
             (Self::Divide, Failure::Null) => "try_divide",
             (Self::Modulo, Failure::Null) => "try_mod",
+            (Self::Add, _) => "+",
+            (Self::Subtract, _) => "-",
+            (Self::Multiply, _) => "*",
+            (Self::Divide, _) => "/",
+            (Self::Modulo, _) => "%",
         }
     }
 
@@ -291,14 +308,16 @@ enum Common {
     Decimals,
 }
 
-fn common_type(left: &DataType, right: &DataType) -> Option<Common> {
+fn common_type(left: &DataType, right: &DataType, mode: AnsiMode) -> Option<Common> {
     use DataType::{Float32, Float64, Int64, Null};
     let text = |side: &DataType| matches!(side, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let number = |side: &DataType| is_integral(side) || side.is_floating() || is_decimal(side);
     Some(match (left, right) {
         (Null, Null) => Common::Same(Float64),
-        (Null, other) | (other, Null) if number(other) => return common_type(other, other),
-        (word, other) | (other, word) if text(word) && is_integral(other) => Common::Same(Int64),
+        (Null, other) | (other, Null) if number(other) => return common_type(other, other, mode),
+        (word, other) | (other, word) if mode == AnsiMode::On && text(word) && is_integral(other) => {
+            Common::Same(Int64)
+        }
         (word, other) | (other, word) if text(word) && (number(other) || text(other)) => {
             Common::Same(Float64)
         }
@@ -310,6 +329,9 @@ fn common_type(left: &DataType, right: &DataType) -> Option<Common> {
             }
         }
         (Float32, Float32) => Common::Same(Float32),
+        (Float32, whole) | (whole, Float32) if mode == AnsiMode::Off && is_integral(whole) => {
+            Common::Same(Float32)
+        }
         (left, right) if left.is_floating() || right.is_floating() => Common::Same(Float64),
         (left, right) => Common::Same(wider(left, right).clone()),
     })
@@ -486,6 +508,9 @@ impl Arithmetic {
             (Operator::Add, Failure::Error) => Some(numeric::add),
             (Operator::Subtract, Failure::Error) => Some(numeric::sub),
             (Operator::Multiply, Failure::Error) => Some(numeric::mul),
+            (Operator::Add, Failure::Wrap) => Some(numeric::add_wrapping),
+            (Operator::Subtract, Failure::Wrap) => Some(numeric::sub_wrapping),
+            (Operator::Multiply, Failure::Wrap) => Some(numeric::mul_wrapping),
             _ => None,
         }
     }
@@ -505,6 +530,15 @@ impl Arithmetic {
             }
             Failure::Null => {
                 let values = x.iter().zip(y).map(|(x, y)| compute(x?, y?).ok());
+                Ok(Arc::new(values.collect::<PrimitiveArray<T>>()))
+            }
+            Failure::Wrap => {
+                let compute = |x: T::Native, y: T::Native| match compute(x, y) {
+                    Err(ArrowError::DivideByZero) => None,
+                    Err(_) => Some(x.div_wrapping(y)),
+                    Ok(value) => Some(value),
+                };
+                let values = x.iter().zip(y).map(|(x, y)| compute(x?, y?));
                 Ok(Arc::new(values.collect::<PrimitiveArray<T>>()))
             }
         }
@@ -563,6 +597,10 @@ impl Arithmetic {
                 other => other,
             })?;
         if self.operator == Operator::IntegerDivide {
+            if self.failure == Failure::Wrap {
+                // The lower bits, as Java's `BigInteger.longValue` takes them.
+                return Ok(Arc::new(results.unary::<_, Int64Type>(|value| value as i64)));
+            }
             let whole = results.unary_opt::<_, Int64Type>(|value| i64::try_from(value).ok());
             return match whole.null_count() == results.null_count() {
                 true => Ok(Arc::new(whole)),
@@ -591,12 +629,14 @@ impl Arithmetic {
 /// `-x` of whole numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Negative {
+    mode: AnsiMode,
     signature: Signature,
 }
 
 impl Negative {
-    fn new() -> Self {
+    fn new(mode: AnsiMode) -> Self {
         Self {
+            mode,
             signature: Signature::any(1, Volatility::Immutable),
         }
     }
@@ -621,10 +661,10 @@ impl ScalarUDFImpl for Negative {
             return Err(DataFusionError::Internal("a sign has one operand".to_owned()));
         };
         let negated = match values.data_type() {
-            DataType::Int8 => negated::<Int8Type>(values),
-            DataType::Int16 => negated::<Int16Type>(values),
-            DataType::Int32 => negated::<Int32Type>(values),
-            _ => negated::<Int64Type>(values),
+            DataType::Int8 => negated::<Int8Type>(values, self.mode),
+            DataType::Int16 => negated::<Int16Type>(values, self.mode),
+            DataType::Int32 => negated::<Int32Type>(values, self.mode),
+            _ => negated::<Int64Type>(values, self.mode),
         }?;
         match arguments.args.as_slice() {
             [ColumnarValue::Scalar(_)] => {
@@ -635,8 +675,12 @@ impl ScalarUDFImpl for Negative {
     }
 }
 
-fn negated<T: ArrowPrimitiveType>(values: &ArrayRef) -> Result<ArrayRef> {
-    let negated = try_unary::<T, _, T>(values.as_primitive::<T>(), ArrowNativeTypeOp::neg_checked);
+fn negated<T: ArrowPrimitiveType>(values: &ArrayRef, mode: AnsiMode) -> Result<ArrayRef> {
+    let numbers = values.as_primitive::<T>();
+    if mode == AnsiMode::Off {
+        return Ok(Arc::new(numbers.unary::<_, T>(ArrowNativeTypeOp::neg_wrapping)));
+    }
+    let negated = try_unary::<T, _, T>(numbers, ArrowNativeTypeOp::neg_checked);
     match negated {
         Ok(negated) => Ok(Arc::new(negated)),
         Err(_) => Err(arithmetic_overflow(values.data_type())),

@@ -2,7 +2,7 @@
 //!
 //! They are found after all types are settled, so that what DataFusion converts on its own, as arguments of functions,
 //! is converted as Spark converts it too. Casts that lose nothing stay DataFusion's, whose optimiser moves them off
-//! columns. Source: Spark, `Cast`, `AnsiCast`.
+//! columns. What becomes of values that do not fit, an ANSI mode says. Source: Spark, `Cast`.
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TryCast, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::AnsiMode;
 use super::temporal::Zone;
-use crate::cast::{CastFailure, cast_values, castable, try_cast_values};
+use crate::cast::{CastFailure, CastMode};
 use crate::error::condition;
 use crate::write::{element, type_text};
 
@@ -36,14 +37,14 @@ impl AnalyzerRule for SparkCasts {
     }
 
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        let zone = zone_of(options);
+        let session = SessionCasts::of(options);
         let replaced = plan.transform_up_with_subqueries(|plan| {
             let schema = merge_schema(&plan.inputs());
             // A constant is called otherwise than the cast that it comes of.
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expression| {
                 let name = names.save(&expression);
-                let replaced = replaced(expression, &schema, &zone)?;
+                let replaced = session.replaced(expression, &schema)?;
                 Ok(replaced.update_data(|expression| name.restore(expression)))
             })
         });
@@ -53,7 +54,7 @@ impl AnalyzerRule for SparkCasts {
 
 /// Puts Spark's casts in the place of DataFusion's in an expression over columns.
 pub(super) fn in_expression(expression: Expr, columns: &DFSchema, options: &ConfigOptions) -> Result<Expr> {
-    Ok(replaced(expression, columns, &zone_of(options))?.data)
+    Ok(SessionCasts::of(options).replaced(expression, columns)?.data)
 }
 
 /// Returns the session's time zone.
@@ -62,22 +63,44 @@ pub(crate) fn zone_of(options: &ConfigOptions) -> Zone {
     name.and_then(Zone::parse).unwrap_or(Zone::UTC)
 }
 
-fn replaced(expression: Expr, schema: &DFSchema, zone: &Zone) -> Result<Transformed<Expr>> {
-    expression.transform_up(|part| {
-        let (value, to, mode) = match part {
-            Expr::Cast(cast) => (cast.expr, cast.field, Mode::Ansi),
-            Expr::TryCast(cast) => (cast.expr, cast.field, Mode::Try),
-            other => return Ok(Transformed::no(other)),
-        };
+/// How a session casts.
+struct SessionCasts {
+    zone: Zone,
+    mode: CastMode,
+}
+
+impl SessionCasts {
+    fn of(options: &ConfigOptions) -> Self {
+        Self {
+            zone: zone_of(options),
+            mode: CastMode::of(AnsiMode::of(options)),
+        }
+    }
+
+    fn replaced(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        expression.transform_up(|part| match part {
+            Expr::Cast(cast) => self.cast(*cast.expr, cast.field, self.mode, schema),
+            Expr::TryCast(cast) => self.cast(*cast.expr, cast.field, CastMode::Try, schema),
+            other => Ok(Transformed::no(other)),
+        })
+    }
+
+    fn cast(
+        &self,
+        value: Expr,
+        to: FieldRef,
+        mode: CastMode,
+        schema: &DFSchema,
+    ) -> Result<Transformed<Expr>> {
         let from = value.get_type(schema)?;
         let to_type = to.data_type();
         if from == *to_type || lossless(&from, to_type) {
             return Ok(Transformed::no(match mode {
-                Mode::Ansi => Expr::Cast(datafusion::logical_expr::Cast::new_from_field(value, to)),
-                Mode::Try => Expr::TryCast(datafusion::logical_expr::TryCast::new_from_field(value, to)),
+                CastMode::Try => Expr::TryCast(TryCast::new_from_field(Box::new(value), to)),
+                CastMode::Ansi | CastMode::Java => Expr::Cast(Cast::new_from_field(Box::new(value), to)),
             }));
         }
-        if !possible(&from, to_type) {
+        if !possible(&from, to_type, mode) {
             return Err(condition(
                 "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
                 "42K09",
@@ -88,10 +111,10 @@ fn replaced(expression: Expr, schema: &DFSchema, zone: &Zone) -> Result<Transfor
                 ),
             ));
         }
-        if let Expr::Literal(literal, _) = value.as_ref() {
+        if let Expr::Literal(literal, _) = &value {
             // One that fails does so when it is computed, if it is.
             let constant = literal.to_array()?;
-            if let Ok(cast) = mode.cast(&constant, to_type, zone) {
+            if let Ok(cast) = mode.cast(&constant, to_type, &self.zone) {
                 return Ok(Transformed::yes(Expr::Literal(
                     ScalarValue::try_from_array(&cast, 0)?,
                     None,
@@ -99,9 +122,9 @@ fn replaced(expression: Expr, schema: &DFSchema, zone: &Zone) -> Result<Transfor
             }
         }
         let function = ScalarUDF::from(SparkCast::new(to_type.clone(), mode));
-        let call = ScalarFunction::new_udf(Arc::new(function), vec![*value]);
+        let call = ScalarFunction::new_udf(Arc::new(function), vec![value]);
         Ok(Transformed::yes(Expr::ScalarFunction(call)))
-    })
+    }
 }
 
 /// Says if every value of a type is one of another, and DataFusion makes it that one.
@@ -134,7 +157,7 @@ fn lossless(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn possible(from: &DataType, to: &DataType) -> bool {
+fn possible(from: &DataType, to: &DataType, mode: CastMode) -> bool {
     use DataType::*;
     match (from, to) {
         (Null, _) | (_, Utf8 | LargeUtf8 | Utf8View) => true,
@@ -144,12 +167,12 @@ fn possible(from: &DataType, to: &DataType) -> bool {
         }
         (Struct(from), Struct(to)) => {
             let mut fields = from.iter().zip(to);
-            from.len() == to.len() && fields.all(|(from, to)| possible(from.data_type(), to.data_type()))
+            from.len() == to.len() && fields.all(|(from, to)| possible(from.data_type(), to.data_type(), mode))
         }
-        (Map(from, _), Map(to, _)) => possible(from.data_type(), to.data_type()),
-        (from, List(to)) => element(from).is_some_and(|from| possible(from.data_type(), to.data_type())),
-        (Dictionary(_, values), to) => possible(values, to),
-        (from, to) => castable(from, to) || lossless(from, to) || !(is_sparks(from) && is_sparks(to)),
+        (Map(from, _), Map(to, _)) => possible(from.data_type(), to.data_type(), mode),
+        (from, List(to)) => element(from).is_some_and(|from| possible(from.data_type(), to.data_type(), mode)),
+        (Dictionary(_, values), to) => possible(values, to, mode),
+        (from, to) => mode.castable(from, to) || lossless(from, to) || !(is_sparks(from) && is_sparks(to)),
     }
 }
 
@@ -178,39 +201,14 @@ fn is_sparks(data_type: &DataType) -> bool {
     )
 }
 
-/// Casts values as CAST does.
+/// Casts values as CAST does in a mode.
 ///
 /// # Errors
 /// `CAST_INVALID_INPUT`, `CAST_OVERFLOW`.
-pub(crate) fn cast_to(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
-    Mode::Ansi.cast(values, to, zone)
-}
-
-/// What becomes of a value that does not fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Mode {
-    /// It is an error.
-    Ansi,
-    /// It is null.
-    Try,
-}
-
-impl Mode {
-    fn cast(self, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
-        let cast = match (self, nested(values.data_type()) || nested(to)) {
-            (_, true) if *to != DataType::Utf8 => {
-                return crate::cast::nested::cast(values, to, zone, self == Self::Try)
-                    .map_err(|failure| failed(failure, values.data_type(), to));
-            }
-            (Self::Ansi, _) => cast_values(values, to, zone),
-            (Self::Try, _) => try_cast_values(values, to, zone).map_err(CastFailure::from),
-        };
-        cast.map_err(|failure| failed(failure, values.data_type(), to))
-    }
-}
-
-fn nested(data_type: &DataType) -> bool {
-    data_type.is_nested()
+pub(crate) fn cast_to(values: &ArrayRef, to: &DataType, options: &ConfigOptions) -> Result<ArrayRef> {
+    let session = SessionCasts::of(options);
+    let cast = session.mode.cast(values, to, &session.zone);
+    cast.map_err(|failure| failed(failure, values.data_type(), to))
 }
 
 /// Tells Spark's condition of a value that does not fit.
@@ -246,25 +244,30 @@ fn failed(failure: CastFailure, from: &DataType, to: &DataType) -> DataFusionErr
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SparkCast {
     to: DataType,
-    mode: Mode,
+    mode: CastMode,
     signature: Signature,
 }
 
 impl SparkCast {
-    fn new(to: DataType, mode: Mode) -> Self {
+    fn new(to: DataType, mode: CastMode) -> Self {
         Self {
             to,
             mode,
             signature: Signature::any(1, Volatility::Immutable),
         }
     }
+
+    fn cast(&self, values: &ArrayRef, zone: &Zone) -> Result<ArrayRef> {
+        let cast = self.mode.cast(values, &self.to, zone);
+        cast.map_err(|failure| failed(failure, values.data_type(), &self.to))
+    }
 }
 
 impl ScalarUDFImpl for SparkCast {
     fn name(&self) -> &str {
         match self.mode {
-            Mode::Ansi => "cast",
-            Mode::Try => "try_cast",
+            CastMode::Ansi | CastMode::Java => "cast",
+            CastMode::Try => "try_cast",
         }
     }
 
@@ -289,7 +292,7 @@ impl ScalarUDFImpl for SparkCast {
         let Some(field) = arguments.arg_fields.first() else {
             return Err(DataFusionError::Internal("a cast without a value".to_owned()));
         };
-        let nullable = field.is_nullable() || self.mode == Mode::Try;
+        let nullable = field.is_nullable() || self.mode != CastMode::Ansi;
         let cast = field.as_ref().clone().with_data_type(self.to.clone());
         Ok(Arc::new(cast.with_nullable(nullable)))
     }
@@ -298,10 +301,10 @@ impl ScalarUDFImpl for SparkCast {
         let zone = zone_of(&arguments.config_options);
         match arguments.args.first() {
             Some(ColumnarValue::Array(values)) => {
-                Ok(ColumnarValue::Array(self.mode.cast(values, &self.to, &zone)?))
+                Ok(ColumnarValue::Array(self.cast(values, &zone)?))
             }
             Some(ColumnarValue::Scalar(value)) => {
-                let cast = self.mode.cast(&value.to_array()?, &self.to, &zone)?;
+                let cast = self.cast(&value.to_array()?, &zone)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?))
             }
             None => Err(DataFusionError::Internal("a cast without a value".to_owned())),

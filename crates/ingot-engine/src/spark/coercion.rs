@@ -1,7 +1,9 @@
 //! The type that values of two types are both made: of branches, list items, arguments and sides of a comparison.
 //!
 //! DataFusion would make a decimal of a double, which neither infinity nor NaN survives, and a text of a number.
-//! Source: Spark, `AnsiTypeCoercion`; Databricks, "SQL data type rules", "Least common type resolution".
+//! Source: Spark, `AnsiTypeCoercion`; Databricks, "SQL data type rules", "Least common type resolution". Without ANSI
+//! mode, what meets a text becomes one, and a text that is compared becomes what it is compared with: Spark,
+//! `TypeCoercion`.
 
 use std::sync::Arc;
 
@@ -10,15 +12,80 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 
+use super::AnsiMode;
 use super::arithmetic::adjusted;
 use super::temporal_arithmetic::moment;
 
-/// Returns the least common type of two; `None` where there is none.
+/// The rule by which two types have a common one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coercion {
+    Ansi,
+    /// Of values of which one is the result, or an item of a list, without ANSI mode.
+    Merged,
+    /// Of values that are compared, without ANSI mode.
+    Compared,
+}
+
+impl Coercion {
+    /// The rule for values of which one is the result, and for the items of a list.
+    pub fn of_results(mode: AnsiMode) -> Self {
+        match mode {
+            AnsiMode::On => Self::Ansi,
+            AnsiMode::Off => Self::Merged,
+        }
+    }
+
+    /// The rule for the sides of a comparison.
+    pub fn of_sides(mode: AnsiMode) -> Self {
+        match mode {
+            AnsiMode::On => Self::Ansi,
+            AnsiMode::Off => Self::Compared,
+        }
+    }
+
+    /// Returns the least common type of two; `None` where there is none.
+    pub fn common_type(self, left: &DataType, right: &DataType) -> Option<DataType> {
+        common(left, right, self)
+    }
+
+    /// Returns the least common type of some; `None` where there is none, or of nothing.
+    pub fn common_type_of<'a>(self, types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
+        let mut types: Vec<DataType> = types.into_iter().map(plain).collect();
+        if self == Self::Merged {
+            // Two types may have no common one but text.
+            types.sort_by_key(|data_type| *data_type != DataType::Utf8);
+        }
+        types
+            .into_iter()
+            .map(Some)
+            .reduce(|common, data_type| self.common_type(&common?, &data_type?))
+            .flatten()
+    }
+
+    /// Returns the least common type of a text and of another type.
+    fn with_text(self, other: &DataType) -> Option<DataType> {
+        use DataType::{Binary, Boolean, Date32, Decimal128, Float64, Int64, Timestamp, Utf8};
+        Some(match (self, other) {
+            (Self::Merged, Date32 | Timestamp(..)) => Utf8,
+            (Self::Merged, other) if is_number(other) => Utf8,
+            (Self::Merged, _) => return None,
+            (Self::Compared, Decimal128(..)) => Float64,
+            (Self::Compared, other) if is_number(other) => other.clone(),
+            (_, other) if is_integral(other) => Int64,
+            (_, other) if is_number(other) => Float64,
+            (_, Boolean | Date32 | Timestamp(..) | Binary) => other.clone(),
+            _ => return None,
+        })
+    }
+}
+
+/// Returns the least common type of two in ANSI mode; `None` where there is none.
 pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
-    use DataType::{
-        Binary, Boolean, Date32, Decimal128, Float32, Float64, Int64, List, Map, Null, Struct, Timestamp,
-        Utf8,
-    };
+    Coercion::Ansi.common_type(left, right)
+}
+
+fn common(left: &DataType, right: &DataType, rule: Coercion) -> Option<DataType> {
+    use DataType::{Date32, Decimal128, Float32, Float64, List, Map, Null, Struct, Timestamp, Utf8};
     if left == right {
         return Some(left.clone());
     }
@@ -26,18 +93,14 @@ pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
     Some(match (&left, &right) {
         (left, right) if left == right => left.clone(),
         (Null, other) | (other, Null) => other.clone(),
-        (Utf8, other) | (other, Utf8) => match other {
-            other if is_integral(other) => Int64,
-            other if is_number(other) => Float64,
-            Boolean | Date32 | Timestamp(..) | Binary => other.clone(),
-            _ => return None,
-        },
+        (Utf8, other) | (other, Utf8) => rule.with_text(other)?,
         (Decimal128(p1, s1), Decimal128(p2, s2)) => wider_decimal((*p1, *s1), (*p2, *s2)),
         (Decimal128(p, s), other) | (other, Decimal128(p, s)) if is_integral(other) => {
             wider_decimal((*p, *s), (digits(other), 0))
         }
         (Decimal128(..), other) | (other, Decimal128(..)) if other.is_floating() => Float64,
         (Float32, Float32) => Float32,
+        (Float32, other) | (other, Float32) if rule != Coercion::Ansi && is_integral(other) => Float32,
         (left, right) if is_number(left) && is_number(right) => {
             match left.is_floating() || right.is_floating() {
                 true => Float64,
@@ -48,7 +111,7 @@ pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
         (Date32, instant @ Timestamp(..)) | (instant @ Timestamp(..), Date32) => instant.clone(),
         (Timestamp(..), Timestamp(..)) => Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         (List(left), List(right)) => {
-            let element = common_type(left.data_type(), right.data_type())?;
+            let element = common(left.data_type(), right.data_type(), rule)?;
             List(Arc::new(Field::new(
                 "element",
                 element,
@@ -56,31 +119,29 @@ pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
             )))
         }
         (Map(left, sorted), Map(right, _)) => {
-            let entries = common_fields(left.data_type(), right.data_type())?;
+            let entries = common_fields(left.data_type(), right.data_type(), rule)?;
             Map(
                 Arc::new(left.as_ref().clone().with_data_type(Struct(entries))),
                 *sorted,
             )
         }
-        (Struct(_), Struct(_)) => Struct(common_fields(&left, &right)?),
+        (Struct(_), Struct(_)) => Struct(common_fields(&left, &right, rule)?),
         _ => return None,
     })
 }
 
-/// Returns the least common type of some; `None` where there is none, or of nothing.
+/// Returns the least common type of some in ANSI mode; `None` where there is none, or of nothing.
 pub(crate) fn common_type_of<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Option<DataType> {
-    let mut types = types.into_iter();
-    let first = plain(types.next()?);
-    types.try_fold(first, |common, data_type| common_type(&common, data_type))
+    Coercion::Ansi.common_type_of(types)
 }
 
 /// Converts expressions to their least common type; where there is none they stay for DataFusion to judge.
-pub(super) fn unified(expressions: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+pub(super) fn unified(expressions: Vec<Expr>, rule: Coercion, schema: &DFSchema) -> Result<Vec<Expr>> {
     let types: Vec<DataType> = expressions
         .iter()
         .map(|expression| expression.get_type(schema))
         .collect::<Result<_>>()?;
-    let Some(common) = common_type_of(&types) else {
+    let Some(common) = rule.common_type_of(&types) else {
         return Ok(expressions);
     };
     let converted = expressions.into_iter().zip(&types);
@@ -111,7 +172,7 @@ fn plain(data_type: &DataType) -> DataType {
     }
 }
 
-fn common_fields(left: &DataType, right: &DataType) -> Option<Fields> {
+fn common_fields(left: &DataType, right: &DataType, rule: Coercion) -> Option<Fields> {
     let (DataType::Struct(left), DataType::Struct(right)) = (left, right) else {
         return None;
     };
@@ -119,7 +180,7 @@ fn common_fields(left: &DataType, right: &DataType) -> Option<Fields> {
         return None;
     }
     let fields = left.iter().zip(right).map(|(left, right)| {
-        let data_type = common_type(left.data_type(), right.data_type())?;
+        let data_type = common(left.data_type(), right.data_type(), rule)?;
         let nullable = left.is_nullable() || right.is_nullable();
         Some(
             left.as_ref()
@@ -192,6 +253,30 @@ mod tests {
         assert_eq!(common(&left, &right).as_deref(), expected);
         if !left.is_nested() {
             assert_eq!(common(&right, &left).as_deref(), expected);
+        }
+    }
+
+    #[test_case(&["string", "int"], Some("string"), Some("int"))]
+    #[test_case(&["tinyint", "string"], Some("string"), Some("tinyint"))]
+    #[test_case(&["decimal(10,2)", "string"], Some("string"), Some("double"))]
+    #[test_case(&["date", "string"], Some("string"), Some("date"))]
+    #[test_case(&["int", "date", "string"], Some("string"), None; "by way of text")]
+    #[test_case(&["boolean", "string"], None, Some("boolean"))]
+    #[test_case(&["binary", "string"], None, Some("binary"))]
+    #[test_case(&["bigint", "float"], Some("float"), Some("float"))]
+    #[test_case(&["array<int>", "array<string>"], Some("array<string>"), Some("array<int>"))]
+    fn without_ansi_mode_a_text_is_what_it_meets(
+        types: &[&str],
+        merged: Option<&str>,
+        compared: Option<&str>,
+    ) {
+        let types: Vec<DataType> = types
+            .iter()
+            .map(|text| parse_type(text).expect("a type"))
+            .collect();
+        for (rule, expected) in [(Coercion::Merged, merged), (Coercion::Compared, compared)] {
+            let common = rule.common_type_of(&types).map(|common| type_text(&common));
+            assert_eq!(common.as_deref(), expected, "{rule:?}");
         }
     }
 }

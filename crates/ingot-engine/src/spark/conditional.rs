@@ -1,4 +1,4 @@
-//! Comparisons, CASE and IN: all values of one type first.
+//! Comparisons, CASE and IN: all values of one type first, which an ANSI mode says.
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
@@ -10,13 +10,15 @@ use datafusion::logical_expr::planner::{PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, TryCast, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::coercion::{common_type, common_type_of, converted_to, unified};
+use super::AnsiMode;
+use super::coercion::{Coercion, converted_to, unified};
 use crate::error::condition;
 use crate::write::type_text;
 
 /// Converts the sides of a comparison to their common type; DataFusion compares them.
 pub(super) fn comparison(
     operation: RawBinaryExpr,
+    mode: AnsiMode,
     schema: &DFSchema,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
     let op = match &operation.op {
@@ -36,7 +38,10 @@ pub(super) fn comparison(
     if !changes(&from, &to) {
         return Ok(PlannerResult::Original(operation));
     }
-    let Some(common) = common_type(&from, &to) else {
+    let common = Coercion::of_sides(mode)
+        .common_type(&from, &to)
+        .or_else(|| number_of_truth(&op, &from, &to, mode));
+    let Some(common) = common else {
         return Ok(PlannerResult::Original(operation));
     };
     Ok(PlannerResult::Original(RawBinaryExpr {
@@ -44,6 +49,28 @@ pub(super) fn comparison(
         left: converted_to(operation.left, &from, &common),
         right: converted_to(operation.right, &to, &common),
     }))
+}
+
+/// Returns the type of a number that is said to equal a truth value, which Spark takes without ANSI mode. Source: Spark,
+/// `TypeCoercion.BooleanEquality`.
+fn number_of_truth(
+    operator: &BinaryOperator,
+    left: &DataType,
+    right: &DataType,
+    mode: AnsiMode,
+) -> Option<DataType> {
+    let equality = matches!(
+        operator,
+        BinaryOperator::Eq | BinaryOperator::NotEq | BinaryOperator::Spaceship
+    );
+    match (left, right) {
+        (DataType::Boolean, number) | (number, DataType::Boolean)
+            if mode == AnsiMode::Off && equality && number.is_numeric() =>
+        {
+            Some(number.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Says if DataFusion would compare two types otherwise than Spark: it knows how whole numbers, decimals and texts
@@ -59,34 +86,35 @@ fn changes(left: &DataType, right: &DataType) -> bool {
 }
 
 /// Plans `CASE WHEN … THEN … ELSE … END`.
-pub(super) fn case(branches: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn case(branches: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
     let branches = Branches::of(branches);
-    Ok(Expr::Case(branches.case(None, schema)?))
+    Ok(Expr::Case(branches.case(None, mode, schema)?))
 }
 
 /// Plans `CASE value WHEN … THEN … ELSE … END`, whose operands begin with the value.
-pub(super) fn case_of(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    let (value, branches) = Branches::with_value(operands, schema)?;
-    Ok(Expr::Case(branches.case(Some(value), schema)?))
+pub(super) fn case_of(operands: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
+    let (value, branches) = Branches::with_value(operands, mode, schema)?;
+    Ok(Expr::Case(branches.case(Some(value), mode, schema)?))
 }
 
 /// Plans `decode(value, …)`, where a null is the same as another.
-pub(super) fn decode(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    let (value, mut branches) = Branches::with_value(operands, schema)?;
+pub(super) fn decode(operands: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
+    let (value, mut branches) = Branches::with_value(operands, mode, schema)?;
     let is_value = |searched: &Expr| matches!(searched, Expr::Literal(value, _) if !value.is_null());
     if branches.conditions.iter().all(is_value) {
-        return Ok(Expr::Case(branches.case(Some(value), schema)?));
+        return Ok(Expr::Case(branches.case(Some(value), mode, schema)?));
     }
     // Structs compare with the nulls in them.
     let inside = |value: Expr| named_struct(vec![lit("value"), value]);
     branches.conditions = branches.conditions.into_iter().map(inside).collect();
-    Ok(Expr::Case(branches.case(Some(inside(value)), schema)?))
+    Ok(Expr::Case(branches.case(Some(inside(value)), mode, schema)?))
 }
 
 /// Plans `value BETWEEN low AND high`.
-pub(super) fn between(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    comparable("BETWEEN", &operands, schema)?;
-    match <[Expr; 3]>::try_from(unified(operands, schema)?) {
+pub(super) fn between(operands: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
+    let rule = Coercion::of_sides(mode);
+    comparable("BETWEEN", &operands, rule, schema)?;
+    match <[Expr; 3]>::try_from(unified(operands, rule, schema)?) {
         Ok([value, low, high]) => Ok(value.between(low, high)),
         Err(_) => Err(DataFusionError::Internal(
             "BETWEEN has a value and two bounds".to_owned(),
@@ -98,9 +126,9 @@ pub(super) fn between(operands: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
 ///
 /// One within another is the same as one of all values. DataFusion makes a CASE of each that mentions its values twice,
 /// and so one within another would grow with each level.
-pub(super) fn first_of(values: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn first_of(values: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
     let mut all = Vec::with_capacity(values.len());
-    for value in unified(values, schema)? {
+    for value in unified(values, Coercion::of_results(mode), schema)? {
         match value {
             Expr::ScalarFunction(inner) if inner.name() == core::coalesce().name() => all.extend(inner.args),
             value => all.push(value),
@@ -139,22 +167,23 @@ impl Branches {
     }
 
     /// Takes the value first, and makes it and what it is compared with of one type.
-    fn with_value(operands: Vec<Expr>, schema: &DFSchema) -> Result<(Expr, Self)> {
+    fn with_value(operands: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<(Expr, Self)> {
         let mut operands = operands.into_iter();
         let value = operands.next();
         let mut branches = Self::of(operands.collect());
         let searched = std::mem::take(&mut branches.conditions);
-        let mut compared = unified(value.into_iter().chain(searched).collect(), schema)?.into_iter();
+        let compared = value.into_iter().chain(searched).collect();
+        let mut compared = unified(compared, Coercion::of_sides(mode), schema)?.into_iter();
         let value = compared.next();
         branches.conditions = compared.collect();
         let value = value.ok_or_else(|| DataFusionError::Internal("CASE of no value".to_owned()))?;
         Ok((value, branches))
     }
 
-    fn case(self, value: Option<Expr>, schema: &DFSchema) -> Result<Case> {
+    fn case(self, value: Option<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Case> {
         let has_otherwise = self.otherwise.is_some();
         let results = self.results.into_iter().chain(self.otherwise);
-        let mut results = unified(results.collect(), schema)?;
+        let mut results = unified(results.collect(), Coercion::of_results(mode), schema)?;
         for result in &mut results {
             if holds_case(result) {
                 let data_type = result.get_type(schema)?;
@@ -172,9 +201,10 @@ impl Branches {
 }
 
 /// Plans `value IN (items)`.
-pub(super) fn in_list(items: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    comparable("IN", &items, schema)?;
-    let mut items = unified(items, schema)?.into_iter();
+pub(super) fn in_list(items: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
+    let rule = Coercion::of_results(mode);
+    comparable("IN", &items, rule, schema)?;
+    let mut items = unified(items, rule, schema)?.into_iter();
     match items.next() {
         Some(value) => Ok(value.in_list(items.collect(), false)),
         None => Err(DataFusionError::Internal("IN without a value".to_owned())),
@@ -182,10 +212,10 @@ pub(super) fn in_list(items: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
 }
 
 /// Refuses values that have no common type.
-fn comparable(operator: &str, operands: &[Expr], schema: &DFSchema) -> Result<()> {
+fn comparable(operator: &str, operands: &[Expr], rule: Coercion, schema: &DFSchema) -> Result<()> {
     let types = operands.iter().map(|operand| operand.get_type(schema));
     let types = types.collect::<Result<Vec<_>>>()?;
-    if common_type_of(&types).is_some() || types.iter().any(|data_type| !is_plain(data_type)) {
+    if rule.common_type_of(&types).is_some() || types.iter().any(|data_type| !is_plain(data_type)) {
         return Ok(());
     }
     let types: Vec<String> = types

@@ -12,7 +12,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::coercion::{common_type_of, converted_to};
+use super::AnsiMode;
+use super::coercion::{Coercion, converted_to};
 
 /// Gives the inputs of unions the least common types of their columns.
 #[derive(Debug)]
@@ -23,9 +24,10 @@ impl AnalyzerRule for UnionTypes {
         "spark_union_types"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        let rule = Coercion::of_results(AnsiMode::of(options));
         let unified = plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Union(union) => unified(union),
+            LogicalPlan::Union(union) => unified(union, rule),
             // Columns above a union take the types that it has now.
             other => Ok(Transformed::yes(other.recompute_schema()?)),
         });
@@ -33,7 +35,7 @@ impl AnalyzerRule for UnionTypes {
     }
 }
 
-fn unified(union: Union) -> Result<Transformed<LogicalPlan>> {
+fn unified(union: Union, rule: Coercion) -> Result<Transformed<LogicalPlan>> {
     let columns = union.schema.fields().len();
     let wanted: Option<Vec<DataType>> = (0..columns)
         .map(|column| {
@@ -42,7 +44,7 @@ fn unified(union: Union) -> Result<Transformed<LogicalPlan>> {
                 .iter()
                 .map(|input| input.schema().fields().get(column));
             let types: Option<Vec<&DataType>> = types.map(|field| Some(field?.data_type())).collect();
-            common_type_of(types?)
+            rule.common_type_of(types?)
         })
         .collect();
     let Some(wanted) = wanted else {

@@ -16,10 +16,8 @@ use crate::spark::{self, temporal::Zone};
 use crate::{Error, Result, Session, dml, optimize, write};
 
 /// Settings that change results, each with the values that say what is done here. Compared without case.
-const FIXED: [(&str, &[&str]); 12] = [
-    ("ansi_mode", &["true"]),
+const FIXED: [(&str, &[&str]); 10] = [
     ("legacy_time_parser_policy", &["corrected", "exception"]),
-    ("spark.sql.ansi.enabled", &["true"]),
     ("spark.sql.caseSensitive", &["false"]),
     ("spark.sql.crossJoin.enabled", &["true"]),
     ("spark.sql.legacy.timeParserPolicy", &["corrected", "exception"]),
@@ -34,6 +32,10 @@ const FIXED: [(&str, &[&str]); 12] = [
 /// The session's time zone, and what Databricks calls it.
 pub(crate) const TIME_ZONE: &str = "spark.sql.session.timeZone";
 const TIME_ZONE_ALIAS: &str = "timezone";
+
+/// What becomes of values that do not fit, and what Databricks calls it.
+pub(crate) const ANSI_MODE: &str = "spark.sql.ansi.enabled";
+const ANSI_MODE_ALIAS: &str = "ansi_mode";
 
 /// Whether joins are ordered by their estimated cost, rather than as a query names them.
 pub(crate) const JOIN_REORDER: &str = "spark.sql.cbo.joinReorder.enabled";
@@ -118,7 +120,10 @@ fn is_share(value: &str) -> bool {
 }
 
 /// Settings of how queries are planned.
-const PLANS: [Known; 1] = [(JOIN_REORDER, is_boolean, BOOLEAN)];
+const PLANS: [Known; 2] = [
+    (ANSI_MODE, is_boolean, BOOLEAN),
+    (JOIN_REORDER, is_boolean, BOOLEAN),
+];
 
 /// Settings of tables, of row-level changes and of maintenance.
 const TABLES: [Known; 5] = [
@@ -178,7 +183,7 @@ pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             key => settings.retain(|known, _| !known.eq_ignore_ascii_case(key)),
         }
         drop(settings);
-        session.settings_changed();
+        session.settings_changed()?;
         done()
     }))
 }
@@ -193,24 +198,23 @@ pub(crate) fn set_setting(session: &Session, key: &str, value: &str) -> Result<(
         return set_time_zone(session, value);
     }
     check(key, value)?;
-    keep(session, key, value);
-    Ok(())
+    keep(session, key, value)
 }
 
 /// Returns the name of a setting, of those that have several.
 fn named(key: &str) -> &str {
-    let zone = [TIME_ZONE, TIME_ZONE_ALIAS]
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(key));
-    if zone { TIME_ZONE } else { key }
+    const NAMES: [(&str, &str); 2] = [(TIME_ZONE, TIME_ZONE_ALIAS), (ANSI_MODE, ANSI_MODE_ALIAS)];
+    let called = |name: &str| name.eq_ignore_ascii_case(key);
+    let found = NAMES.iter().find(|(name, alias)| called(name) || called(alias));
+    found.map_or(key, |(name, _)| *name)
 }
 
-fn keep(session: &Session, key: &str, value: &str) {
+fn keep(session: &Session, key: &str, value: &str) -> Result<()> {
     let mut settings = session.settings();
     settings.retain(|other, _| !other.eq_ignore_ascii_case(key));
     settings.insert(key.to_owned(), value.to_owned());
     drop(settings);
-    session.settings_changed();
+    session.settings_changed()
 }
 
 /// Reads what follows `TIME ZONE`: a name, `LOCAL`, or an interval that is the offset.
@@ -251,8 +255,7 @@ fn set_time_zone(session: &Session, zone: &str) -> Result<()> {
             ),
         });
     }
-    keep(session, TIME_ZONE, zone);
-    Ok(())
+    keep(session, TIME_ZONE, zone)
 }
 
 fn shown(key: &str, value: &str) -> Result<StatementResult> {
@@ -275,13 +278,18 @@ fn set(session: &Session, rest: &str) -> Result<StatementResult> {
         return text_rows(&[("key", keys.collect()), ("value", values.collect())]);
     }
     let key = rest.trim_matches('`');
-    let unset = if named(key) == TIME_ZONE {
-        DEFAULT_TIME_ZONE
-    } else {
-        "<undefined>"
-    };
-    let value = settings.get(named(key)).map_or(unset, String::as_str);
-    shown(key, value)
+    let key_of_value = named(key);
+    let value = settings.get(key_of_value).map(String::as_str);
+    shown(key, value.unwrap_or_else(|| unset(key_of_value)))
+}
+
+/// Returns what a setting is that nobody has set.
+fn unset(key: &str) -> &'static str {
+    match key {
+        TIME_ZONE => DEFAULT_TIME_ZONE,
+        ANSI_MODE => "true",
+        _ => "<undefined>",
+    }
 }
 
 /// `SET -v`: what may be set, with what it is set to and what it may be.
@@ -296,7 +304,7 @@ fn described(settings: &std::collections::BTreeMap<String, String>) -> Result<St
     let mut known: Vec<(&str, String)> = fixed.chain(honoured).chain(harmless).collect();
     known.push((TIME_ZONE, "a time zone".to_owned()));
     known.sort();
-    let value = |name: &str| settings.get(name).map_or("<undefined>", String::as_str);
+    let value = |name: &str| settings.get(name).map_or_else(|| unset(name), String::as_str);
     text_rows(&[
         ("key", known.iter().map(|(name, _)| *name).collect()),
         ("value", known.iter().map(|(name, _)| value(name)).collect()),
@@ -370,7 +378,9 @@ mod tests {
     #[test_case("spark.sql.sources.partitionOverwriteMode", "dynamic", true)]
     #[test_case("spark.sql.sources.partitionOverwriteMode", "sometimes", false)]
     #[test_case("spark.databricks.delta.write.txnVersion", "-1", false)]
-    #[test_case("SPARK.SQL.ANSI.ENABLED", "false", false)]
+    #[test_case("SPARK.SQL.ANSI.ENABLED", "FALSE", true)]
+    #[test_case("spark.sql.ansi.enabled", "off", false)]
+    #[test_case("spark.sql.storeAssignmentPolicy", "legacy", false)]
     #[test_case("spark.sql.adaptive.coalescePartitions.enabled", "true", true)]
     #[test_case("spark.sql.adaptive", "true", false; "only what is below a prefix")]
     #[test_case("spark.databricks.delta.optimize.maxFileSize", "1048576", true)]

@@ -1,6 +1,7 @@
 //! Expressions and functions that mean what they mean in Spark.
 
 mod aggregates;
+mod ansi_mode;
 mod arrays;
 mod csv;
 mod datetime;

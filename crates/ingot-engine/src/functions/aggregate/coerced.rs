@@ -16,13 +16,14 @@ use datafusion::logical_expr::{
     StatisticsArgs, Volatility,
 };
 
-use super::sum::{self, DistinctSum, Sum};
+use super::sum::{self, DistinctSum, Overflow, Sum};
 use crate::functions::arguments::{count, is_text, unexpected};
+use crate::spark::AnsiMode;
 
-pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
+pub(super) fn functions(mode: AnsiMode) -> Vec<Arc<AggregateUDF>> {
     [sum_udaf(), avg_udaf()]
         .into_iter()
-        .map(|inner| Arc::new(AggregateUDF::from(Coerced::new(inner))))
+        .map(|inner| Arc::new(AggregateUDF::from(Coerced::new(inner, mode))))
         .collect()
 }
 
@@ -30,21 +31,29 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Coerced {
     inner: Arc<AggregateUDF>,
+    mode: AnsiMode,
     signature: Signature,
 }
 
 impl Coerced {
-    fn new(inner: Arc<AggregateUDF>) -> Self {
+    fn new(inner: Arc<AggregateUDF>, mode: AnsiMode) -> Self {
         Self {
             inner,
+            mode,
             signature: Signature::user_defined(Volatility::Immutable),
         }
     }
 
-    /// Returns the type of a sum that can overflow.
-    fn sum_of<'a>(&self, arguments: &'a AccumulatorArgs<'_>) -> Option<&'a DataType> {
+    /// Returns the type of a sum that can overflow, and what becomes of one that does; `None` where DataFusion's is
+    /// Spark's, which starts again from the other end.
+    fn sum_of<'a>(&self, arguments: &'a AccumulatorArgs<'_>) -> Option<(&'a DataType, Overflow)> {
         let of = arguments.return_field.data_type();
-        (self.inner.name() == "sum" && sum::adds(of)).then_some(of)
+        let overflow = match (self.mode, of) {
+            (AnsiMode::Off, DataType::Int64) => return None,
+            (AnsiMode::Off, DataType::Decimal128(..)) => Overflow::Null,
+            _ => Overflow::Error,
+        };
+        (self.inner.name() == "sum" && sum::adds(of)).then_some((of, overflow))
     }
 
     fn converted(&self, types: &[DataType]) -> Result<Vec<DataType>> {
@@ -104,8 +113,8 @@ impl AggregateUDFImpl for Coerced {
 
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match self.sum_of(&arguments) {
-            Some(of) if arguments.is_distinct => Ok(Box::new(DistinctSum::new(of))),
-            Some(of) => Ok(Box::new(Sum::new(of))),
+            Some((of, overflow)) if arguments.is_distinct => Ok(Box::new(DistinctSum::new(of, overflow))),
+            Some((of, overflow)) => Ok(Box::new(Sum::new(of, overflow))),
             None => self.inner.accumulator(arguments),
         }
     }
@@ -123,14 +132,14 @@ impl AggregateUDFImpl for Coerced {
         arguments: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         match self.sum_of(&arguments) {
-            Some(of) => Ok(sum::of_groups(of)),
+            Some((of, overflow)) => Ok(sum::of_groups(of, overflow)),
             None => self.inner.create_groups_accumulator(arguments),
         }
     }
 
     fn create_sliding_accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match self.sum_of(&arguments) {
-            Some(of) if !arguments.is_distinct => Ok(Box::new(Sum::new(of))),
+            Some((of, overflow)) if !arguments.is_distinct => Ok(Box::new(Sum::new(of, overflow))),
             _ => self.inner.create_sliding_accumulator(arguments),
         }
     }

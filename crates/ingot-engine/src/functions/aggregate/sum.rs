@@ -1,4 +1,5 @@
-//! How `sum` adds: what does not fit into its type is an error, where DataFusion's starts again from the other end.
+//! How `sum` adds: what does not fit into its type is an error, where DataFusion's starts again from the other end. Sums
+//! of decimals that do not fit are null without ANSI mode.
 //!
 //! Groups add as DataFusion's do and mark what overflows; without groups, and in windows, sums are kept in more bits than
 //! their type has. Spark too notices an overflow where a part of a sum does not fit. Source: Spark, `Sum`.
@@ -33,7 +34,8 @@ pub(super) fn adds(sum: &DataType) -> bool {
     )
 }
 
-fn overflow(sum: &DataType) -> DataFusionError {
+/// Says that a sum does not fit into its type.
+pub(super) fn too_large(sum: &DataType) -> DataFusionError {
     match sum {
         DataType::Duration(_) | DataType::Interval(_) => interval_overflow(),
         other => condition(
@@ -47,25 +49,44 @@ fn overflow(sum: &DataType) -> DataFusionError {
     }
 }
 
+/// What becomes of a sum that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overflow {
+    Error,
+    /// Of decimals only.
+    Null,
+}
+
+/// Stands for a sum of decimals that did not fit: it has more digits than any decimal.
+const TOO_LARGE: i128 = i128::MAX;
+
+/// Adds to a sum of decimals; one that did not fit once never does again.
+fn add_or_mark(sum: i128, value: i128) -> i128 {
+    match sum == TOO_LARGE || value == TOO_LARGE {
+        true => TOO_LARGE,
+        false => sum.checked_add(value).unwrap_or(TOO_LARGE),
+    }
+}
+
 /// Makes a value of a type of a sum.
 ///
 /// # Errors
 /// `ARITHMETIC_OVERFLOW`, or that of intervals, where it does not fit.
 fn value(sum: Option<i128>, of: &DataType) -> Result<ScalarValue> {
-    let too_large = |_| overflow(of);
+    let refused = |_| too_large(of);
     Ok(match of {
         DataType::Decimal128(precision, scale) => {
             if let Some(sum) = sum {
                 Decimal128Type::validate_decimal_precision(sum, *precision, *scale)
-                    .map_err(|_| overflow(of))?;
+                    .map_err(|_| too_large(of))?;
             }
             ScalarValue::Decimal128(sum, *precision, *scale)
         }
         DataType::Interval(_) => {
-            ScalarValue::IntervalYearMonth(sum.map(i32::try_from).transpose().map_err(too_large)?)
+            ScalarValue::IntervalYearMonth(sum.map(i32::try_from).transpose().map_err(refused)?)
         }
         other => {
-            let sum = sum.map(i64::try_from).transpose().map_err(too_large)?;
+            let sum = sum.map(i64::try_from).transpose().map_err(refused)?;
             match other {
                 DataType::Duration(_) => ScalarValue::DurationMicrosecond(sum),
                 _ => ScalarValue::Int64(sum),
@@ -74,16 +95,28 @@ fn value(sum: Option<i128>, of: &DataType) -> Result<ScalarValue> {
     })
 }
 
+/// Makes the value of a sum that is all of it, null for one that does not fit where it shall be.
+fn evaluated(sum: Option<i128>, of: &DataType, overflow: Overflow) -> Result<ScalarValue> {
+    match value(sum, of) {
+        Err(_) if overflow == Overflow::Null => ScalarValue::try_from(of),
+        made => made,
+    }
+}
+
 /// Adds the values of an array that are not null.
-fn added(values: &ArrayRef) -> Result<Option<i128>> {
+fn added(values: &ArrayRef, overflow: Overflow) -> Result<Option<i128>> {
     if values.null_count() == values.len() {
         return Ok(None);
     }
     Ok(match values.data_type() {
+        DataType::Decimal128(..) if overflow == Overflow::Null => {
+            let values = values.as_primitive::<Decimal128Type>();
+            Some(values.iter().flatten().fold(0, add_or_mark))
+        }
         DataType::Decimal128(..) => {
             let values = values.as_primitive::<Decimal128Type>();
             let sum = values.iter().flatten().try_fold(0_i128, i128::checked_add);
-            Some(sum.ok_or_else(|| overflow(values.data_type()))?)
+            Some(sum.ok_or_else(|| too_large(values.data_type()))?)
         }
         DataType::Interval(_) => Some(
             values
@@ -117,15 +150,17 @@ fn longs<T: ArrowPrimitiveType<Native = i64>>(values: &PrimitiveArray<T>) -> i12
 #[derive(Debug)]
 pub(super) struct Sum {
     of: DataType,
+    overflow: Overflow,
     sum: i128,
     /// Values added.
     count: usize,
 }
 
 impl Sum {
-    pub fn new(of: &DataType) -> Self {
+    pub fn new(of: &DataType, overflow: Overflow) -> Self {
         Self {
             of: of.clone(),
+            overflow,
             sum: 0,
             count: 0,
         }
@@ -137,8 +172,11 @@ impl Accumulator for Sum {
         let Some(values) = values.first() else {
             return Ok(());
         };
-        if let Some(added) = added(values)? {
-            self.sum = self.sum.checked_add(added).ok_or_else(|| overflow(&self.of))?;
+        if let Some(added) = added(values, self.overflow)? {
+            self.sum = match self.overflow {
+                Overflow::Null => add_or_mark(self.sum, added),
+                Overflow::Error => self.sum.checked_add(added).ok_or_else(|| too_large(&self.of))?,
+            };
         }
         self.count += values.len() - values.null_count();
         Ok(())
@@ -152,8 +190,11 @@ impl Accumulator for Sum {
         let Some(values) = values.first() else {
             return Ok(());
         };
-        if let Some(added) = added(values)? {
-            self.sum = self.sum.checked_sub(added).ok_or_else(|| overflow(&self.of))?;
+        if let Some(added) = added(values, self.overflow)? {
+            self.sum = match self.overflow {
+                Overflow::Null => add_or_mark(self.sum, added.saturating_neg()),
+                Overflow::Error => self.sum.checked_sub(added).ok_or_else(|| too_large(&self.of))?,
+            };
         }
         self.count = self.count.saturating_sub(values.len() - values.null_count());
         Ok(())
@@ -164,11 +205,17 @@ impl Accumulator for Sum {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.evaluate()?])
+        let sum = (self.count > 0).then_some(self.sum);
+        Ok(vec![match (&self.of, self.overflow) {
+            (DataType::Decimal128(precision, scale), Overflow::Null) => {
+                ScalarValue::Decimal128(sum, *precision, *scale)
+            }
+            _ => value(sum, &self.of)?,
+        }])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        value((self.count > 0).then_some(self.sum), &self.of)
+        evaluated((self.count > 0).then_some(self.sum), &self.of, self.overflow)
     }
 
     fn size(&self) -> usize {
@@ -180,13 +227,15 @@ impl Accumulator for Sum {
 #[derive(Debug)]
 pub(super) struct DistinctSum {
     of: DataType,
+    overflow: Overflow,
     values: HashSet<i128>,
 }
 
 impl DistinctSum {
-    pub fn new(of: &DataType) -> Self {
+    pub fn new(of: &DataType, overflow: Overflow) -> Self {
         Self {
             of: of.clone(),
+            overflow,
             values: HashSet::new(),
         }
     }
@@ -243,9 +292,9 @@ impl Accumulator for DistinctSum {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sum = self.values.iter().copied().try_fold(0_i128, i128::checked_add);
-        let sum = sum.ok_or_else(|| overflow(&self.of))?;
-        value((!self.values.is_empty()).then_some(sum), &self.of)
+        // One that does not fit into 128 bits does not fit into its type either.
+        let sum = self.values.iter().copied().fold(0, add_or_mark);
+        evaluated((!self.values.is_empty()).then_some(sum), &self.of, self.overflow)
     }
 
     fn size(&self) -> usize {
@@ -254,7 +303,7 @@ impl Accumulator for DistinctSum {
 }
 
 /// Makes the sums of groups.
-pub(super) fn of_groups(of: &DataType) -> Box<dyn GroupsAccumulator> {
+pub(super) fn of_groups(of: &DataType, overflow: Overflow) -> Box<dyn GroupsAccumulator> {
     let overflowed = Arc::new(AtomicBool::new(false));
     macro_rules! sums {
         ($primitive:ty) => {{
@@ -272,6 +321,12 @@ pub(super) fn of_groups(of: &DataType) -> Box<dyn GroupsAccumulator> {
         }};
     }
     let sums: Box<dyn GroupsAccumulator> = match of {
+        DataType::Decimal128(..) if overflow == Overflow::Null => {
+            Box::new(PrimitiveGroupsAccumulator::<Decimal128Type, _>::new(
+                of,
+                |sum, value| *sum = add_or_mark(*sum, value),
+            ))
+        }
         DataType::Decimal128(..) => sums!(Decimal128Type),
         DataType::Interval(_) => sums!(IntervalYearMonthType),
         DataType::Duration(_) => sums!(DurationMicrosecondType),
@@ -279,6 +334,7 @@ pub(super) fn of_groups(of: &DataType) -> Box<dyn GroupsAccumulator> {
     };
     Box::new(Sums {
         of: of.clone(),
+        overflow,
         sums,
         overflowed,
     })
@@ -287,6 +343,7 @@ pub(super) fn of_groups(of: &DataType) -> Box<dyn GroupsAccumulator> {
 /// The sums of groups, which fail once one of them has overflowed.
 struct Sums {
     of: DataType,
+    overflow: Overflow,
     sums: Box<dyn GroupsAccumulator>,
     overflowed: Arc<AtomicBool>,
 }
@@ -294,19 +351,26 @@ struct Sums {
 impl Sums {
     fn checked(&self) -> Result<()> {
         match self.overflowed.load(Ordering::Relaxed) {
-            true => Err(overflow(&self.of)),
+            true => Err(too_large(&self.of)),
             false => Ok(()),
         }
     }
 
     /// Checks that sums have no more digits than their type.
-    fn digits(&self, sums: &ArrayRef) -> Result<()> {
-        match &self.of {
-            DataType::Decimal128(precision, _) => sums
-                .as_primitive::<Decimal128Type>()
-                .validate_decimal_precision(*precision)
-                .map_err(|_| overflow(&self.of)),
-            _ => Ok(()),
+    fn fitting(&self, sums: ArrayRef) -> Result<ArrayRef> {
+        let DataType::Decimal128(precision, _) = &self.of else {
+            return Ok(sums);
+        };
+        let decimals = sums.as_primitive::<Decimal128Type>();
+        match self.overflow {
+            Overflow::Null => {
+                let fitting = decimals.null_if_overflow_precision(*precision);
+                Ok(Arc::new(fitting.with_data_type(self.of.clone())))
+            }
+            Overflow::Error => match decimals.validate_decimal_precision(*precision) {
+                Ok(()) => Ok(sums),
+                Err(_) => Err(too_large(&self.of)),
+            },
         }
     }
 }
@@ -330,8 +394,7 @@ impl GroupsAccumulator for Sums {
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let sums = self.sums.evaluate(emit)?;
-        self.digits(&sums)?;
-        Ok(sums)
+        self.fitting(sums)
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {

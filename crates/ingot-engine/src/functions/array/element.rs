@@ -2,7 +2,7 @@
 //! `try_element_at(a, 1)`.
 //!
 //! `[ ]` and `get` count from 0, the others from 1 and from the end for a negative place. Where there is no item, `[ ]`
-//! and `element_at` refuse and the others give null. A map without the key gives null.
+//! and `element_at` refuse in ANSI mode; all else gives null, also a map without the key.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::functions::collection::{
 };
 use crate::functions::common_type::common_type;
 use crate::functions::function::Returns;
+use crate::spark::AnsiMode;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -91,6 +92,11 @@ fn returns() -> Returns {
 }
 
 fn of_collection(arguments: &ScalarFunctionArgs, access: Access) -> Result<ColumnarValue> {
+    let access = match (AnsiMode::of(&arguments.config_options), access) {
+        (AnsiMode::Off, Access::Subscript) => Access::Get,
+        (AnsiMode::Off, Access::ElementAt) => Access::TryElementAt,
+        (_, access) => access,
+    };
     over_arrays(arguments, |arrays| {
         let [collection, place] = sized(arrays)?;
         match collection.data_type() {

@@ -1,4 +1,5 @@
-//! `array_size(a)`, and `size(c)`, also called `cardinality`, of arrays and maps. Null gives null.
+//! `array_size(a)`, and `size(c)`, also called `cardinality`, of arrays and maps. Null gives null, and the size -1 without
+//! ANSI mode. Source: Spark, `Size`, `spark.sql.legacy.sizeOfNull`.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::functions::collection::{
     aliased, entries_at, entry_types, immutable, item_type, items, items_at, list_of, sized,
 };
 use crate::functions::function::Returns;
+use crate::spark::AnsiMode;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -22,14 +24,20 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Ok(vec![list_of(items("array_size", 1, &types[0])?)])
             },
             Returns::Always(DataType::Int32),
-            size,
+            |arguments| size(arguments, None),
         ),
         aliased(
             "size",
             &["cardinality"],
             collection,
             Returns::Always(DataType::Int32),
-            size,
+            |arguments| {
+                let of_null = match AnsiMode::of(&arguments.config_options) {
+                    AnsiMode::On => None,
+                    AnsiMode::Off => Some(-1),
+                };
+                size(arguments, of_null)
+            },
         ),
     ]
 }
@@ -45,19 +53,19 @@ fn collection(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
-fn size(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+fn size(arguments: &ScalarFunctionArgs, of_null: Option<i32>) -> Result<ColumnarValue> {
     over_arrays(arguments, |arrays| {
         let [collection] = sized(arrays)?;
         let sizes: Int32Array = match collection.data_type() {
             DataType::List(_) => {
                 let list = collection.as_list::<i32>();
                 let sizes = (0..list.len()).map(|row| items_at(list, row).map(|items| items.len()));
-                sizes.map(as_int).collect()
+                sizes.map(|size| as_int(size).or(of_null)).collect()
             }
             DataType::Map(..) => {
                 let map = collection.as_map();
                 let sizes = (0..map.len()).map(|row| entries_at(map, row).map(|entries| entries.len()));
-                sizes.map(as_int).collect()
+                sizes.map(|size| as_int(size).or(of_null)).collect()
             }
             other => return Err(DataFusionError::Internal(format!("{other} has no size"))),
         };

@@ -1,6 +1,6 @@
 //! Moments and intervals of numbers: `make_date`, `make_timestamp`, `make_interval` and their like.
 //!
-//! Numbers that make none are an error, and NULL for `try_`. Source: Spark, `MakeDate`, `MakeTimestamp`,
+//! Numbers that make none are an error, and NULL for `try_` and without ANSI mode. Source: Spark, `MakeDate`, `MakeTimestamp`,
 //! `MakeInterval`, `MakeDTInterval`, `MakeYMInterval`.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, IntervalYearMonthType,
 };
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ScalarUDF, Volatility};
+use datafusion::logical_expr::{ScalarFunctionArgs, ScalarUDF, Volatility};
 
 use super::moments::{
     CALENDAR, DAY_TIME, LOCAL, YEAR_MONTH, interval_overflow, ints, named_zone, overflow, small, zone, zoned,
@@ -19,6 +19,7 @@ use super::moments::{
 use crate::error::condition;
 use crate::functions::arguments::{count, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
+use crate::spark::AnsiMode;
 use crate::spark::temporal::{
     DAY_MICROS, HOUR_MICROS, MINUTE_MICROS, SECOND_MICROS, Zone, days_of, local_of,
 };
@@ -35,7 +36,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
                 volatility: Volatility::Immutable,
                 arguments: |types| numbers($name, types, 3, 3),
                 returns: Returns::Always(DataType::Date32),
-                invoke: |arguments| over_arrays(arguments, |arrays| dates(arrays, $tries)),
+                invoke: |arguments| {
+                    over_arrays(arguments, |arrays| {
+                        dates(arrays, nullifies(arguments, $tries))
+                    })
+                },
             }
         };
     }
@@ -49,7 +54,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
                 returns: Returns::Always(timestamp()),
                 invoke: |arguments| {
                     let zone = zone(arguments);
-                    over_arrays(arguments, |arrays| instants(arrays, &zone, $tries))
+                    over_arrays(arguments, |arrays| {
+                        instants(arrays, &zone, nullifies(arguments, $tries))
+                    })
                 },
             }
         };
@@ -62,7 +69,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
                 volatility: Volatility::Immutable,
                 arguments: |types| clock_arguments($name, types, 6),
                 returns: Returns::Always(LOCAL),
-                invoke: |arguments| over_arrays(arguments, |arrays| locals(arrays, $tries)),
+                invoke: |arguments| {
+                    over_arrays(arguments, |arrays| {
+                        locals(arrays, nullifies(arguments, $tries))
+                    })
+                },
             }
         };
     }
@@ -76,7 +87,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
                 returns: Returns::Always(CALENDAR),
                 invoke: |arguments| {
                     let rows = arguments.number_rows;
-                    over_arrays(arguments, |arrays| calendar_intervals(arrays, rows, $tries))
+                    over_arrays(arguments, |arrays| {
+                        calendar_intervals(arrays, rows, nullifies(arguments, $tries))
+                    })
                 },
             }
         };
@@ -94,6 +107,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
     .map(Function::udf)
     .into()
+}
+
+/// Says if numbers that make none give null.
+fn nullifies(arguments: &ScalarFunctionArgs, tries: bool) -> bool {
+    tries || AnsiMode::of(&arguments.config_options) == AnsiMode::Off
 }
 
 fn numbers(function: &str, types: &[DataType], least: usize, most: usize) -> Result<Vec<DataType>> {

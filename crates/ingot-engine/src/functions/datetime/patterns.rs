@@ -1,7 +1,8 @@
 //! Moments as texts by a pattern, and texts as moments: `date_format`, `to_date`, `to_timestamp`, `unix_timestamp`,
 //! `from_unixtime` and their `try_` forms.
 //!
-//! Without a pattern a text is what a cast reads. Source: Spark, `DateFormatClass`, `ParseToDate`,
+//! Without a pattern a text is what a cast reads. One that is no moment is null for `try_` forms, and without ANSI mode.
+//! Source: Spark, `DateFormatClass`, `ParseToDate`,
 //! `ParseToTimestamp`, `ToTimestamp`, `FromUnixTime`.
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::moments::{
 use crate::error::condition;
 use crate::functions::arguments::{count, is_text, over_arrays, session_zone, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
+use crate::spark::AnsiMode;
 use crate::spark::temporal::{
     self, Parsed, Pattern, SECOND_MICROS, Use, Zone, parse_date, parse_timestamp, parse_timestamp_ntz,
     split_local,
@@ -182,7 +184,13 @@ fn written(
     Ok(Arc::new(texts.finish()))
 }
 
+/// Says if a text that is no moment is null.
+fn nullifies(arguments: &ScalarFunctionArgs, tries: bool) -> bool {
+    tries || AnsiMode::of(&arguments.config_options) == AnsiMode::Off
+}
+
 fn to_days(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarValue> {
+    let tries = nullifies(arguments, tries);
     let zone = zone(arguments);
     over_arrays(arguments, |arrays| {
         if !is_text(arrays[0].data_type()) {
@@ -198,6 +206,7 @@ fn to_days(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarValue>
 }
 
 fn to_instants(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarValue> {
+    let tries = nullifies(arguments, tries);
     let zone = zone(arguments);
     over_arrays(arguments, |arrays| {
         let found = arrays[0].data_type();
@@ -214,6 +223,7 @@ fn to_instants(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarVa
 }
 
 fn to_locals(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarValue> {
+    let tries = nullifies(arguments, tries);
     let zone = zone(arguments);
     over_arrays(arguments, |arrays| {
         if !is_text(arrays[0].data_type()) {
@@ -239,6 +249,7 @@ fn unix_timestamp(name: &'static str) -> Function {
         invoke: |arguments| {
             let zone = zone(arguments);
             let rows = arguments.number_rows;
+            let tries = nullifies(arguments, false);
             over_arrays(arguments, |arrays| {
                 let Some(moments) = arrays.first() else {
                     let now = temporal::now().div_euclid(SECOND_MICROS);
@@ -248,7 +259,7 @@ fn unix_timestamp(name: &'static str) -> Function {
                     false => instants(moments, &zone)?,
                     true => {
                         let of = |parsed: Parsed| parsed.instant(&zone);
-                        by_pattern(moments, arrays.get(1), false, of)?
+                        by_pattern(moments, arrays.get(1), tries, of)?
                     }
                 };
                 let seconds = instants.unary::<_, Int64Type>(|instant| instant.div_euclid(SECOND_MICROS));

@@ -1,4 +1,5 @@
-//! `abs`: a number without its sign, of its type. The smallest whole number of a type has none. Source: Spark, `Abs`.
+//! `abs`: a number without its sign, of its type. The smallest whole number of a type has none, and
+//! stays as it is without ANSI mode. Source: Spark, `Abs`.
 
 use std::sync::Arc;
 
@@ -13,13 +14,17 @@ use datafusion::error::{DataFusionError, Result};
 use crate::error::arithmetic_overflow;
 use crate::functions::arguments::{count, is_text, over_arrays, unexpected};
 use crate::functions::function::{Function, Returns};
+use crate::spark::AnsiMode;
 
 pub(super) fn function() -> Function {
     Function::pure(
         "abs",
         types,
         Returns::Of(|types| Ok(types.first().cloned().unwrap_or(Float64))),
-        |arguments| over_arrays(arguments, |arrays| absolute(arrays.first())),
+        |arguments| {
+            let mode = AnsiMode::of(&arguments.config_options);
+            over_arrays(arguments, |arrays| absolute(arrays.first(), mode))
+        },
     )
 }
 
@@ -34,15 +39,15 @@ fn types(types: &[DataType]) -> Result<Vec<DataType>> {
     types.iter().map(of).collect()
 }
 
-fn absolute(array: Option<&ArrayRef>) -> Result<ArrayRef> {
+fn absolute(array: Option<&ArrayRef>, mode: AnsiMode) -> Result<ArrayRef> {
     let Some(array) = array else {
         return Err(DataFusionError::Internal("abs has an argument".to_owned()));
     };
     match array.data_type() {
-        Int8 => of_whole::<Int8Type>(array),
-        Int16 => of_whole::<Int16Type>(array),
-        Int32 => of_whole::<Int32Type>(array),
-        Int64 => of_whole::<Int64Type>(array),
+        Int8 => of_whole::<Int8Type>(array, mode),
+        Int16 => of_whole::<Int16Type>(array, mode),
+        Int32 => of_whole::<Int32Type>(array, mode),
+        Int64 => of_whole::<Int64Type>(array, mode),
         Float32 => {
             let values = array.as_primitive::<Float32Type>();
             Ok(Arc::new(values.unary::<_, Float32Type>(f32::abs)))
@@ -60,11 +65,12 @@ fn absolute(array: Option<&ArrayRef>) -> Result<ArrayRef> {
     }
 }
 
-fn of_whole<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<ArrayRef> {
+fn of_whole<T: ArrowPrimitiveType>(array: &ArrayRef, mode: AnsiMode) -> Result<ArrayRef> {
     let absolute = try_unary::<T, _, T>(array.as_primitive::<T>(), |value| {
-        match value.is_lt(T::Native::ZERO) {
-            true => value.neg_checked(),
-            false => Ok(value),
+        match (value.is_lt(T::Native::ZERO), mode) {
+            (true, AnsiMode::On) => value.neg_checked(),
+            (true, AnsiMode::Off) => Ok(value.neg_wrapping()),
+            (false, _) => Ok(value),
         }
     });
     match absolute {

@@ -1,7 +1,7 @@
 //! `conv(text, from, to)`: a whole number in another base.
 //!
-//! It is one of 64 bits without a sign, unless `to` is negative; digits are read up to the first that is none. Source:
-//! Spark, `NumberConverter`.
+//! It is one of 64 bits without a sign, unless `to` is negative; digits are read up to the first that is none. One of more
+//! bits is an error, and the largest of 64 without ANSI mode. Source: Spark, `NumberConverter`.
 
 use std::fmt::Write as _;
 
@@ -14,17 +14,21 @@ use crate::error::condition;
 use crate::functions::arguments::{exact, over_arrays};
 use crate::functions::function::{Function, Returns};
 use crate::functions::rows::{text_at, texts, value_at};
+use crate::spark::AnsiMode;
 
 pub(super) fn function() -> Function {
     Function::pure(
         "conv",
         |types| exact("conv", types, &[Utf8, Int32, Int32]),
         Returns::Always(Utf8),
-        |arguments| over_arrays(arguments, converted),
+        |arguments| {
+            let mode = AnsiMode::of(&arguments.config_options);
+            over_arrays(arguments, |arrays| converted(arrays, mode))
+        },
     )
 }
 
-fn converted(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+fn converted(arrays: &[ArrayRef], mode: AnsiMode) -> Result<ArrayRef> {
     let (numbers, from, to) = (
         text_at(arrays, 0)?,
         value_at::<Int32Type>(arrays, 1)?,
@@ -34,6 +38,9 @@ fn converted(arrays: &[ArrayRef]) -> Result<ArrayRef> {
         match convert(numbers.value(row), from.value(row), to.value(row)) {
             Conversion::Number(text) => Ok(out.write_str(&text).is_ok()),
             Conversion::None => Ok(false),
+            Conversion::Overflow if mode == AnsiMode::Off => {
+                Ok(out.write_str(&largest(to.value(row))).is_ok())
+            }
             Conversion::Overflow => Err(condition(
                 "ARITHMETIC_OVERFLOW",
                 "22003",
@@ -86,6 +93,14 @@ fn convert(number: &str, from: i32, to: i32) -> Conversion {
         (false, _) => ("", value),
     };
     Conversion::Number(format!("{sign}{}", in_base(value, to_base)))
+}
+
+/// Writes the largest number: all bits, which are -1 with a sign.
+fn largest(to: i32) -> String {
+    match to < 0 {
+        true => "-1".to_owned(),
+        false => in_base(u64::MAX, to.unsigned_abs()),
+    }
 }
 
 fn in_base(value: u64, base: u32) -> String {

@@ -1,7 +1,7 @@
 //! `round`, `bround`, `ceil`, `floor`, with the number of digits that are kept after the point, or zeroed before it.
 //!
 //! `round` takes halves away from zero, `bround` to the even one. Whole numbers stay of their type, and an overflow is an
-//! error; decimals get the digits that the result may have; doubles are rounded as they are written. Source: Spark,
+//! error, or starts again from the other end without ANSI mode; decimals get the digits that the result may have; doubles are rounded as they are written. Source: Spark,
 //! `RoundBase`, `RoundCeil`, `RoundFloor`.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::error::{arithmetic_overflow, condition};
 use crate::functions::arguments::{count, is_integral, is_text, over_arrays, unexpected};
 use crate::functions::function::{Function, Returns};
 use crate::functions::rows::values;
+use crate::spark::AnsiMode;
 
 const DIGITS_MAX: i32 = 38;
 
@@ -170,32 +171,47 @@ fn rounded(arguments: &ScalarFunctionArgs, mode: Mode) -> Result<ColumnarValue> 
     let Some(digits) = digits else {
         return Ok(ColumnarValue::Scalar(ScalarValue::try_from(&to)?));
     };
+    let ansi = AnsiMode::of(&arguments.config_options);
     over_arrays(arguments, |arrays| {
         let [array, ..] = arrays else {
             return Err(DataFusionError::Internal("no number to round".to_owned()));
         };
         match (array.data_type(), &to) {
-            (Decimal128(..), _) => round_array(array, digits, mode, &to),
+            (Decimal128(..), _) => round_array(array, digits, mode, &to, ansi),
             (from, Decimal128(..)) => {
                 let (precision, scale) = as_decimal(from);
                 let decimals = arrow::compute::cast(array, &Decimal128(precision, scale))?;
-                round_array(&decimals, digits, mode, &to)
+                round_array(&decimals, digits, mode, &to, ansi)
             }
-            _ => round_array(array, digits, mode, &to),
+            _ => round_array(array, digits, mode, &to, ansi),
         }
     })
 }
 
-fn round_array(array: &ArrayRef, digits: i32, mode: Mode, to: &DataType) -> Result<ArrayRef> {
+fn round_array(array: &ArrayRef, digits: i32, mode: Mode, to: &DataType, ansi: AnsiMode) -> Result<ArrayRef> {
+    // The lower bits of a number, as Java narrows it.
+    macro_rules! whole {
+        ($primitive:ty, $native:ty) => {
+            whole::<$primitive>(
+                array,
+                digits,
+                mode,
+                match ansi {
+                    AnsiMode::On => None,
+                    AnsiMode::Off => Some(|value: i128| value as $native),
+                },
+            )?
+        };
+    }
     Ok(match (array.data_type(), to) {
         (Decimal128(_, scale), Decimal128(precision, to_scale)) => {
             decimals(array, *scale, digits, mode, (*precision, *to_scale))?
         }
         (from, to) if is_integral(from) && !mode.nearest() => arrow::compute::cast(array, to)?,
-        (Int8, _) => whole::<Int8Type>(array, digits, mode)?,
-        (Int16, _) => whole::<Int16Type>(array, digits, mode)?,
-        (Int32, _) => whole::<Int32Type>(array, digits, mode)?,
-        (Int64, _) => whole::<Int64Type>(array, digits, mode)?,
+        (Int8, _) => whole!(Int8Type, i8),
+        (Int16, _) => whole!(Int16Type, i16),
+        (Int32, _) => whole!(Int32Type, i32),
+        (Int64, _) => whole!(Int64Type, i64),
         (Float32 | Float64, Int64) => {
             let wide = arrow::compute::cast(array, &Float64)?;
             let values = wide.as_primitive::<Float64Type>();
@@ -255,7 +271,13 @@ fn decimals(
     Ok(Arc::new(rounded.with_precision_and_scale(precision, to_scale)?))
 }
 
-fn whole<T: ArrowPrimitiveType>(array: &ArrayRef, digits: i32, mode: Mode) -> Result<ArrayRef>
+/// Rounds whole numbers; what does not fit is an error, or what `wrap` makes of it.
+fn whole<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    digits: i32,
+    mode: Mode,
+    wrap: Option<fn(i128) -> T::Native>,
+) -> Result<ArrayRef>
 where
     T::Native: Into<i64> + TryFrom<i128>,
 {
@@ -269,7 +291,9 @@ where
         let quotient = mode.divide(i256::from_i128(i128::from(value)), power(zeros));
         let rounded = quotient.wrapping_mul(power(zeros)).to_i128();
         let fitting = rounded.and_then(|rounded| T::Native::try_from(rounded).ok());
+        let wrapped = || wrap.zip(rounded).map(|(wrap, rounded)| wrap(rounded));
         fitting
+            .or_else(wrapped)
             .map(Some)
             .ok_or_else(|| arithmetic_overflow(array.data_type()))
     })?;

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use crate::functions::arguments::{count, over_arrays};
 use crate::functions::common_type::common_type;
 use crate::functions::function::{Function, Returns};
-use crate::spark::{cast_to, zone_of};
+use crate::spark::cast_to;
 
 const NAME: &str = "nullif";
 
@@ -25,11 +25,10 @@ pub(super) fn function() -> Function {
         },
         Returns::Of(|types| Ok(types.first().cloned().unwrap_or(DataType::Null))),
         |arguments| {
-            let zone = zone_of(&arguments.config_options);
             over_arrays(arguments, |arrays| {
                 let common = common_type(NAME, arrays.iter().map(|array| array.data_type()))?;
-                let left = cast_to(&arrays[0], &common, &zone)?;
-                let right = cast_to(&arrays[1], &common, &zone)?;
+                let left = cast_to(&arrays[0], &common, &arguments.config_options)?;
+                let right = cast_to(&arrays[1], &common, &arguments.config_options)?;
                 Ok(nullif(&arrays[0], &equal(&left, &right)?)?)
             })
         },

@@ -63,7 +63,7 @@ impl Computation {
                 })
             }
             (.., Failure::Error) => each(left, right, |x, y| self.of(x, y)),
-            (.., Failure::Null) => or_null(left, right, |x, y| self.of(x, y)),
+            (.., Failure::Null | Failure::Wrap) => or_null(left, right, |x, y| self.of(x, y)),
         }
     }
 

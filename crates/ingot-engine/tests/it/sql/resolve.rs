@@ -75,7 +75,7 @@ async fn a_statement_sees_one_version_of_a_table_under_all_its_names() {
 #[tokio::test]
 async fn settings_that_would_change_results_are_refused() {
     let (_directory, _, session) = open().await;
-    let set = "SET spark.sql.ansi.enabled = false";
+    let set = "SET spark.sql.caseSensitive = true";
     assert_eq!(refused(&session, set).await, "CONFIG_NOT_AVAILABLE");
     assert_eq!(
         refused(&session, "SET no.such.key = 1").await,
