@@ -22,7 +22,9 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::DataFusionError;
 
+use crate::functions::variant::is_variant;
 use crate::spark::AnsiMode;
 use crate::spark::temporal::{self, Zone};
 
@@ -43,6 +45,8 @@ pub(crate) enum CastFailure {
         value: String,
     },
     Arrow(ArrowError),
+    /// A variant that is of another type.
+    Variant(DataFusionError),
 }
 
 impl From<ArrowError> for CastFailure {
@@ -76,7 +80,8 @@ impl CastMode {
     /// # Errors
     /// [`CastFailure`], with the first value that does not fit.
     pub fn cast(self, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef, CastFailure> {
-        match *to != DataType::Utf8 && (values.data_type().is_nested() || to.is_nested()) {
+        let from = values.data_type();
+        match is_variant(from) || (*to != DataType::Utf8 && (from.is_nested() || to.is_nested())) {
             true => nested::cast(values, to, zone, self),
             false => self.cast_plain(values, to, zone),
         }

@@ -1,4 +1,4 @@
-//! Arrays, maps and structs, cast part by part; the fields of structs go by place.
+//! Arrays, maps and structs, cast part by part; the fields of structs go by place. Variants, which know their types.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, n
 use arrow::datatypes::DataType;
 
 use super::{CastFailure, CastMode};
+use crate::functions::variant::{cast as variant, is_variant};
 use crate::spark::temporal::Zone;
 
 /// Casts values, whose parts become what a mode says.
@@ -20,6 +21,10 @@ pub(super) fn cast(
 ) -> Result<ArrayRef, CastFailure> {
     match (values.data_type(), to) {
         (from, to) if from == to => Ok(Arc::clone(values)),
+        (from, to) if is_variant(from) => {
+            variant::of_variants(values, to, zone, mode).map_err(CastFailure::Variant)
+        }
+        (_, to) if is_variant(to) => variant::to_variants(values).map_err(CastFailure::Variant),
         (DataType::Null, _) => Ok(new_null_array(to, values.len())),
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let rows = values.as_struct();

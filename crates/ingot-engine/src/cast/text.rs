@@ -12,6 +12,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::functions::variant::{cast as variant, is_variant};
 use crate::spark::temporal::{self, Zone};
 
 /// Writes each value; a null stays one.
@@ -100,6 +101,10 @@ fn write_value(values: &ArrayRef, row: usize, zone: &Zone, into: &mut String) ->
                 write_part(items, entry, zone, into)?;
             }
             into.push('}');
+        }
+        variant if is_variant(variant) => {
+            variant::write(values.as_struct(), row, zone, into)
+                .map_err(|error| ArrowError::from_external_error(Box::new(error)))?;
         }
         Struct(_) => {
             into.push('{');

@@ -4,6 +4,7 @@
 //! A column of variants is a struct of two columns of bytes, `metadata` and `value`; the first carries a mark, so that
 //! no struct of a user is taken for one.
 
+pub(crate) mod cast;
 mod encode;
 mod extract;
 mod json;

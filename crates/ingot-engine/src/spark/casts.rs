@@ -25,6 +25,7 @@ use super::AnsiMode;
 use super::temporal::Zone;
 use crate::cast::{CastFailure, CastMode};
 use crate::error::condition;
+use crate::functions::variant::{cast as variant, is_variant};
 use crate::write::{element, type_text};
 
 /// Puts Spark's casts in the place of DataFusion's.
@@ -161,16 +162,21 @@ fn possible(from: &DataType, to: &DataType, mode: CastMode) -> bool {
     use DataType::*;
     match (from, to) {
         (Null, _) | (_, Utf8 | LargeUtf8 | Utf8View) => true,
+        (from, to) if is_variant(from) => variant::castable_to(to),
+        (from, to) if is_variant(to) => variant::castable_from(from),
         // Which unit the number would count in, the type does not say.
         (Interval(_) | Duration(_), number) | (number, Interval(_) | Duration(_)) if number.is_numeric() => {
             false
         }
         (Struct(from), Struct(to)) => {
             let mut fields = from.iter().zip(to);
-            from.len() == to.len() && fields.all(|(from, to)| possible(from.data_type(), to.data_type(), mode))
+            from.len() == to.len()
+                && fields.all(|(from, to)| possible(from.data_type(), to.data_type(), mode))
         }
         (Map(from, _), Map(to, _)) => possible(from.data_type(), to.data_type(), mode),
-        (from, List(to)) => element(from).is_some_and(|from| possible(from.data_type(), to.data_type(), mode)),
+        (from, List(to)) => {
+            element(from).is_some_and(|from| possible(from.data_type(), to.data_type(), mode))
+        }
         (Dictionary(_, values), to) => possible(values, to, mode),
         (from, to) => mode.castable(from, to) || lossless(from, to) || !(is_sparks(from) && is_sparks(to)),
     }
@@ -237,6 +243,7 @@ fn failed(failure: CastFailure, from: &DataType, to: &DataType) -> DataFusionErr
             ),
         ),
         CastFailure::Arrow(error) => error.into(),
+        CastFailure::Variant(error) => error,
     }
 }
 
@@ -300,9 +307,7 @@ impl ScalarUDFImpl for SparkCast {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let zone = zone_of(&arguments.config_options);
         match arguments.args.first() {
-            Some(ColumnarValue::Array(values)) => {
-                Ok(ColumnarValue::Array(self.cast(values, &zone)?))
-            }
+            Some(ColumnarValue::Array(values)) => Ok(ColumnarValue::Array(self.cast(values, &zone)?)),
             Some(ColumnarValue::Scalar(value)) => {
                 let cast = self.cast(&value.to_array()?, &zone)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?))

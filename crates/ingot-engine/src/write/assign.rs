@@ -149,6 +149,7 @@ impl NotStored {
                     column: format!("{column}{}", inner.unwrap_or_default()),
                 });
             }
+            CastFailure::Variant(error) => return error.into(),
             CastFailure::Arrow(error) => (
                 overflow,
                 "22003",

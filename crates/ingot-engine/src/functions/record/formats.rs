@@ -57,6 +57,20 @@ impl Formats {
         })
     }
 
+    /// The formats of variants, which have no options.
+    pub fn of_zone(zone: Zone) -> Self {
+        Self {
+            zone,
+            zone_name: String::new(),
+            timestamp: None,
+            timestamp_ntz: None,
+            date: None,
+            texts_are_values: false,
+            elements: false,
+            non_numeric_numbers: true,
+        }
+    }
+
     /// Says that texts hold all values.
     pub fn of_texts(self) -> Self {
         Self {

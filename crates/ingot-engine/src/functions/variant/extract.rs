@@ -4,22 +4,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray};
+use arrow::array::{Array, AsArray, StructArray};
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 use parquet_variant::Variant;
 
+use super::cast::Conversion;
 use super::path::{Step, follow, steps};
-use super::{Variants, encode, is_variant, json, variant_at, variant_type};
+use super::{is_variant, variant_at, variant_type};
 use crate::error::condition;
 use crate::functions::arguments::{count, is_text, over_arrays, unexpected};
 use crate::functions::collection::immutable;
 use crate::functions::function::Returns;
-use crate::functions::record::column::{Column, Outcome};
-use crate::functions::record::formats::Formats;
-use crate::functions::record::options::Options;
-use crate::spark::temporal::Use;
+use crate::spark::zone_of;
 use crate::types::parse_type;
 
 /// What `v:path` is made a call of.
@@ -87,13 +85,14 @@ fn returns(function: &str, arguments: &ReturnFieldArgs<'_>) -> Result<DataType> 
 
 fn get(arguments: &ScalarFunctionArgs, strict: bool) -> Result<ColumnarValue> {
     let wanted = arguments.return_type();
+    let conversion = Conversion::new(&zone_of(&arguments.config_options), strict);
     over_arrays(arguments, |arrays| {
         let (variants, paths) = (arrays[0].as_struct(), arrays[1].as_string::<i32>());
-        let mut found = Found::new(arguments, wanted, variants.len())?;
+        let mut parts = Vec::with_capacity(variants.len());
         let mut known: Option<(&str, Vec<Step>)> = None;
         for row in 0..variants.len() {
             if paths.is_null(row) {
-                found.append_null();
+                parts.push(None);
                 continue;
             }
             let path = paths.value(row);
@@ -104,9 +103,9 @@ fn get(arguments: &ScalarFunctionArgs, strict: bool) -> Result<ColumnarValue> {
                 .as_ref()
                 .map(|(_, steps)| steps.as_slice())
                 .unwrap_or_default();
-            found.append(part(variants, row, steps)?, strict)?;
+            parts.push(part(variants, row, steps)?);
         }
-        found.finish()
+        conversion.values(&parts, wanted)
     })
 }
 
@@ -114,70 +113,10 @@ fn part<'a>(variants: &'a StructArray, row: usize, steps: &[Step]) -> Result<Opt
     Ok(variant_at(variants, row)?.and_then(|variant| follow(variant, steps)))
 }
 
-/// What is found, as a type or as variants.
-enum Found {
-    Variants(Variants),
-    Values(Column, Formats),
-}
-
-impl Found {
-    fn new(arguments: &ScalarFunctionArgs, wanted: &DataType, rows: usize) -> Result<Self> {
-        if is_variant(wanted) {
-            return Ok(Self::Variants(Variants::new(rows)));
-        }
-        let formats = Formats::new(arguments, &Options::default(), Use::Read)?.of_texts();
-        Ok(Self::Values(Column::new(wanted)?, formats))
-    }
-
-    fn append_null(&mut self) {
-        match self {
-            Self::Variants(variants) => variants.append_null(),
-            Self::Values(column, _) => column.append_null(),
-        }
-    }
-
-    fn append(&mut self, variant: Option<Variant<'_, '_>>, strict: bool) -> Result<()> {
-        let Some(variant) = variant else {
-            self.append_null();
-            return Ok(());
-        };
-        match self {
-            Self::Variants(variants) => {
-                let (metadata, value) = encode::of_part(variant);
-                variants.append(&metadata, &value);
-            }
-            Self::Values(column, formats) => {
-                let value = json::value_of(&variant, formats);
-                if column.append(&value, formats) != Outcome::Whole && strict {
-                    return Err(no_cast(&variant, formats));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<ArrayRef> {
-        match self {
-            Self::Variants(variants) => variants.finish(),
-            Self::Values(column, _) => column.finish(),
-        }
-    }
-}
-
 fn no_path(path: &str) -> DataFusionError {
     condition(
         "INVALID_VARIANT_GET_PATH",
         "22023",
         format!("`{path}` is no path of a variant, as `$.a[0]['b']` is"),
-    )
-}
-
-fn no_cast(variant: &Variant<'_, '_>, formats: &Formats) -> DataFusionError {
-    let mut text = String::new();
-    json::write(variant, formats, &mut text);
-    condition(
-        "INVALID_VARIANT_CAST",
-        "22023",
-        format!("the variant value `{text}` cannot be cast; use `try_variant_get` to get NULL instead"),
     )
 }

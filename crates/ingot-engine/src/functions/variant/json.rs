@@ -68,8 +68,8 @@ pub(super) fn write(variant: &Variant<'_, '_>, formats: &Formats, into: &mut Str
     }
 }
 
-/// Returns a variant as a value of a text.
-pub(super) fn value_of<'a>(variant: &'a Variant<'_, '_>, formats: &Formats) -> Value<'a> {
+/// Returns a variant that is neither a list nor an object as a value of a text.
+fn value_of<'a>(variant: &'a Variant<'_, '_>, formats: &Formats) -> Value<'a> {
     let number = |text: String| Value::Number(Cow::Owned(text));
     let written = |write: &dyn Fn(&mut String)| {
         let mut text = String::new();
@@ -116,35 +116,8 @@ pub(super) fn value_of<'a>(variant: &'a Variant<'_, '_>, formats: &Formats) -> V
         }
         Variant::Time(time) => Value::Text(Cow::Owned(time.to_string())),
         Variant::Uuid(id) => Value::Text(Cow::Owned(id.to_string())),
-        Variant::List(list) => {
-            let items = list.iter().map(|item| owned(value_of(&item, formats))).collect();
-            Value::Array(items, Cow::Owned(written(&|into| write(variant, formats, into))))
-        }
-        Variant::Object(object) => {
-            let fields = object
-                .iter()
-                .map(|(name, value)| (Cow::Owned(name.to_owned()), owned(value_of(&value, formats))))
-                .collect();
-            Value::Object(fields, Cow::Owned(written(&|into| write(variant, formats, into))))
-        }
-    }
-}
-
-fn owned(value: Value<'_>) -> Value<'static> {
-    let text = |text: Cow<'_, str>| -> Cow<'static, str> { Cow::Owned(text.into_owned()) };
-    match value {
-        Value::Null => Value::Null,
-        Value::Boolean(value) => Value::Boolean(value),
-        Value::Number(number) => Value::Number(text(number)),
-        Value::Text(value) => Value::Text(text(value)),
-        Value::Array(items, written) => Value::Array(items.into_iter().map(owned).collect(), text(written)),
-        Value::Object(fields, written) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(name, value)| (text(name), owned(value)))
-                .collect(),
-            text(written),
-        ),
+        // They have no text of one value.
+        Variant::List(_) | Variant::Object(_) => Value::Null,
     }
 }
 

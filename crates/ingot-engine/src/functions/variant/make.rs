@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
+use super::cast::to_variants;
 use super::{Variants, encode, variant_type};
 use crate::functions::arguments::{count, exact, over_arrays, unexpected};
 use crate::functions::collection::{immutable, sized};
@@ -74,15 +75,6 @@ fn parse(arguments: &ScalarFunctionArgs, strict: bool) -> Result<ColumnarValue> 
 fn to_variant(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     over_arrays(arguments, |arrays| {
         let [values] = sized(arrays)?;
-        let mut variants = Variants::new(values.len());
-        for row in 0..values.len() {
-            if values.data_type().is_null() || values.is_null(row) {
-                variants.append_null();
-                continue;
-            }
-            let (metadata, value) = encode::of_row(values, row)?;
-            variants.append(&metadata, &value);
-        }
-        variants.finish()
+        to_variants(values)
     })
 }
