@@ -2,6 +2,7 @@
 //!
 //! Those that are another's in other words (`every`, `count_if`) are rewritten before planning: `spark::aggregates`.
 
+mod average;
 mod by;
 mod coerced;
 mod collected;

@@ -14,7 +14,7 @@ use super::rewrite::{CASE, NAMED, form_of};
 use crate::ast::{self, take};
 
 /// Names of Spark's, and what DataFusion calls them.
-const OTHER_NAMES: [(&str, &str); 12] = [
+const OTHER_NAMES: [(&str, &str); 11] = [
     ("any", "bool_or"),
     ("any_value", "first_value"),
     ("approx_count_distinct", "approx_distinct"),
@@ -25,12 +25,11 @@ const OTHER_NAMES: [(&str, &str); 12] = [
     ("listagg", "string_agg"),
     ("some", "bool_or"),
     ("std", "stddev"),
-    ("try_avg", "avg"),
     ("variance", "var_samp"),
 ];
 
 /// Functions whose arguments may differ in a cast alone: `sum(x), sum(CAST(x AS DOUBLE))`.
-const AGGREGATES: [&str; 21] = [
+const AGGREGATES: [&str; 22] = [
     "any_value",
     "array_agg",
     "avg",
@@ -50,6 +49,7 @@ const AGGREGATES: [&str; 21] = [
     "stddev",
     "string_agg",
     "sum",
+    "try_avg",
     "try_sum",
     "variance",
 ];

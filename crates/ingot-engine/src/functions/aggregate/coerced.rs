@@ -1,6 +1,7 @@
-//! `sum` and `avg` of what Spark takes: text is read as doubles, a date is refused by name.
+//! `sum`, `avg` and `try_avg` of what Spark takes: text is read as doubles, a date is refused by name.
 //!
-//! DataFusion's functions are beneath, and do all but say which types they take, and add what can overflow.
+//! DataFusion's functions are beneath, and do all but say which types they take, add what can overflow, and divide
+//! decimals.
 
 use std::sync::Arc;
 
@@ -16,28 +17,34 @@ use datafusion::logical_expr::{
     StatisticsArgs, Volatility,
 };
 
+use super::average::{Average, Averages, Division};
 use super::sum::{self, DistinctSum, Overflow, Sum};
 use crate::functions::arguments::{count, is_text, unexpected};
 use crate::spark::AnsiMode;
 
 pub(super) fn functions(mode: AnsiMode) -> Vec<Arc<AggregateUDF>> {
-    [sum_udaf(), avg_udaf()]
-        .into_iter()
-        .map(|inner| Arc::new(AggregateUDF::from(Coerced::new(inner, mode))))
-        .collect()
+    [
+        Coerced::new("sum", sum_udaf(), mode),
+        Coerced::new("avg", avg_udaf(), mode),
+        Coerced::new("try_avg", avg_udaf(), AnsiMode::Off),
+    ]
+    .map(|function| Arc::new(AggregateUDF::from(function)))
+    .into()
 }
 
 /// A function of DataFusion's with Spark's conversions of its argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Coerced {
+    name: &'static str,
     inner: Arc<AggregateUDF>,
     mode: AnsiMode,
     signature: Signature,
 }
 
 impl Coerced {
-    fn new(inner: Arc<AggregateUDF>, mode: AnsiMode) -> Self {
+    fn new(name: &'static str, inner: Arc<AggregateUDF>, mode: AnsiMode) -> Self {
         Self {
+            name,
             inner,
             mode,
             signature: Signature::user_defined(Volatility::Immutable),
@@ -53,11 +60,30 @@ impl Coerced {
             (AnsiMode::Off, DataType::Decimal128(..)) => Overflow::Null,
             _ => Overflow::Error,
         };
-        (self.inner.name() == "sum" && sum::adds(of)).then_some((of, overflow))
+        (self.name == "sum" && sum::adds(of)).then_some((of, overflow))
+    }
+
+    /// Returns how an average of decimals ends.
+    fn division_of(&self, arguments: &AccumulatorArgs<'_>) -> Option<Division> {
+        let overflow = match self.mode {
+            AnsiMode::On => Overflow::Error,
+            AnsiMode::Off => Overflow::Null,
+        };
+        (self.name != "sum")
+            .then(|| Division::of(arguments, overflow))
+            .flatten()
+    }
+
+    /// Ends an average of decimals as Spark does.
+    fn ended(inner: Box<dyn Accumulator>, division: Option<Division>) -> Box<dyn Accumulator> {
+        match division {
+            Some(division) => Box::new(Average { inner, division }),
+            None => inner,
+        }
     }
 
     fn converted(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let name = self.inner.name();
+        let name = self.name;
         count(name, types, 1, 1)?;
         let whole = |data_type: &DataType| match name {
             "sum" => DataType::Int64,
@@ -84,11 +110,14 @@ impl Coerced {
 
 impl AggregateUDFImpl for Coerced {
     fn name(&self) -> &str {
-        self.inner.name()
+        self.name
     }
 
     fn aliases(&self) -> &[String] {
-        self.inner.aliases()
+        match self.name == self.inner.name() {
+            true => self.inner.aliases(),
+            false => &[],
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -115,7 +144,10 @@ impl AggregateUDFImpl for Coerced {
         match self.sum_of(&arguments) {
             Some((of, overflow)) if arguments.is_distinct => Ok(Box::new(DistinctSum::new(of, overflow))),
             Some((of, overflow)) => Ok(Box::new(Sum::new(of, overflow))),
-            None => self.inner.accumulator(arguments),
+            None => {
+                let division = self.division_of(&arguments);
+                Ok(Self::ended(self.inner.accumulator(arguments)?, division))
+            }
         }
     }
 
@@ -133,14 +165,26 @@ impl AggregateUDFImpl for Coerced {
     ) -> Result<Box<dyn GroupsAccumulator>> {
         match self.sum_of(&arguments) {
             Some((of, overflow)) => Ok(sum::of_groups(of, overflow)),
-            None => self.inner.create_groups_accumulator(arguments),
+            None => match self.division_of(&arguments) {
+                Some(division) => {
+                    let inner = self.inner.create_groups_accumulator(arguments)?;
+                    Ok(Box::new(Averages { inner, division }))
+                }
+                None => self.inner.create_groups_accumulator(arguments),
+            },
         }
     }
 
     fn create_sliding_accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match self.sum_of(&arguments) {
             Some((of, overflow)) if !arguments.is_distinct => Ok(Box::new(Sum::new(of, overflow))),
-            _ => self.inner.create_sliding_accumulator(arguments),
+            _ => {
+                let division = self.division_of(&arguments);
+                Ok(Self::ended(
+                    self.inner.create_sliding_accumulator(arguments)?,
+                    division,
+                ))
+            }
         }
     }
 

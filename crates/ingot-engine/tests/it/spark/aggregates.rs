@@ -173,3 +173,37 @@ async fn a_sum_that_does_not_fit_is_an_error() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn averages_of_decimals_are_rounded_and_fit() {
+    let thirds = "(VALUES ('a', 2BD), ('a', 2BD), ('a', 1BD), ('b', -2BD), ('b', -2BD), ('b', -1BD), ('c', NULL)) AS t(k, v)";
+    let large = "(VALUES (99999999999999999999999999999999999999BD), (1BD)) AS t(v)";
+    let wide = "(VALUES (CAST(1e36 AS DECIMAL(38,0)))) AS t(v)";
+    let (overflow, range) = (
+        "!ARITHMETIC_OVERFLOW",
+        "!NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
+    );
+    check(&[
+        (
+            &format!("SELECT k, avg(v), typeof(avg(v)) FROM {thirds} GROUP BY k ORDER BY k"),
+            "a|1.6667|decimal(5,4); b|-1.6667|decimal(5,4); c|NULL|decimal(5,4)",
+        ),
+        (&format!("SELECT avg(v), mean(v), try_avg(v) FROM {thirds} WHERE k = 'a'"), "1.6667|1.6667|1.6667"),
+        (&format!("SELECT avg(DISTINCT v) FROM {thirds} WHERE k = 'a'"), "1.5000"),
+        (&format!("SELECT avg(v) FROM {thirds} WHERE k = 'c'"), "NULL"),
+        (
+            &format!("SELECT avg(v) OVER (ORDER BY k, v ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM {thirds} WHERE k = 'a'"),
+            "1.0000; 1.5000; 1.6667",
+        ),
+        (&format!("SELECT avg(v) FROM {large}"), overflow),
+        (&format!("SELECT v > 0, avg(v) FROM {large} GROUP BY v > 0"), overflow),
+        (&format!("SELECT try_avg(v) FROM {large}"), "NULL"),
+        (&format!("SELECT v > 0, try_avg(v) FROM {large} GROUP BY v > 0"), "true|NULL"),
+        (&format!("SELECT avg(v) FROM {wide}"), range),
+        (&format!("SELECT try_avg(v) FROM {wide}"), "NULL"),
+        ("SELECT avg(CAST(id AS DECIMAL(10,2))) FROM range(100001)", "50000.000000"),
+        ("SELECT try_avg(v), try_avg(i) FROM (VALUES (1, INTERVAL '1' DAY), (2, INTERVAL '3' DAY)) AS t(v, i) HAVING true",
+         "1.5|PT172800S"),
+    ])
+    .await;
+}
