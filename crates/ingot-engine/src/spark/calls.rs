@@ -150,6 +150,7 @@ fn of_function(function: &Function) -> Option<Expr> {
             let tested = Expr::IsNotNull(Box::new(tested.clone()));
             Some(form_of(CASE, [tested, then.clone(), otherwise.clone()]))
         }
+        [_, _, _] if name == "if" => Some(form_of(CASE, arguments)),
         [_, _, _, ..] if name == "decode" => Some(form_of(DECODE, arguments)),
         _ => None,
     }
@@ -256,6 +257,7 @@ mod tests {
     #[test_case("string(x)", "CAST(x AS STRING)")]
     #[test_case("date(x)", "date(x)")]
     #[test_case("nvl2(a, b, c)", "{case: a IS NOT NULL, of: b, of: c}")]
+    #[test_case("IF(a, b, c)", "{case: a, of: b, of: c}")]
     #[test_case("decode(a, b, c)", "{decode: a, of: b, of: c}")]
     #[test_case("decode(a, 'UTF-8')", "decode(a, 'UTF-8')")]
     #[test_case("nullifzero(a)", "nullif(a, 0)")]

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::AnsiMode;
 use super::coercion::{Coercion, converted_to, unified};
 use crate::error::condition;
+use crate::functions::arguments::unexpected;
 use crate::write::type_text;
 
 /// Converts the sides of a comparison to their common type; DataFusion compares them.
@@ -42,13 +43,50 @@ pub(super) fn comparison(
         .common_type(&from, &to)
         .or_else(|| number_of_truth(&op, &from, &to, mode));
     let Some(common) = common else {
-        return Ok(PlannerResult::Original(operation));
+        return match is_atomic(&from) && is_atomic(&to) {
+            true => Err(incomparable(&op, &from, &to)),
+            false => Ok(PlannerResult::Original(operation)),
+        };
     };
     Ok(PlannerResult::Original(RawBinaryExpr {
         op,
         left: converted_to(operation.left, &from, &common),
         right: converted_to(operation.right, &to, &common),
     }))
+}
+
+/// Says if a type is one of Spark's that is not made of others.
+fn is_atomic(data_type: &DataType) -> bool {
+    use DataType::{
+        Binary, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp, Utf8,
+    };
+    matches!(
+        data_type,
+        Binary
+            | Boolean
+            | Date32
+            | Decimal128(..)
+            | Float32
+            | Float64
+            | Int8
+            | Int16
+            | Int32
+            | Int64
+            | Timestamp(..)
+            | Utf8
+    )
+}
+
+fn incomparable(operator: &BinaryOperator, left: &DataType, right: &DataType) -> DataFusionError {
+    condition(
+        "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
+        "42K09",
+        format!(
+            "`{operator}` compares values of one type, not {} and {}",
+            type_text(left).to_uppercase(),
+            type_text(right).to_uppercase()
+        ),
+    )
 }
 
 /// Returns the type of a number that is said to equal a truth value, which Spark takes without ANSI mode. Source: Spark,
@@ -88,6 +126,12 @@ fn changes(left: &DataType, right: &DataType) -> bool {
 /// Plans `CASE WHEN … THEN … ELSE … END`.
 pub(super) fn case(branches: Vec<Expr>, mode: AnsiMode, schema: &DFSchema) -> Result<Expr> {
     let branches = Branches::of(branches);
+    for condition_of_branch in &branches.conditions {
+        let data_type = condition_of_branch.get_type(schema)?;
+        if data_type.is_numeric() {
+            return Err(unexpected("CASE", 1, "BOOLEAN", &data_type));
+        }
+    }
     Ok(Expr::Case(branches.case(None, mode, schema)?))
 }
 
