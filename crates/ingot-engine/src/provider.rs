@@ -14,8 +14,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::project_schema;
+use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, RowIdColumns, Snapshot};
@@ -230,6 +231,12 @@ pub struct DeltaTableProvider {
     /// The query asks for this version, not for the table as it is.
     past: bool,
     facts: OnceLock<Arc<TableFacts>>,
+}
+
+/// Calls `of` with what a scan reads, if that is a Delta table.
+pub(crate) fn with_delta<T>(scan: &TableScan, of: impl FnOnce(&DeltaTableProvider) -> T) -> Option<T> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<DeltaTableProvider>().map(of)
 }
 
 impl DeltaTableProvider {

@@ -28,13 +28,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
 use ingot_delta::{Add, OperationMetrics, Snapshot};
 use url::Url;
 
 use crate::Result;
-use crate::provider::DeltaTableProvider;
+use crate::provider::with_delta;
 
 pub use align::align_by_name;
 pub use assign::type_text;
@@ -73,17 +72,12 @@ pub struct StagedFiles {
 pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option<Arc<Snapshot>>> {
     let mut found: Option<Arc<Snapshot>> = None;
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(delta) = provider.downcast_ref::<DeltaTableProvider>()
-            && delta.table().location() == location
-            && !delta.past()
-            && !delta.target()
-            && found
-                .as_ref()
-                .is_none_or(|other| delta.snapshot().version() < other.version())
-        {
-            found = Some(Arc::clone(delta.snapshot()));
+        if let LogicalPlan::TableScan(scan) = node {
+            let read = with_delta(scan, |delta| {
+                let counts = delta.table().location() == location && !delta.past() && !delta.target();
+                counts.then(|| Arc::clone(delta.snapshot()))
+            });
+            found = older(found.take(), read.flatten());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

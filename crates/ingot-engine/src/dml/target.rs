@@ -10,7 +10,6 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -18,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Ident, SelectItem, SetExpr, Statement, visit_expressions_mut,
 };
 
-use crate::provider::DeltaTableProvider;
+use crate::provider::{DeltaTableProvider, with_delta};
 use crate::resolve::{self, Reads};
 use crate::{Error, Result, Session, dialect};
 
@@ -134,10 +133,5 @@ pub(crate) fn filters(plan: &LogicalPlan) -> Result<Option<TargetFilters>> {
 }
 
 fn reads_target(scan: &datafusion::logical_expr::TableScan) -> bool {
-    let Ok(provider) = source_as_provider(&scan.source) else {
-        return false;
-    };
-    provider
-        .downcast_ref::<DeltaTableProvider>()
-        .is_some_and(DeltaTableProvider::target)
+    with_delta(scan, DeltaTableProvider::target).unwrap_or(false)
 }

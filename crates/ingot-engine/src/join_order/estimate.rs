@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Distinct, Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan,
 };
 
-use crate::provider::DeltaTableProvider;
+use crate::provider::{DeltaTableProvider, with_delta};
 use crate::statistics::{Bounds, TableFacts, number};
 
 /// The share of rows that a condition lets through of which nothing is known.
@@ -225,8 +224,7 @@ fn origin<'a>(plan: &'a LogicalPlan, column: &Expr) -> Option<(&'a TableScan, St
 }
 
 fn facts(scan: &TableScan) -> Option<Arc<TableFacts>> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    provider.downcast_ref::<DeltaTableProvider>()?.facts()
+    with_delta(scan, DeltaTableProvider::facts).flatten()
 }
 
 /// Estimates what share of a plan's rows conditions let through that stand upon it.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
@@ -12,7 +11,7 @@ use ingot_common::SchemaName;
 use url::Url;
 
 use crate::Session;
-use crate::provider::DeltaTableProvider;
+use crate::provider::with_delta;
 use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::temporal;
 
@@ -104,15 +103,16 @@ impl Question {
 
 /// Returns where a scan reads, and what is there.
 fn state(scan: &TableScan) -> Option<(Url, TableState)> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    let table = provider.downcast_ref::<DeltaTableProvider>()?;
-    let snapshot = table.newest()?;
-    let state = TableState {
-        id: snapshot.metadata().id.clone(),
-        version: snapshot.version(),
-        timestamp_ms: snapshot.timestamp_ms(),
-    };
-    Some((table.table().location().clone(), state))
+    let read = with_delta(scan, |table| {
+        let snapshot = table.newest()?;
+        let state = TableState {
+            id: snapshot.metadata().id.clone(),
+            version: snapshot.version(),
+            timestamp_ms: snapshot.timestamp_ms(),
+        };
+        Some((table.table().location().clone(), state))
+    });
+    read.flatten()
 }
 
 /// Says if a node gives the same rows for the same rows. Adds what its expressions take to `bytes`.
