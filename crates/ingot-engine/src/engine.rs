@@ -157,6 +157,14 @@ impl Engine {
         self.shared.compactions.ended(patience).await
     }
 
+    /// Waits for the statements whose clients are gone, and ends compactions, before a process ends; at most `patience`
+    /// for each. Returns `false` when some had not ended: what they did is not committed.
+    pub async fn ended(&self, patience: Duration) -> bool {
+        let statements = self.shared.statements.join(patience).await;
+        self.shared.compactions.stop();
+        self.shared.compactions.ended(patience).await && statements
+    }
+
     /// Opens a session in catalog `main`, schema `default`.
     pub fn session(&self, context: &RequestContext) -> Result<Session> {
         Session::new(

@@ -92,9 +92,12 @@ impl Instance {
         Principal::new(ADMIN)
     }
 
-    /// Waits for checkpoints that commits left behind, before a process ends that made few of them: one that makes
-    /// many leaves the last to the next process.
+    /// Waits for statements whose clients are gone, and for checkpoints that commits left behind, before a process ends
+    /// that made few of them: one that makes many leaves the last to the next process.
     pub async fn settle(&self) {
+        if !self.engine.ended(SETTLE_MAX).await {
+            tracing::warn!("a statement had not ended in time and was abandoned");
+        }
         if !self.engine.tables().settle(SETTLE_MAX).await {
             tracing::warn!("a checkpoint had not ended in time and was abandoned");
         }

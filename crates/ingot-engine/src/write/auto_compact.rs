@@ -62,6 +62,11 @@ pub(crate) struct Compactions {
 }
 
 impl Compactions {
+    /// Ends those that run, as far as they have not committed.
+    pub fn stop(&self) {
+        self.supervisor.shutdown();
+    }
+
     /// Waits until none runs, at most `patience`.
     pub async fn ended(&self, patience: Duration) -> bool {
         self.supervisor.join(patience).await

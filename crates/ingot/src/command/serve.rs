@@ -84,6 +84,7 @@ pub async fn run(global: &GlobalArgs, args: ServeArgs) -> Result<()> {
         if !supervisor.join(shutdown_max(&config)).await {
             tracing::warn!("tasks had not ended in time and were abandoned");
         }
+        instance.settle().await;
         Ok(())
     };
     shutdown::until_signal(work, &stop).await
