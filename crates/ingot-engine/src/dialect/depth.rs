@@ -108,7 +108,11 @@ impl Depth {
                     self.operators += RARE;
                 }
             }
-            Token::Comma | Token::SemiColon => self.operators = 0,
+            Token::Comma => self.begin(),
+            Token::SemiColon => {
+                self.begin();
+                self.relations = 0;
+            }
             Token::Word(_) if !self.operand => self.word(token),
             Token::Word(_)
             | Token::Number(..)
@@ -216,6 +220,8 @@ mod tests {
     #[test_case("1", " :: INT", 300, false)]
     #[test_case("a IN (1", ", 2", 50_000, true)]
     #[test_case("a IN (1", ", 2 + 2", 50_000, true; "sums in a list")]
+    #[test_case("true", " AND a, b AND c", 2_000, true; "items with conditions")]
+    #[test_case("1", "; SELECT 1 UNION SELECT 2", 2_000, true; "statements of a script")]
     #[test_case("CASE", " WHEN a > 1 AND b < 2 THEN 3", 1_000, true)]
     #[test_case("CAST(NULL AS ", "ARRAY<", 60, true; "arrays")]
     #[test_case("CAST(NULL AS ", "ARRAY<", 70, false; "arrays in too many")]
