@@ -58,8 +58,7 @@ pub(crate) use self::routines::is_builtin;
 pub(crate) use self::values::{literal, object_name};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::provider::{delta_provider, past_provider};
-use crate::scan::FileCacheUse;
-use crate::session::{FILE_CACHE, Routine, Values, identifier};
+use crate::session::{Routine, Values, identifier};
 use crate::stack::deep;
 use crate::statement::DescribeRequest;
 use crate::{Error, Result, Session, ast, files, information_schema, spark};
@@ -432,9 +431,6 @@ fn planning_context(session: &Session, namespace: &SchemaName) -> SessionContext
     catalog.default_catalog = namespace.catalog.to_string();
     catalog.default_schema = namespace.schema.to_string();
     state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
-    if !session.enabled(FILE_CACHE) {
-        state.config_mut().set_extension(Arc::new(FileCacheUse(false)));
-    }
     SessionContext::new_with_state(state)
 }
 

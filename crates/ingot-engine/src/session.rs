@@ -42,6 +42,7 @@ use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::resources::{Allowance, CooperativeJoins, Question, Rows};
+use crate::scan::FileCacheUse;
 use crate::spark::AnsiMode;
 use crate::stack::{deep, with_room};
 use crate::write::type_text;
@@ -198,11 +199,13 @@ impl Session {
             true => AnsiMode::On,
             false => AnsiMode::Off,
         };
+        let cached = FileCacheUse(self.enabled(FILE_CACHE));
         let state = self.datafusion.state_ref();
         let mut state = state.write();
         if AnsiMode::of(state.config_options()) != mode {
             *state = functions::in_mode(state.clone(), mode)?;
         }
+        state.config_mut().set_extension(Arc::new(cached));
         let options = state.config_mut().options_mut();
         options.execution.time_zone = zone;
         options.extensions.insert(JoinOrderOptions {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::Bin;
 use crate::provider::{Rows, copied_files_provider, delta_provider, tracked_provider};
 use crate::row_ids::tracked_rows;
+use crate::scan::FileCacheUse;
 use crate::write::compression_setting;
 use crate::{Error, Result, Session};
 
@@ -71,7 +72,9 @@ impl Rewriter {
     /// # Errors
     /// `Unsupported` when the table has a writer feature that we cannot honour.
     pub fn new(session: &Session, table: &Arc<DeltaTable>, snapshot: &Arc<Snapshot>) -> Result<Self> {
-        let wide = session.datafusion().state();
+        let mut wide = session.datafusion().state();
+        // Files that are read once to be replaced would drive out those that queries read.
+        wide.config_mut().set_extension(Arc::new(FileCacheUse(false)));
         let parallelism = wide.config().target_partitions().max(1);
         let mut narrow = wide.clone();
         narrow.config_mut().options_mut().execution.target_partitions = 1;
