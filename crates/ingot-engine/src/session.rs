@@ -409,7 +409,9 @@ fn ahead(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let sender = builder.tx();
     builder.spawn(deep(async move {
         while let Some(batch) = stream.next().await {
-            if sender.send(batch).await.is_err() {
+            // An operator that failed is not asked again: windows lose count of their rows.
+            let failed = batch.is_err();
+            if sender.send(batch).await.is_err() || failed {
                 break;
             }
         }
