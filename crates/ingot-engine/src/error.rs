@@ -113,6 +113,14 @@ impl From<DataFusionError> for Error {
                 Some(first) => Self::from(first),
                 None => Self::internal("the query failed without a reason".to_owned()),
             },
+            // What of ours went through a function of Arrow's.
+            DataFusionError::ArrowError(arrow, backtrace) => match *arrow {
+                ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
+                    Ok(inner) => Self::from(*inner),
+                    Err(inner) => Self::from(DataFusionError::External(inner)),
+                },
+                other => Self::from_root(DataFusionError::ArrowError(Box::new(other), backtrace)),
+            },
             // Several readers of one plan may share an error.
             DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
                 Ok(alone) => Self::from(alone),

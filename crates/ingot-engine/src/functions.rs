@@ -18,7 +18,7 @@ mod misc;
 pub(crate) mod record;
 mod refused;
 mod regex;
-mod room;
+pub(crate) mod room;
 mod rows;
 mod string;
 pub(crate) mod r#struct;

@@ -109,6 +109,7 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         .iter()
         .position(|rule| rule.name() == "optimize_projections");
     rules.insert(place.unwrap_or(rules.len()), Arc::new(JoinOrder));
+    rules.push(Arc::new(spark::LargeLiterals));
     rules
 }
 

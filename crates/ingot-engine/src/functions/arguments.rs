@@ -7,6 +7,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 use crate::error::condition;
+use crate::functions::room::column;
 use crate::write::type_text;
 
 /// Refuses a call with another number of arguments than from `least` to `most`.
@@ -142,7 +143,7 @@ pub(crate) fn over_arrays(
     let arrays: Vec<ArrayRef> = arguments
         .args
         .iter()
-        .map(|value| value.to_array(rows))
+        .map(|value| column(value, rows))
         .collect::<Result<_>>()?;
     let result = compute(&arrays)?;
     if !scalars {

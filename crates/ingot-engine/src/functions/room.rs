@@ -7,9 +7,11 @@
 
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder, UInt32Array};
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::scalar::ScalarValue;
 
 use crate::error::condition;
 
@@ -47,6 +49,47 @@ impl Room {
         self.left = left.ok_or_else(too_large)?;
         Ok(())
     }
+}
+
+/// Bytes of a column of one value, at most: what offsets of 32 bits count.
+const REPEATED_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Checks that a value can be repeated for so many rows.
+///
+/// # Errors
+/// `COLLECTION_SIZE_LIMIT_EXCEEDED.FUNCTION`.
+pub(crate) fn check_repeated(value: &ScalarValue, rows: usize) -> Result<()> {
+    match rows > 1 && value.size().saturating_mul(rows) > REPEATED_BYTES_MAX {
+        true => Err(too_large()),
+        false => Ok(()),
+    }
+}
+
+/// Returns a value as a column of so many rows, for which Arrow panics where it is too large.
+///
+/// # Errors
+/// As [`check_repeated`].
+pub(crate) fn column(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+    if let ColumnarValue::Scalar(value) = value {
+        check_repeated(value, rows)?;
+    }
+    value.to_array(rows)
+}
+
+/// Checks that there is room for the values of these rows of an array, each as often as it is named.
+///
+/// # Errors
+/// `COLLECTION_SIZE_LIMIT_EXCEEDED.FUNCTION`.
+pub(crate) fn check_taken(array: &ArrayRef, rows: &UInt32Array) -> Result<()> {
+    if array.get_array_memory_size().saturating_mul(rows.len()) <= BYTES_MAX {
+        return Ok(());
+    }
+    let sizes: Vec<usize> = (0..array.len()).map(|row| bytes_of(array, row)).collect();
+    let mut room = Room::new();
+    rows.values().iter().try_for_each(|row| {
+        let bytes = sizes.get(*row as usize).copied().unwrap_or(0);
+        room.take(1, bytes)
+    })
 }
 
 /// Returns about how many bytes the value of a row takes.

@@ -37,6 +37,11 @@ fn join(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         rows::texts(arrays, |row, out| {
             let mut first = true;
             let items = items_at(list, row).unwrap_or_default();
+            let written = match nulls {
+                Some(_) => items.len(),
+                None => items.clone().filter(|item| values.is_valid(*item)).count(),
+            };
+            out.reserve(written.saturating_sub(1), separators.value(row).len())?;
             for item in items {
                 let item = match (values.is_valid(item), nulls) {
                     (true, _) => values.value(item),

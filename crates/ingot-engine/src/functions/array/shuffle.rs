@@ -13,6 +13,8 @@ use ingot_common::clock;
 use crate::functions::arguments::count;
 use crate::functions::collection::{Gathered, items, items_at, list_of};
 use crate::functions::function::{Function, Returns};
+use crate::functions::misc::random::Generator;
+use crate::functions::room::column;
 
 const NAME: &str = "shuffle";
 
@@ -37,7 +39,7 @@ fn shuffle(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let Some(list) = arguments.args.first() else {
         return Err(DataFusionError::Internal("no array".to_owned()));
     };
-    let list = list.to_array(rows)?;
+    let list = column(list, rows)?;
     let list = list.as_list::<i32>();
     let seeds = arguments
         .args
@@ -46,9 +48,10 @@ fn shuffle(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         .transpose()?;
     let seed = seeds.and_then(|seeds| {
         let seeds = seeds.as_primitive::<Int64Type>();
-        (!seeds.is_empty() && seeds.is_valid(0)).then(|| seeds.value(0).cast_unsigned())
+        (!seeds.is_empty() && seeds.is_valid(0)).then(|| seeds.value(0))
     });
-    let mut random = Random(seed.unwrap_or_else(|| clock::random_below(u64::MAX)));
+    let seed = seed.unwrap_or_else(|| clock::random_below(u64::MAX).cast_signed());
+    let mut random = Generator::new(seed);
     let mut result = Gathered::new(list.len());
     for row in 0..list.len() {
         let Some(items) = items_at(list, row) else {
@@ -64,18 +67,4 @@ fn shuffle(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     }
     let shuffled = result.finish(list.values().data_type(), &[Arc::clone(list.values())])?;
     Ok(ColumnarValue::Array(shuffled))
-}
-
-/// SplitMix64. Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators".
-struct Random(u64);
-
-impl Random {
-    fn up_to(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % (most as u64 + 1)).unwrap_or(0)
-    }
 }

@@ -18,10 +18,14 @@ use crate::Error;
 use crate::error::{condition, external};
 use crate::functions::arguments::{count, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
+use crate::functions::room::Room;
 use crate::spark::temporal::{Zone, parse_calendar};
 
 /// The function of all windows that a moment is in.
 pub(crate) const SLIDING_WINDOWS: &str = "__ingot_windows";
+
+/// Bytes of a window.
+const WINDOW_BYTES: usize = 2 * size_of::<i64>();
 
 /// Windows that one row is in, at most.
 const WINDOWS_MAX: i64 = 10_000;
@@ -94,8 +98,16 @@ impl Asked {
     }
 
     /// Returns when the last window begins that a moment is in.
-    fn last_start(&self, time: i64) -> i64 {
-        time - (time - self.first).rem_euclid(self.slide)
+    ///
+    /// # Errors
+    /// `DATETIME_OVERFLOW`.
+    fn last_start(&self, time: i64) -> Result<i64> {
+        let since = time
+            .checked_sub(self.first)
+            .map(|since| since.rem_euclid(self.slide));
+        since
+            .and_then(|since| time.checked_sub(since))
+            .ok_or_else(overflow)
     }
 
     /// Makes windows of their starts.
@@ -130,7 +142,7 @@ fn window() -> Function {
                 }
                 let starts = asked
                     .times
-                    .unary::<_, TimestampMicrosecondType>(|time| asked.last_start(time));
+                    .try_unary::<_, TimestampMicrosecondType, _>(|time| asked.last_start(time))?;
                 let nulls = asked.times.nulls().cloned();
                 Ok(Arc::new(asked.windows(starts, nulls)?))
             })
@@ -152,14 +164,18 @@ fn sliding_windows() -> Function {
                 let asked = Asked::of(arrays, &zone)?;
                 let mut starts = PrimitiveBuilder::<TimestampMicrosecondType>::new();
                 let mut lengths = Vec::with_capacity(asked.times.len());
+                let mut room = Room::new();
                 for time in &asked.times {
                     let before = starts.len();
                     if let Some(time) = time {
-                        let last = asked.last_start(time);
+                        let last = asked.last_start(time)?;
                         let more = (asked.length - (time - last) - 1) / asked.slide;
-                        (0..=more.max(-1))
-                            .rev()
-                            .for_each(|nth| starts.append_value(last - nth * asked.slide));
+                        room.take(usize::try_from(more + 1).unwrap_or(0), WINDOW_BYTES)?;
+                        for nth in (0..=more.max(-1)).rev() {
+                            let before = nth.checked_mul(asked.slide);
+                            let start = before.and_then(|before| last.checked_sub(before));
+                            starts.append_value(start.ok_or_else(overflow)?);
+                        }
                     }
                     lengths.push(starts.len() - before);
                 }

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 
 use crate::error::condition;
 use crate::functions::collection::{entries_at, items_at};
+use crate::functions::room::{check_taken, column};
 
 /// A function of values and, after them, lambdas.
 #[derive(Debug)]
@@ -76,8 +77,13 @@ impl Call<'_> {
             .iter()
             .map(|parameter| parameter as &dyn Fn() -> Result<ArrayRef>)
             .collect();
-        let result = lambda.evaluate(&parameters, |captures| Ok(take_arrays(captures, rows, None)?))?;
-        let result = result.into_array(rows.len())?;
+        let result = lambda.evaluate(&parameters, |captures| {
+            captures
+                .iter()
+                .try_for_each(|capture| check_taken(capture, rows))?;
+            Ok(take_arrays(captures, rows, None)?)
+        })?;
+        let result = column(&result, rows.len())?;
         match result.data_type() == data_type {
             true => Ok(result),
             false => Ok(cast(&result, data_type)?),
@@ -251,7 +257,7 @@ impl HigherOrderUDFImpl for Udf {
         let (mut values, mut lambdas) = (Vec::new(), Vec::new());
         for (argument, field) in arguments.args.iter().zip(&arguments.arg_fields) {
             match (argument, field) {
-                (ValueOrLambda::Value(value), _) => values.push(value.to_array(arguments.number_rows)?),
+                (ValueOrLambda::Value(value), _) => values.push(column(value, arguments.number_rows)?),
                 (
                     ValueOrLambda::Lambda(lambda),
                     ValueOrLambda::Lambda(field) | ValueOrLambda::Value(field),

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 
 use crate::error::condition;
 use crate::functions::arguments::{count, unexpected};
+use crate::functions::room::Room;
 use crate::spark::coercion::common_type;
 
 /// Characters of a random text, at most: one is in memory for each row.
@@ -181,9 +182,12 @@ impl ScalarUDFImpl for Random {
         let values: ArrayRef = match self.kind {
             Kind::Uniform => Arc::new(Float64Array::from_iter_values(rows.map(|_| generator.double()))),
             Kind::Normal => Arc::new(Float64Array::from_iter_values(rows.map(|_| generator.normal()))),
-            Kind::Text(length) => Arc::new(StringArray::from_iter_values(
-                rows.map(|_| generator.text(length)),
-            )),
+            Kind::Text(length) => {
+                Room::new().take(arguments.number_rows, length)?;
+                Arc::new(StringArray::from_iter_values(
+                    rows.map(|_| generator.text(length)),
+                ))
+            }
             Kind::Row => Arc::new(Int64Array::from_iter_values(rows.map(|_| generator.row()))),
         };
         Ok(ColumnarValue::Array(values))
@@ -192,7 +196,7 @@ impl ScalarUDFImpl for Random {
 
 /// Spark's generator.
 #[derive(Debug)]
-struct Generator {
+pub(crate) struct Generator {
     state: u64,
     /// The second of two normal values, which come in pairs.
     normal: Option<f64>,
@@ -200,7 +204,7 @@ struct Generator {
 }
 
 impl Generator {
-    fn new(seed: i64) -> Self {
+    pub fn new(seed: i64) -> Self {
         /// Scala's, for arrays.
         const ARRAY: u32 = 0x3c07_4a61;
         let bytes = seed.to_be_bytes();
@@ -225,6 +229,12 @@ impl Generator {
         let (high, low) = (self.next(26), self.next(27));
         // 53 bits are exact in a double.
         ((high << 27) + low) as f64 * 2_f64.powi(-53)
+    }
+
+    /// Returns a number below `most`, or `most`.
+    pub fn up_to(&mut self, most: usize) -> usize {
+        let numbers = most as u64 + 1;
+        usize::try_from(self.next(32) % numbers).unwrap_or(0)
     }
 
     fn normal(&mut self) -> f64 {

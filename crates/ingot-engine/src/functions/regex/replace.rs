@@ -115,10 +115,10 @@ fn illegal(replacement: &str) -> DataFusionError {
 /// Writes a value with its matches from a place on replaced.
 fn replace(value: &str, from: usize, pattern: &Pattern, pieces: &[Piece], out: &mut Texts) -> Result<bool> {
     let mut written = 0;
-    let mut from = from;
+    let (mut from, mut fits) = (from, true);
     let text = |range: Range<usize>| value.get(range).unwrap_or_default();
     let grouped = pieces.iter().any(|piece| matches!(piece, Piece::Group(_)));
-    loop {
+    while fits {
         let groups: Option<Groups> = match grouped {
             true => pattern.groups_at(value, from),
             false => pattern.find_at(value, from).map(|found| vec![Some(found)]),
@@ -129,7 +129,7 @@ fn replace(value: &str, from: usize, pattern: &Pattern, pieces: &[Piece], out: &
         }) else {
             break;
         };
-        let mut write = |part: &str| out.write_str(part).unwrap_or_default();
+        let mut write = |part: &str| fits = fits && out.write_str(part).is_ok();
         write(text(written..found.start));
         for piece in pieces {
             match piece {

@@ -44,9 +44,10 @@ fn joined(arrays: &[ArrayRef]) -> Result<ArrayRef> {
                 (None, Some(lists)) => {
                     let values = lists.values().as_string::<i32>();
                     let places = items_at(lists, row).unwrap_or_default();
-                    places
-                        .filter(|place| values.is_valid(*place))
-                        .all(|place| joining.add(values.value(place), out))
+                    let mut places = places.filter(|place| values.is_valid(*place));
+                    let separators = places.clone().count().saturating_sub(1);
+                    out.reserve(separators, joining.separator.len())?;
+                    places.all(|place| joining.add(values.value(place), out))
                 }
                 (None, None) => false,
             };

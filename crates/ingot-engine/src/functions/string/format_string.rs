@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 use datafusion::scalar::ScalarValue;
 use datafusion_spark::function::string::format_string::FormatStringFunc;
 
-use crate::functions::room::{Room, too_large};
+use crate::functions::room::{Room, bytes_of, too_large};
 
 /// Digits after the point, at most.
 const PRECISION_MAX: usize = 0xFFFF;
@@ -52,20 +52,39 @@ impl ScalarUDFImpl for FormatString {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let mut room = Room::new();
+        let longest = arguments.args.iter().skip(1).map(longest_text).max().unwrap_or(0);
+        let bytes = |format: &str| {
+            let texts = format.matches('%').count().saturating_mul(longest);
+            Ok::<_, DataFusionError>(width(format)?.saturating_add(texts).saturating_add(format.len()))
+        };
         match arguments.args.first() {
             Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(format)))) => {
-                room.take(arguments.number_rows, width(format)?)?;
+                room.take(arguments.number_rows, bytes(format)?)?;
             }
             Some(ColumnarValue::Array(formats)) => {
                 if let Some(formats) = formats.as_string_opt::<i32>() {
                     for row in (0..formats.len()).filter(|row| formats.is_valid(*row)) {
-                        room.take(1, width(formats.value(row))?)?;
+                        room.take(1, bytes(formats.value(row))?)?;
                     }
                 }
             }
             _ => {}
         }
         self.function.invoke_with_args(arguments)
+    }
+}
+
+/// Returns how many bytes the longest of an argument's texts has.
+fn longest_text(argument: &ColumnarValue) -> usize {
+    match argument {
+        ColumnarValue::Scalar(value) => value.try_as_str().flatten().map_or(0, str::len),
+        ColumnarValue::Array(array) => match array.as_string_opt::<i32>() {
+            Some(texts) => (0..texts.len())
+                .map(|row| bytes_of(array, row))
+                .max()
+                .unwrap_or(0),
+            None => 0,
+        },
     }
 }
 

@@ -67,6 +67,9 @@ fn replaced(arrays: &[ArrayRef]) -> Result<ArrayRef> {
             return Ok(out.write_str(value).is_ok());
         }
         let put = puts.map_or("", |puts| puts.value(row));
+        if put.len() > part.len() {
+            out.reserve(value.matches(part).count(), put.len())?;
+        }
         let mut written = Ok(());
         for (nth, rest) in value.split(part).enumerate() {
             if nth > 0 {

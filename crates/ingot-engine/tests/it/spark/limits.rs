@@ -156,6 +156,10 @@ async fn a_call_makes_no_more_than_there_is_room_for() {
         "array_join(array_repeat('a', 100000), repeat('b', 100000))".to_owned(),
         "concat_ws(repeat('b', 100000), array_repeat('a', 100000))".to_owned(),
         format!("format_string('%{largest}d', 1)"),
+        "format_string(repeat('%1$s', 1000), repeat('a', 1000000))".to_owned(),
+        "transform(sequence(1, 100000), x -> repeat('a', 100000))".to_owned(),
+        "transform(sequence(1, 100000), x -> array_repeat(1, 100000))".to_owned(),
+        "transform(sequence(1, 100000), x -> x || repeat('a', 100000))".to_owned(),
     ];
     let calls: Vec<(String, &str)> = calls
         .iter()
@@ -167,6 +171,14 @@ async fn a_call_makes_no_more_than_there_is_room_for() {
         .collect();
     check(&calls).await;
     check(&[
+        ("SELECT sum(length(randstr(1000000))) FROM range(10000)", too_large),
+        ("SELECT max(length(repeat('a', 1000000) || id)) FROM range(10000)", too_large),
+        ("SELECT max(size(transform(sequence(1, 100000), x -> length(s || x)))) FROM (SELECT repeat('a', 100000 + id) s FROM range(2))", too_large),
+        ("SELECT max(length(repeat('a', 1000000))) FROM range(10000)", "1000000"),
+        (
+            "SELECT size(transform(sequence(1, 10), x -> repeat('a', 100000))), length(repeat('a', 100000)) FROM range(2)",
+            "10|100000; 10|100000",
+        ),
         (
             "SELECT repeat('', 2147483647), lpad('a', 2147483647, ''), array_repeat(1, -5), space(-1)",
             "|a|[]|",
