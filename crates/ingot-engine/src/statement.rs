@@ -52,9 +52,16 @@ use crate::resources::Allowance;
 use crate::stack::{deep, with_room};
 use crate::{Error, Result, Session, dialect};
 
+/// What a statement gives.
+struct Answer {
+    result: StatementResult,
+    /// The rows of a query, not the counts of a change: what a script shows.
+    shown: bool,
+}
+
 /// A statement that is parsed and not run yet.
 struct Work<'a> {
-    run: BoxFuture<'a, Result<StatementResult>>,
+    run: BoxFuture<'a, Result<Answer>>,
     /// May be dropped at any await.
     reads_only: bool,
     /// Needs no slot: does little, however large tables are, or runs statements that have slots of their own.
@@ -65,7 +72,11 @@ impl<'a> Work<'a> {
     /// A statement that changes nothing and does little.
     fn reads(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
         Self {
-            run: Box::pin(run),
+            run: Box::pin(async {
+                let result = run.await?;
+                let shown = !result.schema.fields().is_empty();
+                Ok(Answer { result, shown })
+            }),
             reads_only: true,
             light: true,
         }
@@ -91,9 +102,21 @@ impl<'a> Work<'a> {
     /// A statement that changes something. It looks for cancellation itself, where nothing is done by halves.
     fn writes(run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
         Self {
-            run: Box::pin(run),
+            run: Box::pin(async {
+                let result = run.await?;
+                Ok(Answer { result, shown: false })
+            }),
             reads_only: false,
             light: false,
+        }
+    }
+
+    /// A statement that runs another, which has a slot of its own, and gives what that gives.
+    fn runs(run: impl Future<Output = Result<Answer>> + Send + 'a) -> Self {
+        Self {
+            run: Box::pin(run),
+            reads_only: false,
+            light: true,
         }
     }
 
@@ -109,11 +132,16 @@ impl<'a> Work<'a> {
 /// Runs one statement. When the request is cancelled, one that reads ends at once; one that writes ends where it
 /// can, and has then changed nothing, or it ends as if it had not been cancelled.
 pub(crate) async fn execute(session: &Session, text: &str) -> Result<StatementResult> {
+    Ok(answer(session, text).await?.result)
+}
+
+/// Runs one statement, and says what its result is.
+async fn answer(session: &Session, text: &str) -> Result<Answer> {
     // Parsed whole before anything runs: a parser does not cross threads, and a mistake has no effect.
     run(session, with_room(|| parse(session, text))?).await
 }
 
-async fn run(session: &Session, work: Work<'_>) -> Result<StatementResult> {
+async fn run(session: &Session, work: Work<'_>) -> Result<Answer> {
     let run = deep(work.run);
     if session.context().cancellation.is_cancelled() {
         return Err(Error::Cancelled);
@@ -159,15 +187,7 @@ async fn value_of(session: &Session, expr: Expr, data_type: Option<SqlType>) -> 
     read_part(session, &part, resolve::constant(session, expr, data_type)).await
 }
 
-/// Runs a statement of a script. Says if the result is one to show: the rows of a query, not the counts of a change.
-async fn execute_shown(session: &Session, text: &str) -> Result<(StatementResult, bool)> {
-    let work = parse(session, text)?;
-    let reads_only = work.reads_only;
-    let result = run(session, work).await?;
-    let shown = reads_only && !result.schema.fields().is_empty();
-    Ok((result, shown))
-}
-
+/// Reads a statement. Nothing of it is done before its work runs: a script is read before any of it.
 fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     let mut cursor = Cursor::new(text)?;
     if cursor.accept("BEGIN") {

@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes `words` if all of them come next.
     pub fn accept_all(&mut self, words: &[&str]) -> bool {
-        let matches = words.iter().enumerate().all(|(n, word)| self.is_word(n, word));
+        let matches = self.at_all(words);
         if matches {
             words.iter().for_each(|_| drop(self.parser.next_token()));
         }
@@ -64,6 +64,11 @@ impl<'a> Cursor<'a> {
     /// Says if `word` comes next, without taking it.
     pub fn at(&self, word: &str) -> bool {
         self.is_word(0, word)
+    }
+
+    /// Says if all of `words` come next, without taking them.
+    pub fn at_all(&self, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(n, word)| self.is_word(n, word))
     }
 
     fn is_word(&self, n: usize, word: &str) -> bool {

@@ -5,10 +5,9 @@
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::Kind;
-use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
-use super::{Work, done, variable};
+use super::{Answer, Work, done, variable};
 use crate::session::{Parameters, VariableName};
 use crate::{Error, Result, Session};
 
@@ -36,8 +35,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         };
     }
     cursor.end()?;
-    // The text that it runs takes what it needs.
-    Ok(Work::defines(async move {
+    Ok(Work::runs(async move {
         let mut parameters = Parameters::default();
         for (value, name) in using {
             let value = super::value_of(session, value, None).await?;
@@ -89,17 +87,17 @@ async fn run(
     text: String,
     into: Vec<VariableName>,
     parameters: Parameters,
-) -> Result<StatementResult> {
+) -> Result<Answer> {
     let before = std::mem::replace(&mut session.values().parameters, parameters);
     let outcome = match into.is_empty() {
-        true => Box::pin(super::execute(session, &text)).await,
+        true => Box::pin(super::answer(session, &text)).await,
         false => assigned(session, &text, &into).await,
     };
     session.values().parameters = before;
     outcome
 }
 
-async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Result<StatementResult> {
+async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Result<Answer> {
     let query = super::parse_query(text).map_err(|_| Error::Condition {
         kind: Kind::InvalidArgument,
         condition: "INVALID_STATEMENT_FOR_EXECUTE_INTO",
@@ -108,5 +106,8 @@ async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Resul
     })?;
     let part = query.clone();
     super::read_part(session, &part, variable::assign(session, into, query)).await?;
-    done()
+    Ok(Answer {
+        result: done()?,
+        shown: false,
+    })
 }

@@ -4,12 +4,17 @@
 //! text ─► [`parse`]: steps, with the texts of statements and expressions ─► [`run`]: one after the other
 //!                                    └─ each statement through the session, as one that is alone ─┘
 //! ```
-//! A script is read whole before anything of it runs. Its result is that of the last query in it. Statements are not
-//! undone when a later one fails. Source: Databricks, "SQL scripting"; Spark, `SqlScriptingInterpreter`.
+//! A script is read whole, with the statements in it ([`check`]), before anything of it runs. Its result is that of the
+//! last query in it. Statements are not undone when a later one fails. Source: Databricks, "SQL scripting"; Spark,
+//! `SqlScriptingInterpreter`.
 
+mod check;
 mod diagnostics;
 mod parse;
 mod run;
+mod set;
+
+use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
 use super::Work;
 use super::cursor::Cursor;
@@ -18,6 +23,7 @@ use crate::{Result, Session};
 /// Parses what follows the BEGIN of a script.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let script = parse::script(cursor)?;
+    check::block(session, &script)?;
     Ok(Work::defines(run::run(session, script)))
 }
 
@@ -35,7 +41,8 @@ struct Block {
 enum Declaration {
     Variable {
         names: Vec<String>,
-        type_text: Option<String>,
+        sql_type: Option<SqlType>,
+        /// The text of an expression.
         default: Option<String>,
     },
     Condition {

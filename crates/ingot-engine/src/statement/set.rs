@@ -165,11 +165,13 @@ fn honoured() -> impl Iterator<Item = Known> {
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     if cursor.accept_all(&["TIME", "ZONE"]) {
         let zone = time_zone(cursor)?;
-        let result = set_time_zone(session, &zone).and_then(|()| shown(TIME_ZONE, &zone));
-        return Ok(Work::reads(async { result }));
+        return Ok(Work::reads(async move {
+            set_time_zone(session, &zone)?;
+            shown(TIME_ZONE, &zone)
+        }));
     }
-    let result = set(session, cursor.rest());
-    Ok(Work::reads(async { result }))
+    let rest = cursor.rest().to_owned();
+    Ok(Work::reads(async move { set(session, &rest) }))
 }
 
 /// `RESET`, `RESET key`: back to what is so without any `SET`.

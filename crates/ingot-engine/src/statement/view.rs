@@ -195,17 +195,17 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
     cursor.accept("PURGE");
     cursor.end()?;
     let parts = resolve::parts(&name)?;
-    if dropped == Dropped::View && temporary_view::drop(session, &parts) {
-        return Ok(Work::defines(async { done() }));
-    }
-    if session.temporary_view(&parts).is_some() {
-        return Err(wrong_command(
-            &name.to_string(),
-            "DROP TABLE cannot drop a view; use DROP VIEW",
-        ));
-    }
-    let name = session.resolve(&name)?;
     Ok(Work::defines(async move {
+        if dropped == Dropped::View && temporary_view::drop(session, &parts) {
+            return done();
+        }
+        if session.temporary_view(&parts).is_some() {
+            return Err(wrong_command(
+                &name.to_string(),
+                "DROP TABLE cannot drop a view; use DROP VIEW",
+            ));
+        }
+        let name = session.resolve(&name)?;
         let metastore = session.engine().metastore();
         let info = match metastore.table(&name).await {
             Err(error) => return namespace::missing_is_fine::<()>(Err(error), if_exists),

@@ -162,23 +162,20 @@ fn declaration(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Declared>
     while cursor.accept_token(&Token::Comma) {
         names.push(local_name(cursor)?);
     }
-    let mut type_text = None;
-    if !cursor.at("DEFAULT") && !cursor.at_token(&Token::Eq) {
-        type_text = Some(
-            cursor
-                .statement_until(|cursor| cursor.at("DEFAULT") || cursor.at_token(&Token::Eq))?
-                .to_owned(),
-        );
-    }
+    let untyped = cursor.at("DEFAULT") || cursor.at_token(&Token::Eq) || cursor.at_end();
+    let sql_type = match untyped {
+        true => None,
+        false => Some(cursor.data_type()?),
+    };
     let mut default = None;
     if cursor.accept("DEFAULT") || cursor.accept_token(&Token::Eq) {
         default = Some(cursor.expression_text()?.to_owned());
-    } else if type_text.as_deref().is_none_or(str::is_empty) {
+    } else if sql_type.is_none() {
         return Err(cursor.expected("a type or DEFAULT"));
     }
     Ok(Declared::Plain(Declaration::Variable {
         names,
-        type_text,
+        sql_type,
         default,
     }))
 }
@@ -362,7 +359,8 @@ fn unlabelled(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Step> {
     if cursor.accept_all(&["GET", "DIAGNOSTICS"]) {
         return diagnostics(cursor);
     }
-    let set = cursor.at("SET");
+    // SET TAG is a statement like others.
+    let set = cursor.at("SET") && !cursor.at_all(&["SET", "TAG", "ON"]);
     let text = cursor.statement_until(|_| false)?.to_owned();
     match text.is_empty() {
         true => Err(cursor.expected("a statement")),

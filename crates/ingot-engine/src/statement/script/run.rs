@@ -15,9 +15,9 @@ use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 use ingot_common::{Classify, Kind, ServiceError};
 
-use super::super::cursor::Cursor;
-use super::super::{Work, done, parse_query, read_part, value_of, variable};
+use super::super::{Answer, done, parse_query, read_part, value_of, variable};
 use super::diagnostics::Item;
+use super::set::{self, Target};
 use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step};
 use crate::resolve::{self, Reads};
 use crate::resources::reading;
@@ -27,9 +27,6 @@ use crate::{Error, Result, Session, dialect};
 
 /// Bytes of the result of a query, at most: it is kept until the script ends.
 const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// The first column of what a change returns.
-const AFFECTED_ROWS: &str = "num_affected_rows";
 
 /// The condition of a state that a script raises.
 const USER_RAISED: &str = "USER_RAISED_EXCEPTION";
@@ -136,13 +133,9 @@ impl<'s, 'a> Running<'s, 'a> {
                 }
                 Declaration::Variable {
                     names,
-                    type_text,
+                    sql_type,
                     default,
                 } => {
-                    let sql_type = match type_text {
-                        Some(text) => Some(dialect::parser(text)?.parse_data_type()?),
-                        None => None,
-                    };
                     let default = match default {
                         Some(text) => dialect::expression(text)?,
                         None => dialect::expression("NULL")?,
@@ -369,13 +362,8 @@ impl<'s, 'a> Running<'s, 'a> {
 
     /// Runs a statement as one that is alone, to its end.
     async fn statement(&mut self, text: &str) -> Result<()> {
-        let (result, query) = super::super::execute_shown(self.session, text).await?;
+        let Answer { result, shown } = super::super::answer(self.session, text).await?;
         let schema = Arc::clone(&result.schema);
-        let counts = schema
-            .fields()
-            .first()
-            .is_some_and(|field| field.name() == AFFECTED_ROWS);
-        let query = query || (is_execute(text)? && !counts && !schema.fields().is_empty());
         let mut batches = result.batches;
         let mut kept = Vec::new();
         let mut bytes = 0;
@@ -391,44 +379,28 @@ impl<'s, 'a> Running<'s, 'a> {
             }
             kept.push(batch);
         }
-        if query {
+        if shown {
             self.result = Some((schema, kept));
         }
         Ok(())
     }
 
-    /// Sets variables; a setting where the name is of no variable and has dots.
+    /// Sets variables, or a setting.
     async fn set(&mut self, text: &str) -> Result<()> {
-        match self.assignment(text)? {
-            Some(work) => super::super::run(self.session, work).await.map(drop),
-            None => self.statement(text).await,
-        }
-    }
-
-    /// Reads a SET of variables; `None` for one of a setting.
-    fn assignment(&self, text: &str) -> Result<Option<Work<'s>>> {
-        let mut cursor = Cursor::new(text)?;
-        cursor.expect("SET")?;
-        let explicit = cursor.accept("VAR") || cursor.accept("VARIABLE");
-        match !explicit && self.is_setting(text)? {
-            true => Ok(None),
-            false => variable::set(self.session, &mut cursor).map(Some),
-        }
-    }
-
-    fn is_setting(&self, text: &str) -> Result<bool> {
-        let mut cursor = Cursor::new(text)?;
-        cursor.expect("SET")?;
-        if cursor.accept_all(&["TIME", "ZONE"]) || cursor.at_end() {
-            return Ok(true);
-        }
-        let Ok(name) = cursor.object_name() else {
-            return Ok(false);
+        let session = self.session;
+        let known = |name: &VariableName| session.values().find(name).is_some();
+        let variables = match set::target(text)? {
+            Target::Variables => true,
+            Target::Setting => false,
+            Target::Qualified(name) => name.is_some_and(|name| known(&name)),
         };
-        let parts = resolve::parts(&name)?;
-        let variable = VariableName::of(&parts);
-        let known = variable.is_some_and(|name| self.session.values().find(&name).is_some());
-        Ok(!known && parts.len() > 1)
+        match variables {
+            true => {
+                let work = set::variables(session, text)?;
+                super::super::run(session, work).await.map(drop)
+            }
+            false => self.statement(text).await,
+        }
     }
 
     async fn text(&self, expression: &str) -> Result<Option<String>> {
@@ -540,11 +512,6 @@ impl<'s, 'a> Running<'s, 'a> {
         let (_, state) = declared.find(|(declared, _)| *declared == name)?;
         (*state != "45000").then_some(state)
     }
-}
-
-/// Says if a statement runs a text, which may be a query.
-fn is_execute(text: &str) -> Result<bool> {
-    Ok(Cursor::new(text)?.at("EXECUTE"))
 }
 
 fn outside(statement: &str) -> Error {

@@ -243,3 +243,83 @@ async fn deep_scripts_run_and_deeper_ones_are_refused() {
     assert_eq!(rows(&session, &nested(60)).await, ["deep"]);
     steps(&session, &[(nested(5000).as_str(), "!PARSE_SYNTAX_ERROR")]).await;
 }
+
+#[tokio::test]
+async fn a_script_that_cannot_be_read_does_nothing() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &["CREATE TABLE t (a INT)", "CREATE TEMPORARY VIEW v AS SELECT 7"],
+    )
+    .await;
+    const WRONG: &str = "!PARSE_SYNTAX_ERROR";
+    steps(
+        &session,
+        &[
+            ("BEGIN INSERT INTO t VALUES (1); SELEC 1; END", WRONG),
+            ("BEGIN INSERT INTO t VALUES (1); IF false THEN SELECT FROM WHERE; END IF; END", WRONG),
+            ("BEGIN INSERT INTO t VALUES (1); l: LOOP CREATE TABEL x (a INT); LEAVE l; END LOOP; END", WRONG),
+            ("BEGIN INSERT INTO t VALUES (1); FOR r AS SELECT 1 DO DROP TABEL t; END FOR; END", WRONG),
+            (
+                "BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION SELECT 'caught'; INSERT INTO t VALUES (1); UPDATE t SET; END",
+                WRONG,
+            ),
+            (
+                "BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION DROP TABEL t; INSERT INTO t VALUES (1); END",
+                WRONG,
+            ),
+            ("BEGIN DECLARE x INT; INSERT INTO t VALUES (1); SET x 1; END", WRONG),
+            ("BEGIN DECLARE x INT; INSERT INTO t VALUES (1); SET VAR x; END", WRONG),
+            ("BEGIN DROP VIEW v; SELEC 1; END", WRONG),
+            ("SELECT * FROM v", "7"),
+            ("BEGIN SET spark.sql.session.timeZone = 'Asia/Tokyo'; SELEC 1; END", WRONG),
+            ("BEGIN SET TIME ZONE 'Asia/Tokyo'; SELEC 1; END", WRONG),
+            ("SELECT current_timezone()", "UTC"),
+            ("SELECT count(*) FROM t", "0"),
+            // What a statement means can depend on those before it.
+            (
+                "BEGIN CREATE SCHEMA s; USE s; CREATE TABLE t2 (a INT); INSERT INTO t2 VALUES (1); SELECT count(*) FROM \
+                 s.t2; END",
+                "1",
+            ),
+            ("BEGIN DROP TABLE v; END", "!WRONG_COMMAND_FOR_OBJECT_TYPE"),
+            ("BEGIN DROP VIEW v; CREATE TABLE v (a INT); DROP TABLE v; SELECT 'dropped'; END", "dropped"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_declaration_is_read_to_its_end() {
+    let (_directory, _, session) = open().await;
+    steps(
+        &session,
+        &[
+            ("BEGIN DECLARE x INT whatever; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
+            ("BEGIN DECLARE x INT DEFAULT 1 whatever; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
+            ("BEGIN DECLARE x; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
+            ("BEGIN DECLARE x ARRAY<INT> = array(1, 2); SELECT x; END", "[1, 2]"),
+            ("BEGIN DECLARE x DECIMAL(10, 2) DEFAULT 1; SELECT x; END", "1.00"),
+            ("BEGIN DECLARE x MAP<STRING, STRUCT<a: INT>>; SELECT x; END", "NULL"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_that_runs_gives_rows_where_it_is_a_query() {
+    let (_directory, _, session) = open().await;
+    run(&session, &["CREATE TABLE t (a INT)"]).await;
+    steps(
+        &session,
+        &[
+            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'SELECT 1 AS num_affected_rows'; END", "1"),
+            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'INSERT INTO t VALUES (1)'; END", "5"),
+            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'OPTIMIZE t'; END", "5"),
+            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'SHOW TABLES'; END", "default|t|false"),
+            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'USE main.default'; END", "5"),
+            ("BEGIN SET TAG ON TABLE t k = v; SELECT tag_value FROM information_schema.table_tags; END", "v"),
+        ],
+    )
+    .await;
+}
