@@ -1,9 +1,9 @@
 //! `information_schema`: what a catalog holds, as relations; `system.information_schema` is about all catalogs.
 //!
 //! ```text
-//! metastore ─► catalogs, schemas, tables, functions ─► one file for each relation ─► MemTable
+//! metastore ─► what the relation is about ([`Needed`]) ─► one file for each relation ─► MemTable
 //! ```
-//! What Ingot has none of, as tags and masks, is an empty relation: clients ask for it before they write. Source:
+//! What Ingot has none of, as masks, is an empty relation: clients ask for it before they write. Source:
 //! Databricks, "Information schema".
 
 mod catalogs;
@@ -45,7 +45,8 @@ pub(crate) fn has(name: &TableName) -> bool {
 /// `TABLE_OR_VIEW_NOT_FOUND` when there is none of the name.
 pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<dyn TableProvider>> {
     let relation = name.table.as_str().to_lowercase();
-    let contents = Contents::of(session, name).await?;
+    let needed = Needed::of(&relation).ok_or_else(|| Error::table_not_found(name))?;
+    let contents = Contents::read(session, name, needed).await?;
     let columns = match relation.as_str() {
         "catalogs" => catalogs::columns(&contents),
         "schemata" => schemata::columns(&contents),
@@ -66,7 +67,53 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
     Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
 }
 
-/// What the relations are about.
+/// What of the metastore a relation is about, besides catalogs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Needed {
+    schemas: bool,
+    tables: bool,
+    functions: bool,
+    volumes: bool,
+    tags: bool,
+}
+
+impl Needed {
+    /// Returns what a relation needs; `None` when there is none of the name.
+    fn of(relation: &str) -> Option<Self> {
+        let nothing = Self::default();
+        Some(match relation {
+            "catalogs" => nothing,
+            "schemata" => Self {
+                schemas: true,
+                ..nothing
+            },
+            "tables" | "columns" | "views" => Self {
+                tables: true,
+                ..nothing
+            },
+            "routines" | "parameters" | "routine_columns" => Self {
+                functions: true,
+                ..nothing
+            },
+            "volumes" => Self {
+                volumes: true,
+                ..nothing
+            },
+            other => match tags::of(other) {
+                Some(tagged) => Self {
+                    schemas: tagged == tags::Tagged::Schemas,
+                    tables: matches!(tagged, tags::Tagged::Tables | tags::Tagged::Columns),
+                    volumes: tagged == tags::Tagged::Volumes,
+                    tags: true,
+                    ..nothing
+                },
+                None => empty::columns(other).map(|_| nothing)?,
+            },
+        })
+    }
+}
+
+/// What the relations are about; what one does not need is empty.
 struct Contents {
     catalogs: Vec<CatalogInfo>,
     schemas: Vec<SchemaInfo>,
@@ -78,12 +125,16 @@ struct Contents {
 
 impl Contents {
     /// Reads what the catalog of `name` holds, or all.
-    async fn of(session: &Session, name: &TableName) -> Result<Self> {
+    async fn read(session: &Session, name: &TableName, needed: Needed) -> Result<Self> {
         let metastore = session.engine().metastore();
         let all = Page::default();
         let catalogs = match name.catalog.as_str().eq_ignore_ascii_case(SYSTEM) {
             true => metastore.list_catalogs(&all).await?,
             false => vec![metastore.catalog(&name.catalog).await?],
+        };
+        let tags = match needed.tags {
+            true => metastore.list_tags().await?,
+            false => Vec::new(),
         };
         let mut contents = Self {
             catalogs,
@@ -91,22 +142,29 @@ impl Contents {
             tables: Vec::new(),
             functions: Vec::new(),
             volumes: Vec::new(),
-            tags: metastore.list_tags().await?,
+            tags,
         };
+        let in_schemas = needed.tables || needed.functions || needed.volumes;
+        if !needed.schemas && !in_schemas {
+            return Ok(contents);
+        }
         for catalog in &contents.catalogs {
             let schemas = metastore.list_schemas(&catalog.name, &all).await?;
-            for schema in &schemas {
-                contents
-                    .tables
-                    .extend(metastore.list_tables(&schema.name, &all).await?);
-                contents
-                    .functions
-                    .extend(metastore.list_functions(&schema.name, &all).await?);
-                contents
-                    .volumes
-                    .extend(metastore.list_volumes(&schema.name, &all).await?);
-            }
             contents.schemas.extend(schemas);
+        }
+        for schema in contents.schemas.iter().filter(|_| in_schemas) {
+            if needed.tables {
+                let tables = metastore.list_tables(&schema.name, &all).await?;
+                contents.tables.extend(tables);
+            }
+            if needed.functions {
+                let functions = metastore.list_functions(&schema.name, &all).await?;
+                contents.functions.extend(functions);
+            }
+            if needed.volumes {
+                let volumes = metastore.list_volumes(&schema.name, &all).await?;
+                contents.volumes.extend(volumes);
+            }
         }
         Ok(contents)
     }
@@ -129,4 +187,48 @@ fn numbers(values: impl Iterator<Item = Option<i32>>) -> ArrayRef {
 fn instants(values: impl Iterator<Item = i64>) -> ArrayRef {
     let micros = values.map(|milliseconds| Some(milliseconds.saturating_mul(1000)));
     Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("catalogs", &[])]
+    #[test_case("schemata", &["schemas"])]
+    #[test_case("tables", &["tables"])]
+    #[test_case("columns", &["tables"])]
+    #[test_case("views", &["tables"])]
+    #[test_case("routines", &["functions"])]
+    #[test_case("parameters", &["functions"])]
+    #[test_case("routine_columns", &["functions"])]
+    #[test_case("volumes", &["volumes"])]
+    #[test_case("catalog_tags", &["tags"])]
+    #[test_case("schema_tags", &["schemas", "tags"])]
+    #[test_case("table_tags", &["tables", "tags"])]
+    #[test_case("column_tags", &["tables", "tags"])]
+    #[test_case("volume_tags", &["volumes", "tags"])]
+    #[test_case("column_masks", &[])]
+    fn a_relation_needs_what_it_is_about(relation: &str, expected: &[&str]) {
+        let needed = Needed::of(relation).expect("a relation");
+        let parts = [
+            ("schemas", needed.schemas),
+            ("tables", needed.tables),
+            ("functions", needed.functions),
+            ("volumes", needed.volumes),
+            ("tags", needed.tags),
+        ];
+        let needed: Vec<&str> = parts
+            .into_iter()
+            .filter(|(_, needed)| *needed)
+            .map(|(part, _)| part)
+            .collect();
+        assert_eq!(needed, expected);
+    }
+
+    #[test]
+    fn another_name_is_of_no_relation() {
+        assert_eq!(Needed::of("nothing"), None);
+    }
 }
