@@ -79,6 +79,26 @@ impl Error {
         }
     }
 
+    /// A parameter marker in a text that is kept, which no value is given for when it is read.
+    pub(crate) fn parameter_marker(statement: &str) -> Self {
+        Self::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_FEATURE.PARAMETER_MARKER_IN_UNEXPECTED_STATEMENT",
+            sqlstate: "0A000",
+            message: format!("parameter markers are not allowed in {statement}"),
+        }
+    }
+
+    /// Something that lasts, and names something that goes before it.
+    pub(crate) fn temporary_reference(lasting: &str, named: &str) -> Self {
+        Self::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "INVALID_TEMP_OBJ_REFERENCE",
+            sqlstate: "42K0F",
+            message: format!("{lasting} would outlive `{named}`, which it names and which is temporary"),
+        }
+    }
+
     pub(crate) fn internal(message: String) -> Self {
         Self::Condition {
             kind: Kind::Internal,

@@ -247,11 +247,13 @@ impl Input {
     async fn collect(session: &Session, table: &DeltaTable, planned: PlannedMerge) -> Result<Self> {
         let begun = Instant::now();
         let PlannedMerge { merge, reads, with } = planned;
+        let routines = Routines::of_texts(session, texts(&merge), &reads).await?;
         let asker = Asker {
             session,
             table,
             reads: &reads,
             with: with.as_ref(),
+            routines: &routines,
         };
         let answers = unless_cancelled(session, Answers::collect(&asker, texts(&merge))).await?;
         let read = snapshot_read(merge.source.logical_plan(), table.location())?;
@@ -259,7 +261,7 @@ impl Input {
             read: older(read, answers.read.clone()),
             rows: SourceRows::collect(session, &merge.source).await?,
             answers,
-            routines: Routines::of_texts(session, texts(&merge)).await?,
+            routines,
             merge,
             collection: begun.elapsed(),
         })

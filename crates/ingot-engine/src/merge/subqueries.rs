@@ -1,7 +1,8 @@
 //! Subqueries in the texts of a merge: answered before it begins, each once, and put in as values.
 //!
 //! Delta refuses them all. Those that stand by themselves have one answer for the whole merge, so they are taken here;
-//! those that refer to a row of the merge are refused, by Delta's name. Answers count as read by the merge.
+//! those that refer to a row of the merge are refused, by Delta's name. So are calls of functions that have a query.
+//! Answers count as read by the merge.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -13,15 +14,19 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, Query, Statement, VisitMut, VisitorMut, With};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Function, Ident, Query, SelectItem, SetExpr, Statement, Visit, VisitMut, Visitor,
+    VisitorMut, With,
+};
 use ingot_common::{Classify, Kind};
 use ingot_delta::{DeltaTable, Snapshot};
 
 use super::clause_error;
+use crate::resolve::routines::Routines;
 use crate::resolve::{self, Reads};
 use crate::resources::reading;
 use crate::write::{older, snapshot_read};
-use crate::{Error, Result, Session, dialect};
+use crate::{Error, Result, Session, ast, dialect};
 
 /// The relation whose columns stand for answers.
 pub(crate) const ANSWERS: &str = "__ingot_answers";
@@ -37,6 +42,8 @@ pub(crate) struct Answers {
     values: Vec<Vec<ScalarValue>>,
     /// For each text, the number of its first answer.
     first: HashMap<String, usize>,
+    /// The functions that the texts call.
+    routines: Arc<Routines>,
     /// The snapshot of the target that an answer was computed from.
     pub read: Option<Arc<Snapshot>>,
 }
@@ -48,6 +55,8 @@ pub(crate) struct Asker<'a> {
     pub reads: &'a Reads,
     /// The statement's common table expressions.
     pub with: Option<&'a With>,
+    /// The functions that the merge's texts call.
+    pub routines: &'a Arc<Routines>,
 }
 
 impl Answers {
@@ -57,13 +66,17 @@ impl Answers {
     /// `Unsupported` for a subquery that refers to the merge's rows; `InvalidArgument` for one that gives several rows
     /// or columns where one value is wanted.
     pub(crate) async fn collect(asker: &Asker<'_>, texts: impl Iterator<Item = &str>) -> Result<Self> {
-        let mut answers = Self::default();
+        let mut answers = Self {
+            routines: Arc::clone(asker.routines),
+            ..Self::default()
+        };
         for text in texts {
             if answers.first.contains_key(text) {
                 continue;
             }
             answers.first.insert(text.to_owned(), answers.values.len());
-            for asked in take(&mut dialect::expression(text)?, answers.values.len())? {
+            let mut parsed = dialect::expression(text)?;
+            for asked in take(&mut parsed, answers.values.len(), asker.routines)? {
                 let (data_type, values) = answer(asker, asked, text, &mut answers.read).await?;
                 let name = answer_name(answers.values.len());
                 answers.fields.push(Field::new(name, data_type, true));
@@ -81,7 +94,7 @@ impl Answers {
     /// Puts columns of [`ANSWERS`] in the place of the subqueries of a parsed text.
     pub(crate) fn put_columns(&self, text: &str, parsed: &mut SqlExpr) -> Result<()> {
         match self.first.get(text) {
-            Some(first) => take(parsed, *first).map(drop),
+            Some(first) => take(parsed, *first, &self.routines).map(drop),
             None => Ok(()),
         }
     }
@@ -146,8 +159,9 @@ fn answer_name(number: usize) -> String {
 }
 
 /// Takes the subqueries out of an expression, and puts columns in their place, numbered from `first`.
-fn take(expression: &mut SqlExpr, first: usize) -> Result<Vec<Asked>> {
+fn take(expression: &mut SqlExpr, first: usize, routines: &Routines) -> Result<Vec<Asked>> {
     let mut taker = Taker {
+        routines,
         first,
         asked: Vec::new(),
     };
@@ -157,12 +171,13 @@ fn take(expression: &mut SqlExpr, first: usize) -> Result<Vec<Asked>> {
     }
 }
 
-struct Taker {
+struct Taker<'a> {
+    routines: &'a Routines,
     first: usize,
     asked: Vec<Asked>,
 }
 
-impl Taker {
+impl Taker<'_> {
     fn column(&mut self, query: &Query, question: Question) -> SqlExpr {
         let name = answer_name(self.first + self.asked.len());
         self.asked.push(Asked {
@@ -176,7 +191,7 @@ impl Taker {
     }
 }
 
-impl VisitorMut for Taker {
+impl VisitorMut for Taker<'_> {
     type Break = Error;
 
     fn pre_visit_expr(&mut self, expression: &mut SqlExpr) -> ControlFlow<Error> {
@@ -194,6 +209,9 @@ impl VisitorMut for Taker {
                 expr: expr.clone(),
                 negated: *negated,
             },
+            SqlExpr::Function(call) if self.routines.has_query(&call.name) && of_no_row(call) => {
+                self.column(&query_of(call), Question::Value)
+            }
             SqlExpr::AnyOp { right, .. } | SqlExpr::AllOp { right, .. }
                 if matches!(right.as_ref(), SqlExpr::Subquery(_)) =>
             {
@@ -205,6 +223,43 @@ impl VisitorMut for Taker {
         };
         ControlFlow::Continue(())
     }
+}
+
+/// Makes a query of the value of a call.
+fn query_of(call: &Function) -> Query {
+    let mut select = ast::select_all();
+    select.projection = vec![SelectItem::UnnamedExpr(SqlExpr::Function(call.clone()))];
+    ast::query(SetExpr::Select(Box::new(select)))
+}
+
+/// Says if the arguments of a call name nothing but in queries of their own.
+fn of_no_row(call: &Function) -> bool {
+    struct Named {
+        queries: usize,
+    }
+    impl Visitor for Named {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.queries += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.queries -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expression: &SqlExpr) -> ControlFlow<()> {
+            match expression {
+                SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_) if self.queries == 0 => {
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    call.args.visit(&mut Named { queries: 0 }).is_continue()
 }
 
 /// Runs a subquery and returns the type of its values, and these.

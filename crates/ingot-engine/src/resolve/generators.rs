@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{condition, external};
-use crate::{Error, Result};
+use crate::{Error, Result, ast};
 
 /// The functions.
 pub(crate) const GENERATORS: [&str; 8] = [
@@ -227,7 +227,7 @@ impl Rewriter<'_> {
             } if is_generator(&name) => (name, args, alias, false),
             other => return self.row(other),
         };
-        let call = super::ast::function(name, arguments);
+        let call = ast::function(name, arguments);
         let alias = alias.unwrap_or_else(|| self::alias(self.next_name(), Vec::new()));
         Ok((call, alias, lateral))
     }
@@ -297,7 +297,7 @@ fn row_of(query: &Query) -> Option<Function> {
         let arguments = arguments
             .into_iter()
             .map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value)));
-        super::ast::function(ObjectName::from(vec![Ident::new(name)]), arguments.collect())
+        ast::function(ObjectName::from(vec![Ident::new(name)]), arguments.collect())
     };
     let row = Expr::Function(call("named_struct", fields));
     let rows = Expr::Function(call("array", vec![row]));
@@ -362,7 +362,7 @@ fn over_select(select: &mut Select) {
         found = Some((call, columns));
     }
     let Some((call, columns)) = found else { return };
-    let mut outer = super::ast::select_all();
+    let mut outer = ast::select_all();
     outer.distinct = match select.distinct {
         Some(Distinct::Distinct) => select.distinct.take(),
         _ => None,
@@ -370,7 +370,7 @@ fn over_select(select: &mut Select) {
     let inner = std::mem::replace(select, outer);
     let input = TableFactor::Derived {
         lateral: false,
-        subquery: Box::new(super::ast::query(SetExpr::Select(Box::new(inner)))),
+        subquery: Box::new(ast::query(SetExpr::Select(Box::new(inner)))),
         alias: None,
         sample: None,
     };
@@ -472,7 +472,7 @@ fn taken(item: SelectItem) -> (Function, Vec<Ident>) {
     };
     match expr {
         Expr::Function(function) => (function, columns),
-        _ => (super::ast::function(ObjectName(Vec::new()), Vec::new()), columns),
+        _ => (ast::function(ObjectName(Vec::new()), Vec::new()), columns),
     }
 }
 
@@ -543,7 +543,7 @@ fn folded(from: Vec<TableWithJoins>) -> Option<TableFactor> {
 
 /// Writes a generation.
 fn generation(input: Option<TableFactor>, call: Function, place: Place, alias: TableAlias) -> TableFactor {
-    let input = input.unwrap_or_else(super::ast::no_relation);
+    let input = input.unwrap_or_else(ast::no_relation);
     TableFactor::Pivot {
         table: Box::new(input),
         aggregate_functions: vec![ExprWithAlias {

@@ -25,18 +25,17 @@ use datafusion::logical_expr::planner::{
     ExprPlanner, PlannedRelation, PlannerResult, RawDictionaryExpr, RelationPlanner, RelationPlannerContext,
     RelationPlanning,
 };
-use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement,
-    TableFactor, TableFunctionArgs, VisitMut, VisitorMut,
+    TableFactor, TableFunctionArgs, VisitMut, VisitorMut, visit_expressions,
 };
 use ingot_catalog::FunctionReturns;
 use ingot_common::{FunctionName, Kind, SchemaName};
 
-use self::planned::Planned;
+pub(in crate::resolve) use self::planned::Planned;
 pub(crate) use self::planned::{body_of, describe};
 use super::columns::Columns;
-use super::{GENERATORS, Reads, Scope, lock, parts};
+use super::{GENERATORS, Reads, Scope, parts};
 use crate::session::{Routine, identifier, temporary_name};
 use crate::{Error, Result, Session};
 
@@ -100,12 +99,8 @@ impl Routines {
                     false => continue,
                 }
             };
-            let full = routine.full_name();
-            let planned_before = routines.planned.contains_key(&full);
-            if !planned_before {
-                let planned = Planned::of(session, &routine, scope, reads).await?;
-                routines.planned.insert(full, Arc::new(planned));
-            }
+            let planned = planned_once(session, &routine, scope, reads).await?;
+            routines.planned.insert(routine.full_name(), planned);
             routines.known.insert(written, routine);
         }
         routines.name(query)?;
@@ -116,7 +111,11 @@ impl Routines {
     ///
     /// # Errors
     /// As [`Self::of`]; texts that cannot be read are left to their reader.
-    pub async fn of_texts(session: &Session, texts: impl Iterator<Item = &str>) -> Result<Arc<Self>> {
+    pub async fn of_texts(
+        session: &Session,
+        texts: impl Iterator<Item = &str>,
+        reads: &Reads,
+    ) -> Result<Arc<Self>> {
         let mut select = crate::ast::select_all();
         select.projection = texts
             .filter_map(|text| crate::dialect::expression(text).ok())
@@ -126,7 +125,7 @@ impl Routines {
         let mut query = Statement::Query(Box::new(crate::ast::query(body)));
         let scope = Scope::of(&session.namespace());
         let state = session.datafusion().state();
-        let routines = Self::of(session, &mut query, &scope, &Reads::default(), &state).await?;
+        let routines = Self::of(session, &mut query, &scope, reads, &state).await?;
         Ok(Arc::new(routines))
     }
 
@@ -138,15 +137,32 @@ impl Routines {
         if self.planned.is_empty() {
             return Ok(());
         }
-        self.name(expression)?;
-        if let Some(planned) = self.planned.values().find(|planned| planned.has_subquery()) {
+        if let Some(name) = self.query_called(expression) {
             return Err(Error::unsupported(format!(
-                "the function `{}` has a query, and stands in queries only",
-                planned.routine.full_name()
+                "the function `{name}` has a query, and stands here only with arguments that are constant"
             )));
         }
+        self.name(expression)?;
         let _ = VisitMut::visit(expression, &mut Forming { routines: self });
         Ok(())
+    }
+
+    /// Says if a call by this name is of a function whose body is a query, or has one.
+    pub fn has_query(&self, name: &ObjectName) -> bool {
+        let known = full_name(name).and_then(|name| self.known.get(&name.to_lowercase()));
+        let planned = known.and_then(|routine| self.planned.get(&routine.full_name()));
+        planned.is_some_and(|planned| planned.has_subquery())
+    }
+
+    /// Returns the name of a function with a query that an expression calls.
+    fn query_called(&self, expression: &Expr) -> Option<String> {
+        let called = visit_expressions(expression, |part| match part {
+            Expr::Function(function) if self.has_query(&function.name) => {
+                ControlFlow::Break(function.name.to_string())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        called.break_value()
     }
 
     /// Makes the state that plans the forms.
@@ -188,14 +204,11 @@ impl Routines {
         }
     }
 
-    /// Makes the context that plans the forms.
-    pub fn into_planner(self, context: SessionContext) -> (Arc<Self>, SessionContext) {
+    /// Makes the state that plans the forms.
+    pub fn into_planner(self, state: SessionState) -> (Arc<Self>, SessionState) {
         let routines = Arc::new(self);
-        if routines.planned.is_empty() {
-            return (routines, context);
-        }
-        let state = routines.planner(context.state());
-        (routines, SessionContext::new_with_state(state))
+        let state = routines.planner(state);
+        (routines, state)
     }
 
     fn called(&self, name: &ObjectName) -> Option<&Arc<Planned>> {
@@ -205,6 +218,31 @@ impl Routines {
 
 fn full_name(name: &ObjectName) -> Option<String> {
     Some(parts(name).ok()?.join("."))
+}
+
+/// Plans the body of a function, unless the statement has planned it before.
+async fn planned_once(
+    session: &Session,
+    routine: &Arc<Routine>,
+    scope: &Scope,
+    reads: &Reads,
+) -> Result<Arc<Planned>> {
+    let name = routine.full_name();
+    let planned = match reads.planned(&name) {
+        Some((planned, height)) => {
+            scope.check_calls(&name, height)?;
+            planned
+        }
+        None => {
+            let planned = Arc::new(Planned::of(session, routine, scope, reads).await?);
+            reads.keep_planned(name.clone(), &planned);
+            planned
+        }
+    };
+    if let Some(caller) = scope.calls.last() {
+        reads.see_call(caller, &name);
+    }
+    Ok(planned)
 }
 
 /// A name by which a query calls a function.
@@ -249,7 +287,7 @@ pub(crate) async fn find(
             .get(function)
             .filter(|_| scope.sees(&own));
         if found.is_some() {
-            lock(&reads.temporary).insert(own);
+            reads.see_temporary(own);
         }
         found
     };
@@ -270,12 +308,9 @@ pub(crate) async fn find(
     let (Ok(schema), Some(Ok(function))) = (schema, words.last().map(|name| identifier(name))) else {
         return Ok(None);
     };
-    let name = FunctionName::new(schema, function);
-    match session.engine().metastore().function(&name).await {
-        Ok(info) => Ok(Some(Arc::new(Routine::from(info)))),
-        Err(ingot_catalog::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    reads
+        .function(session, &FunctionName::new(schema, function))
+        .await
 }
 
 /// Says if a function of one part is the engine's own.

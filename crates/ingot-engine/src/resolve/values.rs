@@ -5,38 +5,46 @@
 
 use std::ops::ControlFlow;
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
-use arrow::util::display::array_value_to_string;
 use datafusion::common::Column;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Select, SelectItem, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Select, SelectItem, Statement, TableFactor, Value, ValueWithSpan, Visit, VisitMut, VisitorMut,
+    visit_expressions,
 };
 use ingot_common::Kind;
 
-use crate::ast;
+use super::{Reads, literal, object_name};
 use crate::session::{SESSION, Values, VariableName};
-use crate::write::type_text;
-use crate::{Error, Result, dialect};
+use crate::{Error, Result};
 
 /// Puts values in the place of parameter markers, and names in the place of `IDENTIFIER('…')`.
 ///
 /// # Errors
 /// `UNBOUND_SQL_PARAMETER`; `PARSE_SYNTAX_ERROR` for what is no name.
-pub(super) fn bind(query: &mut Statement, values: &Values) -> Result<()> {
-    let mut binder = Binder { values, position: 0 };
+pub(super) fn bind(query: &mut Statement, values: &Values, reads: &Reads) -> Result<()> {
+    let mut binder = Binder { values, reads };
     match VisitMut::visit(query, &mut binder) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
+/// Says if a part of a statement has parameter markers.
+pub(crate) fn has_parameters(part: &impl Visit) -> bool {
+    let found = visit_expressions(part, |expr| match expr {
+        Expr::Value(ValueWithSpan {
+            value: Value::Placeholder(_),
+            ..
+        }) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
 struct Binder<'a> {
     values: &'a Values,
-    /// Markers without a name before the one that is visited.
-    position: usize,
+    reads: &'a Reads,
 }
 
 impl VisitorMut for Binder<'_> {
@@ -87,13 +95,17 @@ impl VisitorMut for Binder<'_> {
 }
 
 impl Binder<'_> {
-    fn parameter(&mut self, marker: &str) -> Result<ScalarValue> {
+    /// Finds the value of `:name`, or of `?1`, as the first `?` of a statement is read.
+    fn parameter(&self, marker: &str) -> Result<ScalarValue> {
         let parameters = &self.values.parameters;
         let found = match marker.strip_prefix(':') {
             Some(name) => parameters.named.get(&name.to_lowercase()),
             None => {
-                self.position += 1;
-                parameters.positional.get(self.position - 1)
+                let number = marker
+                    .strip_prefix('?')
+                    .and_then(|number| number.parse::<usize>().ok());
+                let place = number.and_then(|number| number.checked_sub(1));
+                place.and_then(|place| parameters.positional.get(place))
             }
         };
         found.cloned().ok_or_else(|| Error::Condition {
@@ -105,14 +117,14 @@ impl Binder<'_> {
     }
 
     /// Reads the argument of IDENTIFIER: a constant text.
-    fn name(&mut self, arguments: &[FunctionArg]) -> Result<ObjectName> {
+    fn name(&self, arguments: &[FunctionArg]) -> Result<ObjectName> {
         let [FunctionArg::Unnamed(FunctionArgExpr::Expr(text))] = arguments else {
             return Err(no_identifier());
         };
         object_name(&self.text(text)?)
     }
 
-    fn text(&mut self, expr: &Expr) -> Result<String> {
+    fn text(&self, expr: &Expr) -> Result<String> {
         match expr {
             Expr::Value(ValueWithSpan { value, .. }) => match value {
                 Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => Ok(text.clone()),
@@ -125,10 +137,15 @@ impl Binder<'_> {
                 op: BinaryOperator::StringConcat,
                 right,
             } => Ok(self.text(left)? + &self.text(right)?),
-            Expr::Identifier(name) => match self.values.variable(&name.value) {
-                Some(variable) => text_of(&variable.value),
-                None => Err(no_identifier()),
-            },
+            Expr::Identifier(name) => {
+                let name = VariableName {
+                    scope: None,
+                    name: name.value.to_lowercase(),
+                };
+                let variable = self.values.find(&name).ok_or_else(no_identifier)?;
+                self.reads.see_variable(self.values, &name);
+                text_of(&variable.value)
+            }
             _ => Err(no_identifier()),
         }
     }
@@ -156,21 +173,6 @@ fn is_identifier(name: &ObjectName) -> bool {
         if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("identifier"))
 }
 
-/// Reads a name of one part or several.
-///
-/// # Errors
-/// `PARSE_SYNTAX_ERROR`.
-pub(crate) fn object_name(text: &str) -> Result<ObjectName> {
-    let mut parser = dialect::parser(text)?;
-    let name = parser.parse_object_name(true)?;
-    match parser.peek_token().token {
-        datafusion::sql::sqlparser::tokenizer::Token::EOF => Ok(name),
-        other => Err(Error::parse(format!(
-            "`{other}` stands where the name `{text}` ends"
-        ))),
-    }
-}
-
 fn column(name: &ObjectName) -> Expr {
     let mut parts: Vec<Ident> = name
         .0
@@ -186,7 +188,12 @@ fn column(name: &ObjectName) -> Expr {
 
 /// Puts the value of a variable in the place of its name. Returns `false` when there is no such variable, or nothing
 /// names it.
-pub(super) fn substitute(query: &mut Statement, missing: &Column, values: &Values) -> Result<bool> {
+pub(super) fn substitute(
+    query: &mut Statement,
+    missing: &Column,
+    values: &Values,
+    reads: &Reads,
+) -> Result<bool> {
     let name = VariableName {
         scope: missing
             .relation
@@ -197,6 +204,7 @@ pub(super) fn substitute(query: &mut Statement, missing: &Column, values: &Value
     let Some(variable) = values.find(&name) else {
         return Ok(false);
     };
+    reads.see_variable(values, &name);
     let mut reader = Reader {
         name: &missing.name,
         scope: name.scope,
@@ -263,72 +271,4 @@ impl Reader<'_> {
             _ => false,
         }
     }
-}
-
-/// Writes a value as an expression.
-///
-/// # Errors
-/// `UNSUPPORTED_FEATURE` for a type that no expression here makes.
-pub(crate) fn literal(value: &ScalarValue) -> Result<Expr> {
-    let data_type = value.data_type();
-    let sql_type = || {
-        let mut parser = dialect::parser(&type_text(&data_type))?;
-        Ok::<_, Error>(parser.parse_data_type()?)
-    };
-    if value.is_null() {
-        let null = Expr::value(Value::Null);
-        return match data_type {
-            DataType::Null => Ok(null),
-            _ => Ok(ast::cast(null, sql_type()?)),
-        };
-    }
-    match value {
-        ScalarValue::Boolean(Some(value)) => Ok(Expr::value(Value::Boolean(*value))),
-        ScalarValue::Utf8(Some(text))
-        | ScalarValue::LargeUtf8(Some(text))
-        | ScalarValue::Utf8View(Some(text)) => Ok(Expr::value(Value::SingleQuotedString(text.clone()))),
-        ScalarValue::Binary(Some(bytes)) | ScalarValue::LargeBinary(Some(bytes)) => {
-            let digits = bytes.iter().map(|byte| format!("{byte:02X}"));
-            Ok(Expr::value(Value::HexStringLiteral(digits.collect())))
-        }
-        ScalarValue::List(list) => elements(list.values(), "array"),
-        ScalarValue::Struct(fields) => {
-            let mut arguments = Vec::new();
-            for (name, column) in fields.column_names().into_iter().zip(fields.columns()) {
-                arguments.push(Expr::value(Value::SingleQuotedString(name.to_owned())));
-                arguments.push(literal(&ScalarValue::try_from_array(column, 0)?)?);
-            }
-            Ok(ast::call("named_struct", arguments))
-        }
-        ScalarValue::Map(map) => {
-            let entries = map.entries();
-            let mut arguments = Vec::new();
-            for row in 0..entries.len() {
-                for column in entries.columns() {
-                    arguments.push(literal(&ScalarValue::try_from_array(column, row)?)?);
-                }
-            }
-            Ok(ast::call("map", arguments))
-        }
-        _ if data_type.is_numeric() || data_type.is_temporal() && !is_interval(&data_type) => {
-            let array = value.to_array()?;
-            let text =
-                array_value_to_string(&array, 0).map_err(|error| Error::internal(error.to_string()))?;
-            let text = Expr::value(Value::SingleQuotedString(text));
-            Ok(ast::cast(text, sql_type()?))
-        }
-        other => Err(Error::unsupported(format!(
-            "a variable or parameter cannot be of the type {}",
-            other.data_type()
-        ))),
-    }
-}
-
-fn is_interval(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
-}
-
-fn elements(values: &dyn Array, function: &str) -> Result<Expr> {
-    let elements = (0..values.len()).map(|place| literal(&ScalarValue::try_from_array(values, place)?));
-    Ok(ast::call(function, elements.collect::<Result<Vec<_>>>()?))
 }

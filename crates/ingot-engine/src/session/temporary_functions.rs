@@ -36,6 +36,11 @@ impl Routine {
         self.name.last().map(String::as_str).unwrap_or_default()
     }
 
+    /// Says if the function is of the session, not of the metastore.
+    pub fn of_session(&self) -> bool {
+        self.name.len() == 1
+    }
+
     /// Returns the name as columns and errors have it.
     pub fn full_name(&self) -> String {
         self.name.join(".")

@@ -128,6 +128,24 @@ impl Values {
         }
     }
 
+    /// Says if a name is of a variable of a script.
+    pub fn in_script(&self, name: &VariableName) -> bool {
+        let mut scopes = self.scopes.iter();
+        match name.scope.as_deref() {
+            None => scopes.any(|scope| scope.variables.contains_key(&name.name)),
+            Some(SESSION) => false,
+            Some(_) => true,
+        }
+    }
+
+    /// Returns the variables of the session alone.
+    pub fn of_session(&self) -> Self {
+        Self {
+            variables: self.variables.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Opens a scope within the others.
     pub fn enter(&mut self, label: Option<&str>) {
         self.scopes.push(ValueScope {

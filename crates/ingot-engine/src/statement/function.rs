@@ -10,7 +10,7 @@ use ingot_common::{FunctionName, Kind, SchemaName};
 
 use super::cursor::Cursor;
 use super::{Work, done};
-use crate::resolve::{self, routines};
+use crate::resolve::{self, Reads, routines};
 use crate::session::{Routine, identifier};
 use crate::types::parse_type;
 use crate::write::type_text;
@@ -83,7 +83,10 @@ fn name(session: &Session, cursor: &mut Cursor<'_>, temporary: bool) -> Result<V
     }
     let words: Vec<&str> = parts.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [name] | ["session", name] | ["system", "session", name] => Ok(vec![(*name).to_owned()]),
+        [name] | ["session", name] | ["system", "session", name] => {
+            // One that could be taken for a name of several parts is none.
+            Ok(vec![identifier(name)?.as_str().to_owned()])
+        }
         _ => Err(syntax(
             "INVALID_SQL_SYNTAX.CREATE_TEMP_FUNC_WITH_DATABASE",
             "a temporary function is in no schema of the metastore",
@@ -298,7 +301,7 @@ fn check_names(name: &[String], parameters: &[ParameterInfo]) -> Result<()> {
 }
 
 /// Plans the body once, so that a function that cannot work is not made, and completes what the statement leaves open.
-async fn completed(session: &Session, text: Text) -> Result<(Routine, BTreeSet<String>)> {
+async fn completed(session: &Session, text: Text) -> Result<(Routine, Reads)> {
     let mut routine = text.routine;
     let described = routines::describe(session, &routine, text.typed).await?;
     let reads = match described.reads.has_tables() {
@@ -319,7 +322,7 @@ async fn completed(session: &Session, text: Text) -> Result<(Routine, BTreeSet<S
     routine.data_access = text.data_access.unwrap_or(reads);
     routine.deterministic = text.deterministic.unwrap_or(described.deterministic);
     routine.returns = described.returns;
-    Ok((routine, described.reads.temporary()))
+    Ok((routine, described.reads))
 }
 
 async fn make_temporary(
@@ -327,24 +330,24 @@ async fn make_temporary(
     text: Text,
     replace: bool,
 ) -> Result<ingot_common::port::StatementResult> {
-    let (routine, temporary) = completed(session, text).await?;
-    let routine = Routine { temporary, ..routine };
+    let (routine, reads) = completed(session, text).await?;
+    if let Some(gone) = reads.script_variable() {
+        let lasting = format!("the function `{}`", routine.full_name());
+        return Err(Error::temporary_reference(&lasting, &gone));
+    }
+    let routine = Routine {
+        temporary: reads.temporary(),
+        ..routine
+    };
     session.temporary_functions().add(routine, replace)?;
     done()
 }
 
 async fn make(session: &Session, text: Text, replace: bool) -> Result<()> {
-    let (routine, temporary) = completed(session, text).await?;
-    if let Some(temporary) = temporary.first() {
-        return Err(Error::Condition {
-            kind: Kind::InvalidArgument,
-            condition: "INVALID_TEMP_OBJ_REFERENCE",
-            sqlstate: "42K0F",
-            message: format!(
-                "the function `{}` would outlive the temporary object `{temporary}` that it names",
-                routine.full_name()
-            ),
-        });
+    let (routine, reads) = completed(session, text).await?;
+    if let Some(named) = reads.of_session() {
+        let lasting = format!("the function `{}`", routine.full_name());
+        return Err(Error::temporary_reference(&lasting, &named));
     }
     let function = NewFunction {
         name: function_name(session, &routine.name)?,

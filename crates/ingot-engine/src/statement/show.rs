@@ -60,11 +60,19 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }
     for kind in ["USER", "SYSTEM", "ALL"] {
         if cursor.accept_all(&[kind, "FUNCTIONS"]) {
-            return functions::show(session, cursor, kind != "USER", kind != "SYSTEM");
+            let shown = functions::Shown {
+                system: kind != "USER",
+                user: kind != "SYSTEM",
+            };
+            return functions::show(session, cursor, shown);
         }
     }
     if cursor.accept("FUNCTIONS") {
-        return functions::show(session, cursor, true, true);
+        let shown = functions::Shown {
+            system: true,
+            user: true,
+        };
+        return functions::show(session, cursor, shown);
     }
     if cursor.accept("VOLUMES") {
         let schema = in_schema(session, cursor)?;

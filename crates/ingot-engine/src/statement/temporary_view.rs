@@ -35,6 +35,13 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mo
         if !mode.global && temporary.contains(&name.to_lowercase()) {
             return Err(recursive(&name));
         }
+        let gone = match mode.global {
+            true => reads.variable(),
+            false => reads.script_variable(),
+        };
+        if let Some(gone) = gone {
+            return Err(Error::temporary_reference(&format!("view `{name}`"), &gone));
+        }
         let view = TemporaryView {
             name,
             definition,

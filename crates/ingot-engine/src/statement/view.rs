@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::{ColumnInfo, NewTable, TableKind};
-use ingot_common::Kind;
+use ingot_common::{Kind, TableName};
 
 use super::cursor::Cursor;
 use super::{Work, done, namespace, temporary_view};
@@ -63,13 +63,36 @@ impl ViewText {
         })
     }
 
+    /// Plans the query of a view of the metastore, as [`Self::plan`].
+    ///
+    /// # Errors
+    /// `RECURSIVE_VIEW`; `INVALID_TEMP_OBJ_REFERENCE` for what is of the session; and what is wrong with the query.
+    pub async fn plan_lasting(
+        &self,
+        session: &Session,
+        name: &TableName,
+    ) -> Result<(String, Vec<ColumnInfo>)> {
+        let reads = Reads::default();
+        let planned = self.plan(session, &reads).await?;
+        if reads.has_view(name) {
+            return Err(recursive(&name.to_string()));
+        }
+        match reads.of_session() {
+            Some(named) => Err(Error::temporary_reference(&format!("view `{name}`"), &named)),
+            None => Ok(planned),
+        }
+    }
+
     /// Plans the query once, so that a view that cannot work is not made. Returns the view's query and columns.
     ///
     /// # Errors
-    /// `CREATE_VIEW_COLUMN_ARITY_MISMATCH`, and what is wrong with the query.
+    /// `CREATE_VIEW_COLUMN_ARITY_MISMATCH`, `UNSUPPORTED_FEATURE` for parameter markers, and what is wrong with the query.
     pub async fn plan(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
         let planned = async |definition: &str| {
             let query = super::parse_query(definition)?;
+            if resolve::has_parameters(&query) {
+                return Err(Error::parameter_marker("CREATE VIEW"));
+            }
             resolve::plan(session, query, &session.namespace(), reads).await
         };
         let mut definition = self.definition.clone();
@@ -133,21 +156,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
     let name = cursor.table_name(session)?;
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
-        let reads = Reads::default();
-        let (definition, columns) = text.plan(session, &reads).await?;
-        if reads.has_view(&name) {
-            return Err(recursive(&name.to_string()));
-        }
-        if let Some(temporary) = reads.temporary().first() {
-            return Err(Error::Condition {
-                kind: Kind::InvalidArgument,
-                condition: "INVALID_TEMP_OBJ_REFERENCE",
-                sqlstate: "42K0F",
-                message: format!(
-                    "view `{name}` would outlive the temporary view `{temporary}` that it reads"
-                ),
-            });
-        }
+        let (definition, columns) = text.plan_lasting(session, &name).await?;
         let view = NewTable {
             name,
             kind: TableKind::View,

@@ -61,12 +61,12 @@ impl Planned {
         let types = routine
             .parameters
             .iter()
-            .map(|parameter| sql_type(&parameter.type_text));
+            .map(|parameter| dialect::data_type(&parameter.type_text));
         let types = types.collect::<Result<Vec<_>>>()?;
         let mut items = Vec::new();
         match (&routine.returns, body_of(routine)?) {
             (FunctionReturns::Scalar(type_text), Body::Value(value)) => {
-                items.push(ast::cast(*value, sql_type(type_text)?));
+                items.push(ast::cast(*value, dialect::data_type(type_text)?));
             }
             (_, body) => items.push(body.into_item()),
         }
@@ -179,10 +179,6 @@ fn not_of_this_kind(routine: &Routine) -> datafusion::error::DataFusionError {
     )
 }
 
-fn sql_type(type_text: &str) -> Result<SqlType> {
-    Ok(dialect::parser(type_text)?.parse_data_type()?)
-}
-
 /// What stands after RETURN.
 pub(crate) enum Body {
     Value(Box<Expr>),
@@ -269,9 +265,10 @@ impl Parameters {
         scope: Scope,
         reads: &Reads,
     ) -> Result<Vec<LogicalExpr>> {
-        let state = session.datafusion().state();
-        for item in &mut items {
-            check_simple(item, &state)?;
+        {
+            let state = session.datafusion().state_ref();
+            let state = state.read();
+            items.iter_mut().try_for_each(|item| check_simple(item, &state))?;
         }
         let mut query = ast::select_from(self.table()?);
         if let SetExpr::Select(select) = query.body.as_mut() {
@@ -465,8 +462,16 @@ pub(crate) async fn describe(session: &Session, routine: &Routine, typed: bool) 
     let scope = Scope::of(&session.namespace()).of_routine_made(routine)?;
     let body = body_of(routine)?;
     let item = body.into_item();
+    let defaults = routine
+        .parameters
+        .iter()
+        .filter_map(|parameter| parameter.default.as_deref());
+    let defaults = defaults.map(dialect::expression).collect::<Result<Vec<_>>>()?;
+    if resolve::has_parameters(&item) || resolve::has_parameters(&defaults) {
+        return Err(Error::parameter_marker("CREATE FUNCTION"));
+    }
     let item = match (&routine.returns, typed) {
-        (FunctionReturns::Scalar(type_text), true) => ast::cast(item, sql_type(type_text)?),
+        (FunctionReturns::Scalar(type_text), true) => ast::cast(item, dialect::data_type(type_text)?),
         _ => item,
     };
     let planned = parameters.plan(session, vec![item], scope, &reads).await?;
@@ -521,7 +526,10 @@ async fn check_default(
     let Some(default) = &parameter.default else {
         return Ok(());
     };
-    let value = ast::cast(dialect::expression(default)?, sql_type(&parameter.type_text)?);
+    let value = ast::cast(
+        dialect::expression(default)?,
+        dialect::data_type(&parameter.type_text)?,
+    );
     let scope = Scope::of(&session.namespace()).of_routine_made(routine)?;
     let nothing = Parameters::of(routine.short_name(), &[])?;
     let planned = match nothing.plan(session, vec![value], scope, reads).await {

@@ -9,7 +9,6 @@ use super::super::tag;
 use super::super::view::{ViewText, schema_mode};
 use super::super::{Work, done};
 use super::{comment_text, table};
-use crate::resolve::Reads;
 use crate::{Error, Result, Session};
 
 /// Parses what stands after VIEW.
@@ -66,7 +65,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
         let mut view = open(session, &name).await?;
-        let (definition, columns) = text.plan(session, &Reads::default()).await?;
+        let (definition, columns) = text.plan_lasting(session, &name).await?;
         view.definition = Some(definition);
         view.definition_namespace = Some(session.namespace());
         view.columns = columns;

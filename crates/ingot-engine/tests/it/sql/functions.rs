@@ -399,7 +399,7 @@ async fn a_body_means_what_it_meant_where_it_was_made() {
             ("USE default", ""),
             (
                 "CREATE FUNCTION v() RETURNS INT RETURN hidden",
-                "!UNRESOLVED_COLUMN.WITH_SUGGESTION",
+                "!INVALID_TEMP_OBJ_REFERENCE",
             ),
             ("CREATE VIEW view_of AS SELECT f() AS x", ""),
             ("USE other", ""),
@@ -505,6 +505,78 @@ async fn functions_do_not_call_themselves_and_do_not_grow_without_bounds() {
 }
 
 #[tokio::test]
+async fn a_function_that_is_known_is_no_shorter_for_it() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE FUNCTION f1(x INT) RETURNS INT RETURN x",
+            "CREATE FUNCTION g(x INT) RETURNS INT RETURN x",
+        ],
+    )
+    .await;
+    let chain = async |first: &str, steps: std::ops::RangeInclusive<u32>| {
+        let mut before = first.to_owned();
+        for step in steps {
+            run(
+                &session,
+                &[&format!(
+                    "CREATE FUNCTION f{step}(x INT) RETURNS INT RETURN {before}(x) + 1"
+                )],
+            )
+            .await;
+            before = format!("f{step}");
+        }
+    };
+    chain("f1", 2..=31).await;
+    chain("g", 34..=40).await;
+    run(
+        &session,
+        &["CREATE OR REPLACE FUNCTION g(x INT) RETURNS INT RETURN f31(x) + 1"],
+    )
+    .await;
+    steps(
+        &session,
+        &[
+            ("SELECT f31(1), f31(2)", "31|32"),
+            ("SELECT f40(1)", "!UNSUPPORTED_FEATURE"),
+            ("SELECT f31(1), f40(1)", "!UNSUPPORTED_FEATURE"),
+            ("SELECT f31(1), g(1)", "31|32"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn functions_on_two_others_each_are_planned_once() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE t (a INT)",
+            "INSERT INTO t VALUES (1), (2)",
+            "CREATE FUNCTION f0(x INT) RETURNS INT RETURN (SELECT max(a) FROM t) + x",
+            "CREATE FUNCTION g0(x INT) RETURNS INT RETURN (SELECT min(a) FROM t) + x",
+        ],
+    )
+    .await;
+    for step in 1..6 {
+        let before = step - 1;
+        for (name, sign) in [("f", "+"), ("g", "-")] {
+            run(
+                &session,
+                &[&format!(
+                    "CREATE FUNCTION {name}{step}(x INT) RETURNS INT RETURN f{before}(x) {sign} g{before}(x)"
+                )],
+            )
+            .await;
+        }
+    }
+    // Each step doubles what one of the two was two steps before.
+    assert_eq!(rows(&session, "SELECT f4(0), g4(0), f5(0)").await, ["8|4|12"]);
+}
+
+#[tokio::test]
 async fn functions_are_described_and_listed() {
     let (_directory, _, session) = open().await;
     run(
@@ -546,6 +618,20 @@ async fn functions_are_described_and_listed() {
             ("SHOW USER FUNCTIONS LIKE 'a*'", "main.default.area"),
             ("SHOW FUNCTIONS IN default LIKE 'area|abs'", "abs; main.default.area"),
             ("SHOW SYSTEM FUNCTIONS LIKE 'area'", ""),
+            ("SHOW USER FUNCTIONS LIKE area", "main.default.area"),
+            ("SHOW USER FUNCTIONS area", "main.default.area"),
+            ("CREATE SCHEMA other", ""),
+            ("CREATE FUNCTION other.area() RETURN 2", ""),
+            ("SHOW USER FUNCTIONS IN main.other", "main.other.area; own"),
+            ("SHOW FUNCTIONS other.area", "main.other.area"),
+            ("SHOW FUNCTIONS main.other.area", "main.other.area"),
+            ("SHOW FUNCTIONS other.abs", ""),
+            ("SHOW SYSTEM FUNCTIONS other.area", ""),
+            ("SHOW FUNCTIONS IN default other.area", "!INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_PATTERN"),
+            ("SHOW FUNCTIONS IN nowhere", "!SCHEMA_NOT_FOUND"),
+            ("DROP SCHEMA other CASCADE", ""),
+            ("CREATE TEMPORARY FUNCTION `other.area`() RETURN 3", "!INVALID_SCHEMA_OR_RELATION_NAME"),
+            ("CREATE TEMPORARY FUNCTION other.area() RETURN 3", "!INVALID_SQL_SYNTAX.CREATE_TEMP_FUNC_WITH_DATABASE"),
             (
                 "SELECT routine_name, data_type, full_data_type, routine_definition, is_deterministic, sql_data_access, \
                  comment FROM main.information_schema.routines ORDER BY 1",
@@ -595,8 +681,22 @@ async fn functions_stand_in_statements_that_change_tables() {
             ("SELECT * FROM t ORDER BY a, b", "3|12; 4|1; 4|2"),
             ("SELECT biggest()", "4"),
             ("SELECT * FROM m ORDER BY a", "1|1; 2|5; 4|8"),
+            // A function with a query stands where a query does: it has one answer for the merge.
+            ("CREATE FUNCTION most(x INT) RETURNS INT RETURN (SELECT max(b) FROM t WHERE a < x)", ""),
             (
-                "MERGE INTO m USING t s ON m.a = s.a WHEN MATCHED THEN UPDATE SET b = biggest()",
+                "MERGE INTO m USING (SELECT 4 AS a) s ON m.a = s.a AND s.a = biggest() WHEN MATCHED THEN UPDATE SET b = \
+                 most(1 + 3) + twice(m.a)",
+                "1|1|0|0",
+            ),
+            ("SELECT b FROM m WHERE a = 4", "20"),
+            (
+                "MERGE INTO m USING (SELECT 4 AS a) s ON m.a = s.a WHEN MATCHED THEN UPDATE SET b = (SELECT \
+                 most(a + 1) FROM (SELECT max(a) AS a FROM t))",
+                "1|1|0|0",
+            ),
+            ("SELECT b FROM m WHERE a = 4", "12"),
+            (
+                "MERGE INTO m USING (SELECT 4 AS a) s ON m.a = s.a WHEN MATCHED THEN UPDATE SET b = most(s.a)",
                 "!UNSUPPORTED_FEATURE",
             ),
             // The name of a type is a cast.

@@ -1,0 +1,152 @@
+//! What names of relations stand for: relations of the session, tables and views of the metastore.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::ViewTable;
+use ingot_catalog::{TableInfo, TableKind};
+use ingot_common::{Kind, TableName};
+use ingot_delta::{DeltaTable, TimeTravel};
+
+use super::scope::{Scope, SeenValues};
+use super::{Reads, plan_in};
+use crate::provider::{delta_provider, past_provider};
+use crate::session::identifier;
+use crate::{Error, Result, Session, information_schema};
+
+/// Finds what a name in a query stands for, and the full name under which DataFusion will look for it.
+pub(super) async fn provider_of(
+    session: &Session,
+    reference: &TableReference,
+    scope: &Scope,
+    reads: &Reads,
+) -> Result<(TableReference, Arc<dyn TableProvider>)> {
+    let catalog = reference.catalog().unwrap_or(scope.namespace.catalog.as_str());
+    let schema = reference.schema().unwrap_or(scope.namespace.schema.as_str());
+    let full = TableReference::full(catalog, schema, reference.table());
+    if let Some(provider) = session_relation(session, &reference.to_vec(), reads, scope).await? {
+        return Ok((full, provider));
+    }
+    let name = TableName::new(
+        identifier(catalog)?,
+        identifier(schema)?,
+        identifier(reference.table())?,
+    );
+    Ok((full, table_provider(session, &name, None, reads, scope).await?))
+}
+
+/// Finds a relation of the session's own: one that is registered, or a temporary view.
+pub(super) async fn session_relation(
+    session: &Session,
+    name: &[String],
+    reads: &Reads,
+    scope: &Scope,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    if let [short] = name
+        && scope.sees(short)
+        && let Some(provider) = session.relation(short)
+    {
+        reads.see_temporary(short.to_lowercase());
+        return Ok(Some(provider));
+    }
+    let view = match name {
+        [short] if !scope.sees(short) => None,
+        name => session.temporary_view(name),
+    };
+    let Some(view) = view else { return Ok(None) };
+    reads.see_temporary(view.name.to_lowercase());
+    let values = match name {
+        [_] => SeenValues::SessionVariables,
+        // All sessions see it, each with variables of its own.
+        _ => SeenValues::None,
+    };
+    let scope = scope.of_view(&view.name, view.namespace.clone(), view.temporary.clone(), values)?;
+    view_provider(session, &view.definition, scope, reads)
+        .await
+        .map(Some)
+}
+
+/// Plans the query of a view.
+async fn view_provider(
+    session: &Session,
+    definition: &str,
+    scope: Scope,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let query = crate::statement::parse_query(definition)?;
+    let rows = plan_in(session, query, scope, reads, None).await?;
+    Ok(Arc::new(ViewTable::new(
+        rows.into_unoptimized_plan(),
+        Some(definition.to_owned()),
+    )))
+}
+
+pub(super) async fn table_info(session: &Session, name: &TableName) -> Result<TableInfo> {
+    let found = session.engine().metastore().table(name).await;
+    found.map_err(|error| match error {
+        ingot_catalog::Error::NotFound { .. } => Error::table_not_found(name),
+        other => other.into(),
+    })
+}
+
+/// Finds the table or view `name`, a table at `point` of its history if given, in a query of `scope`.
+///
+/// # Errors
+/// `NotFound` when there is none; `InvalidArgument` for a point in the history of a view.
+pub(super) async fn table_provider(
+    session: &Session,
+    name: &TableName,
+    point: Option<TimeTravel>,
+    reads: &Reads,
+    scope: &Scope,
+) -> Result<Arc<dyn TableProvider>> {
+    if information_schema::has(name) && point.is_none() {
+        return information_schema::provider(session, name).await;
+    }
+    let info = table_info(session, name).await?;
+    if info.kind != TableKind::View {
+        let (table, newest) = session.open_newest(&info).await?;
+        if point.is_none() {
+            reads.see(&table, newest);
+        }
+        return provider(table, point, reads).await;
+    }
+    if point.is_some() {
+        return Err(Error::Condition {
+            kind: Kind::Unsupported,
+            condition: "UNSUPPORTED_FEATURE.TIME_TRAVEL",
+            sqlstate: "0A000",
+            message: format!("time travel on the view `{name}` is not supported; views have no versions"),
+        });
+    }
+    reads.see_view(name.clone());
+    let definition = info.definition.clone().unwrap_or_default();
+    let namespace = info
+        .definition_namespace
+        .clone()
+        .unwrap_or_else(|| session.namespace());
+    let scope = scope.of_view(&name.to_string(), namespace, BTreeSet::new(), SeenValues::None)?;
+    view_provider(session, &definition, scope, reads).await
+}
+
+/// Makes the provider of a table as the statement sees it, or of its past.
+pub(super) async fn provider(
+    table: Arc<DeltaTable>,
+    point: Option<TimeTravel>,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    match point {
+        None => {
+            let snapshot = reads.snapshot(&table).await?;
+            // The optimiser asks for them, and cannot wait.
+            snapshot.files().await?;
+            Ok(delta_provider(table, snapshot, None))
+        }
+        Some(point) => {
+            let snapshot = table.snapshot_at(point).await?;
+            Ok(past_provider(table, snapshot))
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Relations that are not just names: `read_files(…)`, `table_changes(…)`, `(DESCRIBE HISTORY t)`, tables by their paths
+//! and in the past.
+//!
+//! DataFusion has no names for them: each is taken out of the query, and an internal name put in its place.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, TableFunctionArgs,
+    TableVersion, VisitMut, VisitorMut,
+};
+use ingot_catalog::TableKind;
+use ingot_common::SchemaName;
+use ingot_delta::TimeTravel;
+
+use super::names::{delta_path, parts, table_name};
+use super::providers::{provider, table_info, table_provider};
+use super::scope::Scope;
+use super::time_travel::{Version, instant, split_suffix};
+use super::{GENERATORS, INTERNAL, Reads, relations};
+use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
+use crate::statement::DescribeRequest;
+use crate::{Error, Result, Session, ast, files};
+
+/// A relation that is not just a name.
+pub(super) enum SpecialRelation {
+    /// A table, or `delta.`/path``, in the past or now.
+    Table {
+        name: ObjectName,
+        version: Option<Version>,
+    },
+    Files(Box<files::FilesRequest>),
+    Changes(Box<ChangesRequest>),
+    Described(Box<DescribeRequest>),
+}
+
+/// Says if the call of a function of this name, in lower case, is a relation that the engine knows.
+pub(crate) fn is_relation_function(name: &str) -> bool {
+    const FUNCTIONS: [&str; 4] = ["range", "read_files", "table_changes", "table_changes_by_path"];
+    FUNCTIONS.contains(&name)
+        || GENERATORS.contains(&name)
+        || name.starts_with(crate::dialect::DESCRIBE_RELATION)
+}
+
+/// Calls that are relations and no names of tables: what [`relations`] plans.
+pub(super) fn functions_as_relations(query: &mut Statement) {
+    struct Calls;
+    impl VisitorMut for Calls {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table {
+                name,
+                args: Some(arguments),
+                alias,
+                sample,
+                ..
+            } = factor
+                && relations::is_call(name)
+            {
+                let (sample, alias) = (sample.take(), alias.take());
+                let call = TableFactor::Function {
+                    lateral: false,
+                    name: name.clone(),
+                    args: std::mem::take(&mut arguments.args),
+                    with_ordinality: false,
+                    alias,
+                };
+                *factor = match sample {
+                    None => call,
+                    Some(_) => TableFactor::Derived {
+                        lateral: false,
+                        subquery: Box::new(ast::select_from(call)),
+                        alias: None,
+                        sample,
+                    },
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(query, &mut Calls);
+}
+
+/// Takes out of a query what DataFusion cannot name, and puts internal names in its place.
+pub(super) fn take_special_relations(query: &mut Statement) -> Result<Vec<(String, SpecialRelation)>> {
+    let mut visitor = SpecialRelations::default();
+    match VisitMut::visit(query, &mut visitor) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(visitor.found),
+    }
+}
+
+#[derive(Default)]
+struct SpecialRelations {
+    found: Vec<(String, SpecialRelation)>,
+}
+
+impl VisitorMut for SpecialRelations {
+    type Break = Error;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        let TableFactor::Table {
+            name,
+            alias,
+            args,
+            version,
+            ..
+        } = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        let taken = match special(name, args.as_ref(), version.as_ref()) {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return ControlFlow::Continue(()),
+            Err(error) => return ControlFlow::Break(error),
+        };
+        if alias.is_none()
+            && let Some(ObjectNamePart::Identifier(last)) = name.0.last()
+        {
+            let plain = last.value.split('@').next().unwrap_or_default();
+            let quoted = if plain.contains('/') { "delta" } else { plain };
+            *alias = Some(TableAlias {
+                explicit: true,
+                name: Ident::with_quote('`', quoted.to_lowercase()),
+                columns: Vec::new(),
+                at: None,
+            });
+        }
+        let internal = format!("relation_{}", self.found.len());
+        let ident = |text: &str| ObjectNamePart::Identifier(Ident::with_quote('`', text));
+        *name = ObjectName(vec![ident(INTERNAL), ident(INTERNAL), ident(&internal)]);
+        *args = None;
+        *version = None;
+        self.found.push((internal, taken));
+        ControlFlow::Continue(())
+    }
+}
+
+fn special(
+    name: &ObjectName,
+    args: Option<&TableFunctionArgs>,
+    version: Option<&TableVersion>,
+) -> Result<Option<SpecialRelation>> {
+    let named = parts(name)?;
+    if let (Some(args), [function]) = (args, named.as_slice()) {
+        if function.eq_ignore_ascii_case("read_files") {
+            return Ok(Some(SpecialRelation::Files(Box::new(
+                files::FilesRequest::from_arguments(&args.args)?,
+            ))));
+        }
+        if let Some(request) = DescribeRequest::from_call(function, &args.args)? {
+            return Ok(Some(SpecialRelation::Described(Box::new(request))));
+        }
+        let changes = ChangesRequest::from_call(function, &args.args)?;
+        return Ok(changes.map(|request| SpecialRelation::Changes(Box::new(request))));
+    }
+    let asked = version.map(Version::asked).transpose()?;
+    let (name, suffix) = split_suffix(name)?;
+    let version = asked.or(suffix);
+    Ok((delta_path(&name)?.is_some() || version.is_some())
+        .then_some(SpecialRelation::Table { name, version }))
+}
+
+/// Makes the relation.
+pub(super) async fn special_provider(
+    session: &Session,
+    relation: SpecialRelation,
+    scope: &Scope,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let namespace = &scope.namespace;
+    let (name, version) = match relation {
+        SpecialRelation::Files(request) => return request.provider(session).await,
+        SpecialRelation::Described(request) => return request.provider(session, namespace).await,
+        SpecialRelation::Changes(request) => return changes(session, *request, namespace, reads).await,
+        SpecialRelation::Table { name, version } => (name, version),
+    };
+    let point = match version {
+        None => None,
+        Some(version) => Some(version.point(session).await?),
+    };
+    let Some(path) = delta_path(&name)? else {
+        return table_provider(session, &table_name(&name, namespace)?, point, reads, scope).await;
+    };
+    let table = session.engine().tables().open(&files::location(&path)?).await?;
+    provider(table, point, reads).await
+}
+
+/// Makes the relation of a table's changes.
+async fn changes(
+    session: &Session,
+    request: ChangesRequest,
+    namespace: &SchemaName,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let table = match &request.table {
+        ChangesTable::At(path) => session.engine().tables().open(&files::location(path)?).await?,
+        ChangesTable::Named(name) => {
+            let name = table_name(name, namespace)?;
+            let info = table_info(session, &name).await?;
+            if info.kind == TableKind::View {
+                return Err(Error::unsupported(format!(
+                    "`{name}` is a view, which has no change data feed; read that of its tables"
+                )));
+            }
+            session.open(&info).await?
+        }
+    };
+    let snapshot = reads.snapshot(&table).await?;
+    let from = change_point(session, &request.from).await?;
+    let to = match &request.to {
+        None => None,
+        Some(to) => Some(change_point(session, to).await?),
+    };
+    changes_provider(table, snapshot, from, to).await
+}
+
+async fn change_point(session: &Session, expr: &Expr) -> Result<TimeTravel> {
+    match change_feed::version(expr)? {
+        Some(version) => Ok(TimeTravel::Version(version)),
+        None => Ok(TimeTravel::Timestamp(instant(session, expr).await?)),
+    }
+}
