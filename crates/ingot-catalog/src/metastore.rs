@@ -99,6 +99,10 @@ impl Metastore {
                 "volumes and tags",
                 include_str!("../migrations/0003_volumes_and_tags.sql"),
             ),
+            (
+                "dropped volumes",
+                include_str!("../migrations/0004_dropped_volumes.sql"),
+            ),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();
@@ -208,6 +212,11 @@ async fn write_change(
         .execute(&mut **transaction)
         .await;
     updated.map(drop).map_err(|source| database(action, source))
+}
+
+/// Returns the instant that is so long ago.
+fn before(ago: Duration) -> i64 {
+    clock::now_ms() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn database(action: &'static str, source: sqlx::Error) -> Error {

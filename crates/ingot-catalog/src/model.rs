@@ -253,6 +253,14 @@ pub struct VolumeInfo {
     pub audit: Audit,
 }
 
+/// A managed volume that was dropped, and whose files are there still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedVolume {
+    pub id: Uuid,
+    /// The folder's URL, which ends with `/`.
+    pub location: String,
+}
+
 /// A volume to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVolume {

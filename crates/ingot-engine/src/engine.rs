@@ -26,7 +26,7 @@ use crate::{Error, Result, Session, table_query};
 /// Consumers of memory that an out-of-memory error names.
 const MEMORY_CONSUMERS_NAMED: usize = 5;
 
-/// How long the files of a dropped table stay, for the statements that were reading it.
+/// How long the files of a dropped table or volume stay, for the statements that were reading it.
 const DROPPED_FILES_KEPT: Duration = Duration::from_secs(3600);
 
 /// Limits and defaults.
@@ -186,30 +186,48 @@ impl Engine {
         for (key, value) in &request.settings {
             crate::statement::set_setting(&session, key, value)?;
         }
+        let parameters = crate::statement::parameters(&session, request.parameters).await?;
+        session.values().parameters = parameters;
         session.execute(&request.statement).await
     }
 
-    /// Deletes the files of dropped tables, once nobody can be reading them any more. Idempotent; run on start and
-    /// on a timer. A table whose files cannot be deleted now is left for the next time. Returns how many tables went.
-    pub async fn purge_dropped_tables(&self) -> Result<usize> {
-        self.purge_tables_dropped_before(DROPPED_FILES_KEPT).await
+    /// Deletes the files of dropped tables and managed volumes, once nobody can be reading them any more. Idempotent; run
+    /// on start and on a timer. What cannot be deleted now is left for the next time. Returns how many tables and
+    /// volumes went.
+    pub async fn purge_dropped(&self) -> Result<usize> {
+        self.purge_dropped_before(DROPPED_FILES_KEPT).await
     }
 
-    /// Deletes the files of tables that were dropped so long ago.
-    pub async fn purge_tables_dropped_before(&self, kept: Duration) -> Result<usize> {
+    /// Deletes the files of what was dropped so long ago.
+    pub async fn purge_dropped_before(&self, kept: Duration) -> Result<usize> {
         let mut purged = 0;
         for table in self.metastore().dropped_tables(kept).await? {
-            if let Some(location) = table.location.as_deref().filter(|_| table.kind.owns_files()) {
-                let location = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
-                if let Err(error) = self.tables().delete(&location).await {
-                    tracing::warn!(table = %table.name, %error, "files of a dropped table stay for now");
-                    continue;
-                }
+            let location = table.location.as_deref().filter(|_| table.kind.owns_files());
+            if let Some(location) = location
+                && !self.delete_dropped(location).await?
+            {
+                continue;
             }
             self.metastore().purge_table(table.id).await?;
             purged += 1;
         }
+        for volume in self.metastore().dropped_volumes(kept).await? {
+            if self.delete_dropped(&volume.location).await? {
+                self.metastore().purge_volume(volume.id).await?;
+                purged += 1;
+            }
+        }
         Ok(purged)
+    }
+
+    /// Deletes all files of a folder. Returns `false` where that failed.
+    async fn delete_dropped(&self, location: &str) -> Result<bool> {
+        let folder = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
+        let deleted = self.tables().delete(&folder).await;
+        if let Err(error) = &deleted {
+            tracing::warn!(location, %error, "files of what was dropped stay for now");
+        }
+        Ok(deleted.is_ok())
     }
 }
 

@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use ingot_common::Kind;
 use ingot_delta::canonical_location;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use crate::statement::volume;
@@ -38,6 +38,20 @@ const OPTIONS: [&str; 9] = [
     "schema",
     "inferSchema",
 ];
+
+/// What a URL means something by, and a name does not.
+const NOT_IN_NAMES: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 /// Files whose first lines are looked at at the same time.
 const HEADERS_AT_ONCE: usize = 16;
@@ -178,15 +192,20 @@ pub async fn list_files(session: &Session, path: &Url) -> Result<Vec<ListedFile>
 
 /// Reads the pattern in a path. DataFusion does so for paths of files only.
 fn listing(path: &Url) -> Result<ListingTableUrl> {
-    let text = path.path();
-    let Some(pattern) = text.find(['*', '?', '[']).filter(|_| path.scheme() != "file") else {
+    if path.scheme() == "file" {
         return Ok(ListingTableUrl::parse(percent_decoded(path))?);
+    }
+    let encoded: Vec<&str> = path.path().split('/').collect();
+    let decoded: Vec<_> = encoded
+        .iter()
+        .map(|name| percent_decode_str(name).decode_utf8_lossy())
+        .collect();
+    let Some(first) = decoded.iter().position(|name| name.contains(['*', '?', '['])) else {
+        return Ok(ListingTableUrl::parse(path)?);
     };
-    let folder = text[..pattern].rfind('/').map_or(0, |slash| slash + 1);
     let mut root = path.clone();
-    root.set_path(&text[..folder]);
-    let pattern = percent_decode_str(&text[folder..]).decode_utf8_lossy();
-    Ok(ListingTableUrl::try_new(root, None)?.with_glob(&pattern)?)
+    root.set_path(&format!("{}/", encoded[..first].join("/")));
+    Ok(ListingTableUrl::try_new(root, None)?.with_glob(&decoded[first..].join("/"))?)
 }
 
 /// Says if a pattern means files at this depth: DataFusion's `*` matches across folders.
@@ -439,7 +458,9 @@ fn literal(value: &Expr) -> Result<String> {
 /// `InvalidArgument` for what is neither.
 pub fn location(text: &str) -> Result<Url> {
     if text.contains("://") {
-        let url = Url::parse(text).map_err(|error| invalid(format!("`{text}` is no URL: {error}")))?;
+        // The place of a file has neither a query nor a fragment: these are of its name, or of a pattern.
+        let plain = text.replace('?', "%3F").replace('#', "%23");
+        let url = Url::parse(&plain).map_err(|error| invalid(format!("`{text}` is no URL: {error}")))?;
         return Ok(canonical_location(&url));
     }
     let text = text.strip_prefix("file:").unwrap_or(text);
@@ -451,6 +472,28 @@ pub fn location(text: &str) -> Result<Url> {
         Url::from_file_path(absolute)
     };
     url.map_err(|()| invalid(format!("`{text}` is no path")))
+}
+
+/// Makes the place of `path` below a folder. Its parts are names, whatever a URL would mean by them.
+///
+/// # Errors
+/// `InvalidArgument` for a path that leads out of the folder.
+pub(crate) fn below(folder: &Url, path: &str) -> Result<Url> {
+    if path.split('/').any(|part| part == "..") {
+        return Err(invalid(format!("`{path}` leads out of `{folder}`")));
+    }
+    let names = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let names: Vec<String> = names
+        .map(|name| utf8_percent_encode(name, NOT_IN_NAMES).to_string())
+        .collect();
+    let end = match path.ends_with('/') && !names.is_empty() {
+        true => "/",
+        false => "",
+    };
+    let mut place = folder.clone();
+    let root = folder.path().trim_end_matches('/');
+    place.set_path(&format!("{root}/{}{end}", names.join("/")));
+    Ok(place)
 }
 
 /// Globs are written plainly; a URL has encoded them.
@@ -471,5 +514,45 @@ pub(crate) fn invalid(message: String) -> Error {
         condition: "INVALID_PARAMETER_VALUE",
         sqlstate: "22023",
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("a/b.csv", "s3://bucket/v/a/b.csv")]
+    #[test_case("", "s3://bucket/v/"; "the folder")]
+    #[test_case("a/", "s3://bucket/v/a/"; "a folder below")]
+    #[test_case("a//./b", "s3://bucket/v/a/b"; "parts that say nothing")]
+    #[test_case("%2e%2e/secret", "s3://bucket/v/%252e%252e/secret"; "what a URL takes for the folder above")]
+    #[test_case("what?.csv", "s3://bucket/v/what%3F.csv"; "what a URL takes for a query")]
+    #[test_case("no#1.csv", "s3://bucket/v/no%231.csv"; "what a URL takes for a fragment")]
+    #[test_case(".\t./secret", "s3://bucket/v/.%09./secret"; "what a URL leaves out")]
+    #[test_case("a\\..\\b", "s3://bucket/v/a%5C..%5Cb"; "what a URL takes for a slash")]
+    #[test_case("a*[b]", "s3://bucket/v/a*[b]"; "a pattern")]
+    fn a_path_stays_below_its_folder(path: &str, expected: &str) {
+        let folder = Url::parse("s3://bucket/v/").expect("URL");
+        assert_eq!(below(&folder, path).expect("place").as_str(), expected);
+    }
+
+    #[test_case("../secret")]
+    #[test_case("a/../../secret")]
+    fn a_path_does_not_leave_its_folder(path: &str) {
+        let folder = Url::parse("s3://bucket/v/").expect("URL");
+        below(&folder, path).expect_err("out of the folder");
+    }
+
+    #[test_case("s3://bucket/a?.csv", "a1.csv", true)]
+    #[test_case("s3://bucket/a?.csv", "a12.csv", false)]
+    #[test_case("s3://bucket/a#b*", "a#bc", true)]
+    #[test_case("s3://bucket/a b*", "a bc", true)]
+    fn a_pattern_is_that_of_the_names(path: &str, name: &str, expected: bool) {
+        let listing = listing(&location(path).expect("URL")).expect("listing");
+        assert_eq!(listing.get_url().as_str(), "s3://bucket/");
+        let glob = listing.get_glob().as_ref().expect("a pattern");
+        assert_eq!(glob.matches(name), expected);
     }
 }

@@ -21,6 +21,7 @@ mod light;
 mod merge;
 mod namespace;
 mod optimize;
+mod parameters;
 mod restore;
 mod script;
 mod set;
@@ -46,7 +47,9 @@ use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
+pub(crate) use self::parameters::parameters;
 pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, set_setting};
+pub use self::set::{SettingChange, setting_change};
 use crate::resolve::{self, Reads};
 use crate::resources::Allowance;
 use crate::stack::{deep, with_room};
@@ -316,18 +319,34 @@ fn first_words(text: &str) -> String {
 }
 
 fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let replace = cursor.accept_all(&["OR", "REPLACE"]);
+    if cursor.accept_all(&["OR", "REPLACE"]) {
+        return create_replaceable(session, cursor, true);
+    }
     if cursor.accept("CATALOG") {
         return namespace::create_catalog(session, cursor);
     }
     if cursor.accept("SCHEMA") || cursor.accept("DATABASE") {
         return namespace::create_schema(session, cursor);
     }
+    if cursor.accept("VOLUME") {
+        return volume::create(session, cursor, false);
+    }
+    if cursor.accept_all(&["EXTERNAL", "VOLUME"]) {
+        return volume::create(session, cursor, true);
+    }
+    create_replaceable(session, cursor, false)
+}
+
+/// Parses a CREATE of what OR REPLACE may stand before.
+fn create_replaceable<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace: bool) -> Result<Work<'a>> {
     if cursor.accept("VIEW") {
         return view::create(session, cursor, replace);
     }
     let global = cursor.accept("GLOBAL");
     let temporary = cursor.accept("TEMPORARY") || cursor.accept("TEMP");
+    if global && !temporary {
+        return Err(cursor.expected("TEMPORARY"));
+    }
     if !global && cursor.accept("FUNCTION") {
         return function::create(session, cursor, function::Mode { replace, temporary });
     }
@@ -336,13 +355,13 @@ fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>>
         return temporary_view::create(session, cursor, temporary_view::Mode { replace, global });
     }
     let external = cursor.accept("EXTERNAL");
-    if cursor.accept("VOLUME") {
-        return volume::create(session, cursor, external);
-    }
     if cursor.accept("TABLE") {
         return create_table::parse(session, cursor, create_table::Mode { replace, external });
     }
-    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW or FUNCTION"))
+    Err(cursor.expected(match replace {
+        true => "TABLE, VIEW or FUNCTION",
+        false => "CATALOG, SCHEMA, TABLE, VIEW, FUNCTION or VOLUME",
+    }))
 }
 
 fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -370,7 +389,7 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     if cursor.accept("VIEW") {
         return view::drop(session, cursor, view::Dropped::View);
     }
-    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW or FUNCTION"))
+    Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW, FUNCTION or VOLUME"))
 }
 
 /// A result of one batch.

@@ -103,17 +103,17 @@ impl Instance {
         }
     }
 
-    /// Deletes the files of dropped tables, and log files that no retained version needs, now and then at intervals,
+    /// Deletes the files of dropped tables and volumes, and log files that no retained version needs, now and then at intervals,
     /// as a supervised task. What an earlier process dropped and did not live to delete goes with the first sweep.
     pub fn spawn_upkeep(&self, supervisor: &Supervisor) {
         let instance = self.clone();
         supervisor.spawn("upkeep of tables", |token| async move {
             loop {
-                match instance.engine.purge_dropped_tables().await {
+                match instance.engine.purge_dropped().await {
                     Ok(0) => {}
-                    Ok(tables) => tracing::info!(tables, "files of dropped tables deleted"),
+                    Ok(purged) => tracing::info!(purged, "files of dropped tables and volumes deleted"),
                     Err(error) => {
-                        tracing::error!(error = %ingot_common::error::chain(&error), "purge of dropped tables failed");
+                        tracing::error!(error = %ingot_common::error::chain(&error), "purge of what was dropped failed");
                     }
                 }
                 match instance.engine.cleanup_expired_logs().await {

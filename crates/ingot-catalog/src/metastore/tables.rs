@@ -15,7 +15,7 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, commit, database, row, schemas, tags, taken};
+use super::{Metastore, before, commit, database, row, schemas, tags, taken};
 use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
@@ -651,11 +651,6 @@ fn found_one(rows: u64, id: TableId) -> Result<()> {
 
 fn expired_before() -> i64 {
     before(RESERVATION)
-}
-
-/// Returns the instant that is so long ago.
-fn before(ago: Duration) -> i64 {
-    clock::now_ms() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn reservation_lost(id: TableId) -> Error {

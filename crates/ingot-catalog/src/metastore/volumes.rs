@@ -1,12 +1,17 @@
 //! Volumes: folders of files that are no tables.
+//!
+//! Files of a managed volume outlive it: whoever reads them ends first. In the transaction that drops the volume, where
+//! they are is taken down, and that is forgotten when they are deleted; so none is left behind.
+
+use std::time::Duration;
 
 use ingot_common::{Identifier, SchemaName, VolumeName, clock};
-use sqlx::{Sqlite, SqliteExecutor, Transaction};
+use sqlx::{Row, Sqlite, SqliteExecutor, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, commit, database, row, schemas, tags, taken};
-use crate::model::{NewVolume, Page, SecurableChange, VolumeInfo, VolumeKind};
+use super::{Metastore, before, commit, database, row, schemas, tags, taken};
+use crate::model::{DroppedVolume, NewVolume, Page, SecurableChange, VolumeInfo, VolumeKind};
 use crate::{Error, Result};
 
 /// Where managed volumes are, from the folder of managed tables.
@@ -150,7 +155,7 @@ impl Metastore {
         }
     }
 
-    /// Drops a volume. The files of a managed one are the caller's to delete.
+    /// Drops a volume. The files of a managed one stay until [`Metastore::dropped_volumes`] are purged.
     ///
     /// # Errors
     /// `NotFound` when there is none of that name.
@@ -158,14 +163,41 @@ impl Metastore {
         const ACTION: &str = "drop a volume";
         let mut transaction = self.write(ACTION).await?;
         let volume = find(&mut *transaction, name).await?;
-        sqlx::query("DELETE FROM volumes WHERE id = $1")
-            .bind(volume.id.to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(|source| database(ACTION, source))?;
+        retire(&mut transaction, &volume).await?;
         tags::forget_dropped(&mut transaction).await?;
         commit(transaction, ACTION).await?;
         Ok(volume)
+    }
+
+    /// Returns managed volumes whose files may be deleted: dropped at least `kept` ago, so that whoever read them then
+    /// has ended.
+    pub async fn dropped_volumes(&self, kept: Duration) -> Result<Vec<DroppedVolume>> {
+        const ACTION: &str = "list dropped volumes";
+        let failed = |source| database(ACTION, source);
+        let rows = sqlx::query("SELECT id, location FROM dropped_volumes WHERE dropped_at <= $1 ORDER BY id")
+            .bind(before(kept))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let dropped = rows.iter().map(|row| {
+            let id: String = row.try_get("id")?;
+            Ok(DroppedVolume {
+                id: Uuid::parse_str(&id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                location: row.try_get("location")?,
+            })
+        });
+        dropped.collect::<Result<_, sqlx::Error>>().map_err(failed)
+    }
+
+    /// Forgets a dropped volume after its files were deleted.
+    pub async fn purge_volume(&self, id: Uuid) -> Result<()> {
+        let purged = sqlx::query("DELETE FROM dropped_volumes WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await;
+        purged
+            .map(drop)
+            .map_err(|source| database("purge a volume", source))
     }
 
     fn volume_location(&self, id: Uuid, volume: &NewVolume) -> Result<String> {
@@ -190,16 +222,39 @@ pub(super) async fn drop_all(
     catalog: &str,
     schema: Option<&str>,
 ) -> Result<()> {
-    let dropped =
-        sqlx::query("DELETE FROM volumes WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3)")
-            .bind(catalog)
-            .bind(schema.unwrap_or_default())
-            .bind(schema.unwrap_or_default())
+    const ACTION: &str = "drop volumes";
+    let failed = |source| database(ACTION, source);
+    let rows = sqlx::query("SELECT * FROM volumes WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3)")
+        .bind(catalog)
+        .bind(schema.unwrap_or_default())
+        .bind(schema.unwrap_or_default())
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    for found in &rows {
+        retire(transaction, &row::volume(found).map_err(failed)?).await?;
+    }
+    Ok(())
+}
+
+/// Takes a volume out of sight, and takes down where the files of a managed one are.
+async fn retire(transaction: &mut Transaction<'static, Sqlite>, volume: &VolumeInfo) -> Result<()> {
+    const ACTION: &str = "drop a volume";
+    let failed = |source| database(ACTION, source);
+    if volume.kind == VolumeKind::Managed {
+        sqlx::query("INSERT INTO dropped_volumes (id, location, dropped_at) VALUES ($1, $2, $3)")
+            .bind(volume.id.to_string())
+            .bind(&volume.location)
+            .bind(clock::now_ms())
             .execute(&mut **transaction)
-            .await;
-    dropped
-        .map(drop)
-        .map_err(|source| database("drop volumes", source))
+            .await
+            .map_err(failed)?;
+    }
+    let dropped = sqlx::query("DELETE FROM volumes WHERE id = $1")
+        .bind(volume.id.to_string())
+        .execute(&mut **transaction)
+        .await;
+    dropped.map(drop).map_err(failed)
 }
 
 async fn find(executor: impl SqliteExecutor<'_>, name: &VolumeName) -> Result<VolumeInfo> {

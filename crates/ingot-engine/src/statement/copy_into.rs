@@ -243,24 +243,24 @@ impl CopyInto {
 
     /// Lists the files that the statement means, in the order of their names.
     async fn list(&self, session: &Session) -> Result<BTreeSet<Url>> {
+        let root = volume::place(session, &self.path).await?;
         let mut found = BTreeSet::new();
         let Some(names) = &self.files else {
-            let path = match &self.pattern {
-                Some(pattern) => below(&self.path, pattern),
-                None => self.path.clone(),
+            let place = match &self.pattern {
+                Some(pattern) => files::below(&root, pattern)?,
+                None => root,
             };
-            let listed = files::list_files(session, &volume::place(session, &path).await?).await?;
+            let listed = files::list_files(session, &place).await?;
             found.extend(listed.into_iter().map(|file| file.url));
             if found.is_empty() && self.pattern.is_none() {
-                return Err(not_found(&path));
+                return Err(not_found(&self.path));
             }
             return Ok(found);
         };
         for name in names {
-            let path = below(&self.path, name);
-            let listed = files::list_files(session, &volume::place(session, &path).await?).await?;
+            let listed = files::list_files(session, &files::below(&root, name)?).await?;
             if listed.is_empty() {
-                return Err(not_found(&path));
+                return Err(not_found(&format!("{}/{name}", self.path.trim_end_matches('/'))));
             }
             found.extend(listed.into_iter().map(|file| file.url));
         }
@@ -487,10 +487,6 @@ fn numbered(rows: DataFrame) -> Result<DataFrame> {
     let columns = columns.map(|(place, column)| Expr::Column(column).alias(format!("_c{place}")));
     let columns: Vec<Expr> = columns.collect();
     Ok(rows.select(columns)?)
-}
-
-fn below(path: &str, name: &str) -> String {
-    format!("{}/{}", path.trim_end_matches('/'), name.trim_start_matches('/'))
 }
 
 fn flag(options: &BTreeMap<String, String>, name: &str) -> Result<bool> {

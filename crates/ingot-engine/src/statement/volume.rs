@@ -5,13 +5,14 @@
 mod list;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{NewVolume, Page, SecurableChange, VolumeKind};
+use ingot_catalog::{NewVolume, Page, SecurableChange};
 use ingot_common::port::StatementResult;
 use ingot_common::{SchemaName, VolumeName};
 use url::Url;
 
 pub(super) use self::list::parse as list;
 use super::cursor::Cursor;
+use super::namespace::missing_is_fine;
 use super::show::Pattern;
 use super::{Work, done, tag, text_rows};
 use crate::session::identifier;
@@ -64,22 +65,14 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, external
     }))
 }
 
-/// Parses what follows `DROP VOLUME`. The files of a managed volume go with it.
+/// Parses what follows `DROP VOLUME`. The files of a managed volume go later.
 pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let if_exists = cursor.if_exists();
     let name = volume_name(session, &cursor.object_name()?)?;
     cursor.end()?;
-    Ok(Work::writes(async move {
-        let volume = match session.engine().metastore().drop_volume(&name).await {
-            Ok(volume) => volume,
-            Err(ingot_catalog::Error::NotFound { .. }) if if_exists => return done(),
-            Err(error) => return Err(error.into()),
-        };
-        if volume.kind == VolumeKind::Managed {
-            let folder = Url::parse(&volume.location).map_err(|error| Error::internal(error.to_string()))?;
-            session.engine().tables().delete(&folder).await?;
-        }
-        done()
+    Ok(Work::defines(async move {
+        let dropped = session.engine().metastore().drop_volume(&name).await;
+        missing_is_fine(dropped, if_exists)
     }))
 }
 
@@ -182,16 +175,9 @@ pub(crate) async fn place(session: &Session, path: &str) -> Result<Url> {
         )));
     };
     let rest = parts.next().unwrap_or_default();
-    if rest.split('/').any(|part| part == "..") {
-        return Err(files::invalid(format!("`{path}` leads out of its volume")));
-    }
     let schema = SchemaName::new(identifier(catalog)?, identifier(schema)?);
     let name = VolumeName::new(schema, identifier(volume)?);
     let volume = session.engine().metastore().volume(&name).await?;
     let folder = Url::parse(&volume.location).map_err(|error| Error::internal(error.to_string()))?;
-    match folder.to_file_path() {
-        // A name may hold what a URL means something by.
-        Ok(folder) => files::location(&format!("{}/{rest}", folder.display())),
-        Err(()) => files::location(&format!("{folder}{rest}")),
-    }
+    files::below(&folder, rest)
 }

@@ -34,7 +34,7 @@ async fn a_query_that_fails_leaves_no_table() {
         "TABLE_OR_VIEW_NOT_FOUND"
     );
     // Its files go with the next purge, and its name is free at once.
-    assert_eq!(engine.purge_dropped_tables().await.expect("purged"), 1);
+    assert_eq!(engine.purge_dropped().await.expect("purged"), 1);
     run(&session, &["CREATE TABLE t AS SELECT 1 AS a"]).await;
 }
 
@@ -165,12 +165,10 @@ async fn a_dropped_table_is_read_to_the_end() {
     run(&session, &["CREATE TABLE t AS SELECT 1 AS a UNION ALL SELECT 2"]).await;
     let reading = session.execute("SELECT * FROM t").await.expect("planned");
     run(&session, &["DROP TABLE t"]).await;
-    assert_eq!(engine.purge_dropped_tables().await.expect("purged"), 0);
+    assert_eq!(engine.purge_dropped().await.expect("purged"), 0);
     let read: Vec<RecordBatch> = reading.batches.try_collect().await.expect("read");
     assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
-    let purged = engine
-        .purge_tables_dropped_before(std::time::Duration::ZERO)
-        .await;
+    let purged = engine.purge_dropped_before(std::time::Duration::ZERO).await;
     assert_eq!(purged.expect("purged"), 1);
 }
 

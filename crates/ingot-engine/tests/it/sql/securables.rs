@@ -144,6 +144,14 @@ async fn volumes_hold_files() {
         &[
             ("CREATE VOLUME managed", "!VOLUME_ALREADY_EXISTS"),
             ("CREATE EXTERNAL VOLUME x", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE OR REPLACE VOLUME managed", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE OR REPLACE EXTERNAL VOLUME theirs LOCATION '/tmp/x'", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE OR REPLACE SCHEMA other", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE OR REPLACE CATALOG other", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE GLOBAL VOLUME x", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE GLOBAL TABLE x (a INT)", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE TEMPORARY VOLUME x", "!PARSE_SYNTAX_ERROR"),
+            ("CREATE VOLUME x LOCATION '/tmp/x'", "!PARSE_SYNTAX_ERROR"),
             ("SHOW VOLUMES", "default|managed; default|theirs"),
             ("SHOW VOLUMES IN main.default LIKE 'm*'", "default|managed"),
             (
@@ -185,6 +193,114 @@ async fn volumes_hold_files() {
         external.join("a.csv").exists(),
         "files of an external volume stay"
     );
+}
+
+#[tokio::test]
+async fn a_path_stays_in_its_volume() {
+    let (directory, _, session) = open().await;
+    let outside = directory.path().join("outside");
+    let folder = outside.join("volume");
+    std::fs::create_dir_all(folder.join("%2e%2e")).expect("folder");
+    std::fs::write(outside.join("secret.csv"), "x\n99\n").expect("file");
+    std::fs::write(folder.join("%2e%2e/secret.csv"), "x\n1\n").expect("file");
+    std::fs::write(folder.join("no#1.csv"), "x\n2\n").expect("file");
+    std::fs::write(folder.join("no"), "x\n98\n").expect("file");
+    std::fs::write(folder.join("a 100%.csv"), "x\n3\n").expect("file");
+    let read = |path: &str| {
+        format!("SELECT x FROM read_files('/Volumes/main/default/v/{path}', format => 'csv', header => true)")
+    };
+    run(
+        &session,
+        &[
+            &format!("CREATE EXTERNAL VOLUME v LOCATION '{}'", folder.display()),
+            "CREATE TABLE t (x INT)",
+        ],
+    )
+    .await;
+    steps(
+        &session,
+        &[
+            (&read("%2e%2e/secret.csv"), "1"),
+            (&read("no#1.csv"), "2"),
+            (&read("no?1.csv"), "2"),
+            (&read("a 100%.csv"), "3"),
+            (&read("./a 100%.csv"), "3"),
+            (&read("../secret.csv"), "!INVALID_PARAMETER_VALUE"),
+            (&read("a/../../secret.csv"), "!INVALID_PARAMETER_VALUE"),
+            (
+                "COPY INTO t FROM '/Volumes/main/default/v' FILEFORMAT = CSV FILES = ('../secret.csv')",
+                "!INVALID_PARAMETER_VALUE",
+            ),
+            (
+                "COPY INTO t FROM '/Volumes/main/default/v' FILEFORMAT = CSV PATTERN = '../*.csv'",
+                "!INVALID_PARAMETER_VALUE",
+            ),
+            (
+                "COPY INTO t FROM '/Volumes/main/default/v/' FILEFORMAT = CSV FILES = ('no#1.csv', 'a 100%.csv') \
+                 FORMAT_OPTIONS ('header' = 'true')",
+                "2|2|0",
+            ),
+            ("SELECT * FROM t ORDER BY x", "2; 3"),
+            ("LIST '/Volumes/main/default/v/..'", "!INVALID_PARAMETER_VALUE"),
+        ],
+    )
+    .await;
+    let listed = super::rows(&session, "LIST '/Volumes/main/default/v/%2e%2e'").await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
+async fn files_of_managed_volumes_go_after_the_volumes() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE CATALOG c",
+            "CREATE SCHEMA s",
+            "CREATE VOLUME dropped",
+            "CREATE VOLUME s.of_schema",
+            "CREATE VOLUME c.default.of_catalog",
+            "CREATE VOLUME kept",
+        ],
+    )
+    .await;
+    let located = super::rows(
+        &session,
+        "SELECT volume_name, storage_location FROM system.information_schema.volumes ORDER BY 1",
+    )
+    .await;
+    let mut files = std::collections::BTreeMap::new();
+    for row in &located {
+        let (name, location) = row.split_once('|').expect("two columns");
+        let folder = url::Url::parse(location)
+            .expect("URL")
+            .to_file_path()
+            .expect("a path");
+        std::fs::create_dir_all(&folder).expect("folder");
+        std::fs::write(folder.join("a.txt"), "a").expect("file");
+        files.insert(name.to_owned(), folder.join("a.txt"));
+    }
+    run(
+        &session,
+        &[
+            "DROP VOLUME dropped",
+            "DROP SCHEMA s CASCADE",
+            "DROP CATALOG c CASCADE",
+        ],
+    )
+    .await;
+    assert_eq!(engine.purge_dropped().await.expect("purged"), 0);
+    assert!(files.values().all(|file| file.exists()), "files of readers stay");
+    let purged = engine.purge_dropped_before(std::time::Duration::ZERO).await;
+    assert_eq!(purged.expect("purged"), 3);
+    let left: Vec<&String> = files
+        .iter()
+        .filter(|(_, file)| file.exists())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(left, ["kept"]);
+    let again = engine.purge_dropped_before(std::time::Duration::ZERO).await;
+    assert_eq!(again.expect("purged"), 0);
 }
 
 #[tokio::test]
