@@ -27,6 +27,19 @@ pub struct StatementRequest {
     pub schema: Option<String>,
     /// Settings as `SET key = value` takes them, for this statement alone.
     pub settings: BTreeMap<String, String>,
+    /// Values of its parameter markers.
+    pub parameters: Vec<StatementParameter>,
+}
+
+/// A value for parameter markers of a statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatementParameter {
+    /// The name of the markers that it is for, `:name`; without one it is for the `?` of its place among others.
+    pub name: Option<String>,
+    /// As CAST reads it from a text; null when absent.
+    pub value: Option<String>,
+    /// The type as SQL writes it, as `DECIMAL(10, 2)`; `STRING` when absent.
+    pub type_text: Option<String>,
 }
 
 /// The answer to a statement. A statement without rows has a schema without fields and an empty stream.

@@ -18,7 +18,7 @@ use std::any::TypeId;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Statement};
 use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -193,6 +193,16 @@ pub(crate) fn statements(text: &str) -> Result<Vec<Statement>> {
     Ok(parser(text)?.parse_statements()?)
 }
 
+/// Parses one type and nothing else.
+pub(crate) fn data_type(text: &str) -> Result<DataType> {
+    let mut parser = parser(text)?;
+    let data_type = parser.parse_data_type()?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(data_type),
+        other => Err(Error::parse(format!("`{other}` stands where the type ends"))),
+    }
+}
+
 /// Parses one expression and nothing else.
 pub(crate) fn expression(text: &str) -> Result<Expr> {
     let mut parser = parser(text)?;
@@ -211,6 +221,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
     let tokens = tokenizer.tokenize_with_location().map_err(ParserError::from)?;
     let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut markers = 0_usize;
     for mut token in tokens {
         let raw = is_literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
         if raw && let Some(prefix) = read.pop() {
@@ -219,6 +230,11 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         match &mut token.token {
             Token::SingleQuotedString(text) if !raw => *text = unescaped(text, '\''),
             Token::DoubleQuotedString(text) if !raw => *text = unescaped(text, '"'),
+            // Numbered here: the parts of a statement are bound one by one.
+            Token::Placeholder(marker) if marker == "?" => {
+                markers += 1;
+                *marker = format!("?{markers}");
+            }
             Token::Word(word) if word.quote_style == Some('`') => word.value = word.value.replace("``", "`"),
             // Functions like others: sqlparser wants the digits of these to be a number without a sign.
             Token::Word(word) if matches!(word.keyword, Keyword::CEIL | Keyword::FLOOR) => {

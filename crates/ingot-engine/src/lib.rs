@@ -41,3 +41,4 @@ pub use error::{Error, Result};
 pub use resources::{CacheCounts, StatementLimits};
 pub use session::Session;
 pub use stack::STACK_BYTES;
+pub use statement::{SettingChange, setting_change};

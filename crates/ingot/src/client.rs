@@ -73,11 +73,19 @@ impl ServerClient {
     }
 
     async fn execute(&self, request: StatementRequest) -> Result<StatementResult> {
+        let parameters = request.parameters.iter().map(|parameter| {
+            serde_json::json!({
+                "name": parameter.name,
+                "value": parameter.value,
+                "type": parameter.type_text,
+            })
+        });
         let body = serde_json::json!({
             "statement": request.statement,
             "catalog": request.catalog,
             "schema": request.schema,
             "settings": request.settings,
+            "parameters": parameters.collect::<Vec<_>>(),
         });
         let mut post = self
             .http

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use self::script::Script;
 
 use ingot_common::port::StatementRequest;
+use ingot_engine::{SettingChange, setting_change};
 
 /// Text cut into statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,15 +183,12 @@ impl ClientSession {
     ///
     /// Source: Databricks SQL, `USE CATALOG`, `USE SCHEMA`, `SET`, `RESET`.
     pub fn after(self, statement: &str) -> Self {
-        let statement = without_comments(statement);
-        let statement = statement.trim();
-        let (word, rest) = statement
-            .split_once(char::is_whitespace)
-            .unwrap_or((statement, ""));
+        let plain = without_comments(statement);
+        let plain = plain.trim();
+        let (word, rest) = plain.split_once(char::is_whitespace).unwrap_or((plain, ""));
         match word.to_ascii_lowercase().as_str() {
             "use" => self.after_use(rest),
-            "set" => self.after_set(rest.trim()),
-            "reset" => self.after_reset(rest.trim()),
+            "set" | "reset" => self.with(setting_change(statement)),
             _ => self,
         }
     }
@@ -202,6 +200,7 @@ impl ClientSession {
             catalog: self.catalog.clone(),
             schema: self.schema.clone(),
             settings: self.settings.clone(),
+            parameters: Vec::new(),
         }
     }
 
@@ -237,41 +236,22 @@ impl ClientSession {
         }
     }
 
-    fn after_set(mut self, setting: &str) -> Self {
-        if let Some(zone) = time_zone(setting) {
-            self.settings.insert(TIME_ZONE.to_owned(), zone);
-            return self;
-        }
-        if let Some((key, value)) = setting.split_once('=') {
-            self.settings.insert(unquoted(key.trim()), unquoted(value.trim()));
+    fn with(mut self, change: Option<SettingChange>) -> Self {
+        match change {
+            None => {}
+            Some(SettingChange::Reset(None)) => self.settings.clear(),
+            Some(SettingChange::Reset(Some(key))) => self.forget(&key),
+            Some(SettingChange::Set { key, value }) => {
+                self.forget(&key);
+                self.settings.insert(key, value);
+            }
         }
         self
     }
 
-    fn after_reset(mut self, key: &str) -> Self {
-        let key = unquoted(key);
-        self.settings
-            .retain(|known, _| !key.is_empty() && !known.eq_ignore_ascii_case(&key));
-        self
-    }
-}
-
-/// The setting that `SET TIME ZONE` sets.
-const TIME_ZONE: &str = "spark.sql.session.timeZone";
-
-/// Returns the zone of `TIME ZONE '…'`, of `TIME ZONE LOCAL` and of an interval.
-fn time_zone(setting: &str) -> Option<String> {
-    let words: Vec<&str> = setting.split_whitespace().collect();
-    let ["time", "zone"] = [
-        words.first()?.to_lowercase().as_str(),
-        words.get(1)?.to_lowercase().as_str(),
-    ] else {
-        return None;
-    };
-    let zone = words.get(2..)?.join(" ");
-    match zone.to_lowercase().as_str() {
-        "local" => Some("UTC".to_owned()),
-        _ => Some(unquoted(&zone)),
+    /// Forgets a setting; names compare without case.
+    fn forget(&mut self, key: &str) {
+        self.settings.retain(|known, _| !known.eq_ignore_ascii_case(key));
     }
 }
 
@@ -326,6 +306,18 @@ mod tests {
         "x";
         "a handler and rows"
     )]
+    #[test_case(
+        "BEGIN IF CASE WHEN a THEN b END THEN IF c THEN d; END IF; END IF; END; x",
+        &["BEGIN IF CASE WHEN a THEN b END THEN IF c THEN d; END IF; END IF; END"],
+        "x";
+        "an expression that ends before THEN"
+    )]
+    #[test_case(
+        "BEGIN WHILE CASE a WHEN 1 THEN b END DO IF c THEN d; END IF; END WHILE; END; x",
+        &["BEGIN WHILE CASE a WHEN 1 THEN b END DO IF c THEN d; END IF; END WHILE; END"],
+        "x";
+        "an expression that ends before DO"
+    )]
     #[test_case("BEGIN a; b", &[], "BEGIN a; b"; "a script without an end")]
     #[test_case("begin; commit;", &["begin", "commit"], ""; "no script")]
     #[test_case("select begin; x", &["select begin"], "x"; "a column")]
@@ -359,7 +351,17 @@ mod tests {
     #[test_case(&["SET a = 1", "SET a = 2", "SET b", "SET"], &[("a", "2")]; "the last one holds")]
     #[test_case(&["SET a = 1", "SET b = 2", "RESET A"], &[("b", "2")]; "one is taken back")]
     #[test_case(&["SET a = 1", "reset"], &[]; "all are taken back")]
+    #[test_case(&["SET a.b = 1", "SET A.B = 2"], &[("A.B", "2")]; "in another case")]
     #[test_case(&["SETTLE a = 1"], &[]; "another word")]
+    #[test_case(&["SET TAG ON TABLE t a = b", "SET TAG ON COLUMN t.a `k` = `v`"], &[]; "tags")]
+    #[test_case(&["SET VAR x = 1", "SET VARIABLE (x, y) = (SELECT 1, 2)"], &[]; "variables")]
+    #[test_case(
+        &["SET TIME ZONE INTERVAL '1' HOUR"],
+        &[("spark.sql.session.timeZone", "+01:00")];
+        "a time zone that is an interval"
+    )]
+    #[test_case(&["set time zone local"], &[("spark.sql.session.timeZone", "UTC")]; "the time zone there")]
+    #[test_case(&["SET timezone = 'Asia/Tokyo'", "RESET spark.sql.session.timeZone"], &[]; "by another name")]
     #[test_case(
         &["SET TIME ZONE 'Europe/Berlin'"],
         &[("spark.sql.session.timeZone", "Europe/Berlin")];

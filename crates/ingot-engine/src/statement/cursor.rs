@@ -425,9 +425,10 @@ impl<'a> Cursor<'a> {
         Ok(taken.1.trim())
     }
 
-    /// Takes `label:` if it comes next.
-    pub fn label(&mut self) -> Result<Option<String>> {
-        if self.parser.peek_nth_token(1).token != Token::Colon {
+    /// Takes `label:` if it comes next, before one of `words`: `SELECT :a` begins with none.
+    pub fn label(&mut self, words: &[&str]) -> Result<Option<String>> {
+        let labels = words.iter().any(|word| self.is_word(2, word));
+        if self.parser.peek_nth_token(1).token != Token::Colon || !labels {
             return Ok(None);
         }
         let label = self.name()?.to_lowercase();

@@ -161,28 +161,102 @@ fn honoured() -> impl Iterator<Item = Known> {
         .chain(STATEMENTS)
 }
 
+/// What a statement changes of the settings of its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingChange {
+    Set {
+        key: String,
+        value: String,
+    },
+    /// Back to what a setting is without any SET; all of them without a key.
+    Reset(Option<String>),
+}
+
+/// Returns what a statement, once it has run, has changed of the settings of its session: `None` for any that changes
+/// none, as `SET VAR`, `SET TAG` and `SET key`.
+///
+/// A client of a service that remembers nothing between statements keeps the settings by it.
+pub fn setting_change(statement: &str) -> Option<SettingChange> {
+    let mut cursor = Cursor::new(statement).ok()?;
+    if cursor.accept("RESET") {
+        return reset_key(&mut cursor).ok().map(SettingChange::Reset);
+    }
+    if !cursor.accept("SET") {
+        return None;
+    }
+    let other = [&["VAR"][..], &["VARIABLE"], &["TAG", "ON"]];
+    if other.iter().any(|words| cursor.at_all(words)) {
+        return None;
+    }
+    match Set::read(&mut cursor).ok()? {
+        Set::Value { key, value } => Some(SettingChange::Set {
+            key: named(&key).to_owned(),
+            value,
+        }),
+        Set::Shown(_) => None,
+    }
+}
+
+/// What stands after SET.
+enum Set {
+    Value {
+        key: String,
+        value: String,
+    },
+    /// A key, `-v`, or nothing.
+    Shown(String),
+}
+
+impl Set {
+    /// Takes what follows SET.
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self> {
+        if cursor.accept_all(&["TIME", "ZONE"]) {
+            let value = time_zone(cursor)?;
+            let key = TIME_ZONE.to_owned();
+            return Ok(Self::Value { key, value });
+        }
+        let text = cursor.statement_until(|_| false)?;
+        cursor.end()?;
+        Ok(match text.split_once('=') {
+            Some((key, value)) => Self::Value {
+                key: key.trim().trim_matches('`').to_owned(),
+                value: unquoted(value.trim()).to_owned(),
+            },
+            None => Self::Shown(text.to_owned()),
+        })
+    }
+}
+
+/// Takes what follows RESET.
+fn reset_key(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    let text = cursor.statement_until(|_| false)?;
+    cursor.end()?;
+    let key = named(text.trim_matches('`'));
+    Ok((!key.is_empty()).then(|| key.to_owned()))
+}
+
 /// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    if cursor.accept_all(&["TIME", "ZONE"]) {
-        let zone = time_zone(cursor)?;
-        return Ok(Work::reads(async move {
-            set_time_zone(session, &zone)?;
-            shown(TIME_ZONE, &zone)
-        }));
-    }
-    let rest = cursor.rest().to_owned();
-    Ok(Work::reads(async move { set(session, &rest) }))
+    let set = Set::read(cursor)?;
+    Ok(Work::reads(async move {
+        match set {
+            Set::Value { key, value } => {
+                set_setting(session, &key, &value)?;
+                shown(&key, &value)
+            }
+            Set::Shown(asked) => show(session, &asked),
+        }
+    }))
 }
 
 /// `RESET`, `RESET key`: back to what is so without any `SET`.
 pub(super) fn reset<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
-    let key = cursor.rest().trim_matches('`').to_owned();
+    let key = reset_key(cursor)?;
     Ok(Work::reads(async move {
-        let key = named(&key);
         let mut settings = session.settings();
         match key {
-            "" => settings.clear(),
-            key => settings.retain(|known, _| !known.eq_ignore_ascii_case(key)),
+            None => settings.clear(),
+            Some(key) => settings.retain(|known, _| !known.eq_ignore_ascii_case(&key)),
         }
         drop(settings);
         session.settings_changed()?;
@@ -264,12 +338,8 @@ fn shown(key: &str, value: &str) -> Result<StatementResult> {
     text_rows(&[("key", vec![key]), ("value", vec![value])])
 }
 
-fn set(session: &Session, rest: &str) -> Result<StatementResult> {
-    if let Some((key, value)) = rest.split_once('=') {
-        let (key, value) = (key.trim().trim_matches('`'), unquoted(value.trim()));
-        set_setting(session, key, value)?;
-        return shown(key, value);
-    }
+/// Shows a setting, all that are set, or with `-v` all that may be.
+fn show(session: &Session, rest: &str) -> Result<StatementResult> {
     let settings = session.settings();
     if rest.eq_ignore_ascii_case("-v") {
         return described(&settings);

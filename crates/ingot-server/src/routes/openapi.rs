@@ -29,7 +29,7 @@ use crate::routes::{health, query, sql, unity_catalog};
         unity_catalog::list_tables,
         unity_catalog::get_table,
     ),
-    components(schemas(sql::SqlRequest, ErrorBody, ErrorInfo)),
+    components(schemas(sql::SqlRequest, sql::SqlParameter, ErrorBody, ErrorInfo)),
     modifiers(&BearerToken),
     security(("token" = [])),
 )]

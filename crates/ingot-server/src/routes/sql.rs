@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::response::Response;
-use ingot_common::port::StatementRequest;
+use ingot_common::port::{StatementParameter, StatementRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -30,6 +30,34 @@ pub struct SqlRequest {
     #[serde(default)]
     #[schema(example = json!({"spark.sql.ansi.enabled": "true"}))]
     pub settings: BTreeMap<String, String>,
+    /// Values for the parameter markers of the statement: `:name` where they have names, `?` where none has one.
+    #[serde(default)]
+    #[schema(example = json!([{"name": "carrier", "value": "UA"}, {"name": "year", "value": "2024", "type": "INT"}]))]
+    pub parameters: Vec<SqlParameter>,
+}
+
+/// A value for a parameter marker. Whatever it holds is never read as SQL.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlParameter {
+    /// The name of the markers that it is for, without the colon. Without a name it is for the `?` of its place.
+    pub name: Option<String>,
+    /// The value as a text; null when it is left out.
+    pub value: Option<String>,
+    /// The type that the text is read as, as `INT`, `DATE` or `DECIMAL(10, 2)`; `STRING` by default. ARRAY, MAP and
+    /// STRUCT are not supported.
+    #[serde(rename = "type")]
+    pub type_text: Option<String>,
+}
+
+impl From<SqlParameter> for StatementParameter {
+    fn from(parameter: SqlParameter) -> Self {
+        Self {
+            name: parameter.name,
+            value: parameter.value,
+            type_text: parameter.type_text,
+        }
+    }
 }
 
 /// Runs a statement. `Accept` chooses between JSON (an array of objects), CSV and an Arrow IPC stream.
@@ -66,6 +94,7 @@ pub async fn execute(
         catalog: body.catalog,
         schema: body.schema,
         settings: body.settings,
+        parameters: body.parameters.into_iter().map(Into::into).collect(),
     };
     let statements = state.statements.clone();
     respond(&state, caller, &headers, async move |context| {

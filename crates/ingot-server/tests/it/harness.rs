@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 use url::Url;
 
 /// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
-/// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`; tables with their query.
+/// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`, `parameters` (what it was given);
+/// tables with their query.
 #[derive(Default)]
 pub struct Service {
     /// Set when an endless statement has ended.
@@ -78,6 +79,18 @@ fn nested() -> RecordBatch {
     .expect("batch")
 }
 
+/// A row that says what was asked.
+fn asked(text: String) -> RecordBatch {
+    RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(StringArray::from(vec![text])),
+            Arc::new(Int64Array::from(vec![1])),
+        ],
+    )
+    .expect("batch")
+}
+
 fn broken() -> ServiceError {
     ServiceError::new(Kind::DataLoss, "a file is gone")
 }
@@ -122,6 +135,7 @@ impl StatementService for Service {
                     message: "the server is busy".to_owned(),
                 });
             }
+            "parameters" => vec![Ok(asked(format!("{:?}", request.parameters)))],
             "panic" => panic!("a defect"),
             "break" => vec![Ok(batch()), Err(broken())],
             "endless" => {
@@ -150,17 +164,9 @@ impl StatementService for Service {
         _context: &RequestContext,
         query: TableQuery,
     ) -> Result<StatementResult, ServiceError> {
-        let asked = RecordBatch::try_new(
-            schema(),
-            vec![
-                Arc::new(StringArray::from(vec![format!("{query:?}")])),
-                Arc::new(Int64Array::from(vec![1])),
-            ],
-        )
-        .expect("batch");
         Ok(StatementResult {
             schema: schema(),
-            batches: futures::stream::iter([Ok(asked)]).boxed(),
+            batches: futures::stream::iter([Ok(asked(format!("{query:?}")))]).boxed(),
         })
     }
 }
@@ -268,10 +274,16 @@ impl TestServer {
 
     /// Runs a statement.
     pub async fn try_sql(&self, statement: &str, accept: &str) -> reqwest::Result<reqwest::Response> {
+        self.post(&serde_json::json!({ "statement": statement }), accept)
+            .await
+    }
+
+    /// Sends a request to run a statement.
+    pub async fn post(&self, body: &serde_json::Value, accept: &str) -> reqwest::Result<reqwest::Response> {
         reqwest::Client::new()
             .post(self.url("/api/v1/sql"))
             .header("accept", accept)
-            .json(&serde_json::json!({ "statement": statement }))
+            .json(body)
             .send()
             .await
     }

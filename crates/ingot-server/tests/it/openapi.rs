@@ -87,3 +87,17 @@ async fn listings_say_what_they_need(listing: &str, expected: &[&str]) {
         .collect();
     assert_eq!(required, expected);
 }
+
+#[tokio::test]
+async fn parameters_of_a_statement_are_described() {
+    let document = document().await;
+    let schemas = &document["components"]["schemas"];
+    let items = &schemas["SqlRequest"]["properties"]["parameters"]["items"];
+    assert_eq!(*items, json!({"$ref": "#/components/schemas/SqlParameter"}));
+    let described: Vec<_> = schemas["SqlParameter"]["properties"]
+        .as_object()
+        .expect("properties")
+        .keys()
+        .collect();
+    assert_eq!(described, ["name", "type", "value"]);
+}

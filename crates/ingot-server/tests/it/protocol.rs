@@ -72,6 +72,29 @@ async fn rows_come_as_json_csv_and_arrow() {
     );
 }
 
+#[tokio::test]
+async fn a_statement_is_given_its_parameters() {
+    let server = TestServer::open().await;
+    let body = serde_json::json!({
+        "statement": "parameters",
+        "parameters": [{"name": "a", "value": "1", "type": "INT"}, {"value": "x"}, {}],
+    });
+    let response = server.post(&body, "text/csv").await.expect("answer");
+    assert_eq!(response.status(), 200);
+    let text = response.text().await.expect("text").replace("\"\"", "\"");
+    for given in [
+        r#"name: Some("a"), value: Some("1"), type_text: Some("INT")"#,
+        r#"name: None, value: Some("x"), type_text: None"#,
+        "name: None, value: None, type_text: None",
+    ] {
+        assert!(text.contains(given), "{given}: {text}");
+    }
+    let unknown =
+        serde_json::json!({"statement": "parameters", "parameters": [{"name": "a", "kind": "INT"}]});
+    let response = server.post(&unknown, "text/csv").await.expect("answer");
+    assert_eq!(response.status(), 400);
+}
+
 #[test_case("application/json", "[]\n"; "json")]
 #[test_case("text/csv", "carrier,flights\n"; "csv")]
 #[tokio::test]

@@ -91,8 +91,8 @@ impl Script {
         let first = std::mem::take(&mut self.at_statement);
         self.after_first = false;
         if upper == "END" {
-            self.open.pop();
-            self.after_end = true;
+            // What follows the END of an expression goes on with the statement.
+            self.after_end = self.open.pop() != Some(Open::CaseExpression);
             return;
         }
         let within = self.open.last().copied();

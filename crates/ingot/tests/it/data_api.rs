@@ -169,3 +169,64 @@ async fn an_unknown_table_is_not_found() {
     let (status, _) = get(&server, "table=main.default.missing", "application/json").await;
     assert_eq!(status, 404);
 }
+
+async fn post(server: &Process, body: &Value) -> (u16, Value) {
+    let url = format!("{}/api/v1/sql", server.address("http"));
+    let request = reqwest::Client::new()
+        .post(url)
+        .header(ACCEPT, "application/json");
+    let response = request.json(body).send().await.expect("answer");
+    let status = response.status().as_u16();
+    (status, response.json().await.expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_statement_takes_parameters() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let (status, rows) = post(
+        &server,
+        &json!({
+            "statement": "SELECT carrier FROM t WHERE flights < :flights AND carrier <> :Carrier ORDER BY 1",
+            "parameters": [
+                {"name": "flights", "value": "60000", "type": "BIGINT"},
+                {"name": "carrier", "value": "' OR true --"},
+            ],
+        }),
+    )
+    .await;
+    assert_eq!(
+        (status, rows),
+        (
+            200,
+            json!([{"carrier": "EV"}, {"carrier": "F9"}, {"carrier": "UA"}])
+        )
+    );
+    let (status, rows) = post(
+        &server,
+        &json!({
+            "statement": "SELECT ? AS a, ? AS b, ? AS c",
+            "parameters": [{"value": "1.50", "type": "DECIMAL(5, 2)"}, {"value": "x"}, {"type": "INT"}],
+        }),
+    )
+    .await;
+    assert_eq!(status, 200, "{rows}");
+    assert_eq!(rows[0]["b"], "x");
+    assert_eq!(rows[0]["c"], Value::Null);
+    let (status, body) = post(
+        &server,
+        &json!({"statement": "SELECT :n", "parameters": [{"name": "n", "value": "many", "type": "INT"}]}),
+    )
+    .await;
+    assert_eq!(
+        (status, &body["condition"]),
+        (400, &json!("CAST_INVALID_INPUT")),
+        "{body}"
+    );
+    let (status, body) = post(&server, &json!({"statement": "SELECT :n"})).await;
+    assert_eq!(
+        (status, &body["condition"]),
+        (400, &json!("UNBOUND_SQL_PARAMETER")),
+        "{body}"
+    );
+}

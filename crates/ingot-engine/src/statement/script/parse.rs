@@ -268,7 +268,7 @@ fn steps(cursor: &mut Cursor<'_>, ends: &[&str], labels: &mut Labels) -> Result<
 
 /// Takes one statement.
 fn step(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Step> {
-    let label = cursor.label()?;
+    let label = cursor.label(&["BEGIN", "WHILE", "REPEAT", "LOOP", "FOR"])?;
     if cursor.accept("BEGIN") {
         return block(cursor, label, labels).map(Step::Block);
     }
@@ -280,9 +280,6 @@ fn step(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Step> {
             labels.leave();
             return Ok(step);
         }
-    }
-    if label.is_some() {
-        return Err(cursor.expected("BEGIN, WHILE, REPEAT, LOOP or FOR after a label"));
     }
     labels.enter(None, Labelled::Block)?;
     let step = unlabelled(cursor, labels);

@@ -295,12 +295,24 @@ async fn a_declaration_is_read_to_its_end() {
     steps(
         &session,
         &[
-            ("BEGIN DECLARE x INT whatever; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
-            ("BEGIN DECLARE x INT DEFAULT 1 whatever; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
+            (
+                "BEGIN DECLARE x INT whatever; SELECT x; END",
+                "!PARSE_SYNTAX_ERROR",
+            ),
+            (
+                "BEGIN DECLARE x INT DEFAULT 1 whatever; SELECT x; END",
+                "!PARSE_SYNTAX_ERROR",
+            ),
             ("BEGIN DECLARE x; SELECT x; END", "!PARSE_SYNTAX_ERROR"),
-            ("BEGIN DECLARE x ARRAY<INT> = array(1, 2); SELECT x; END", "[1, 2]"),
+            (
+                "BEGIN DECLARE x ARRAY<INT> = array(1, 2); SELECT x; END",
+                "[1, 2]",
+            ),
             ("BEGIN DECLARE x DECIMAL(10, 2) DEFAULT 1; SELECT x; END", "1.00"),
-            ("BEGIN DECLARE x MAP<STRING, STRUCT<a: INT>>; SELECT x; END", "NULL"),
+            (
+                "BEGIN DECLARE x MAP<STRING, STRUCT<a: INT>>; SELECT x; END",
+                "NULL",
+            ),
         ],
     )
     .await;
@@ -313,12 +325,24 @@ async fn a_text_that_runs_gives_rows_where_it_is_a_query() {
     steps(
         &session,
         &[
-            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'SELECT 1 AS num_affected_rows'; END", "1"),
-            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'INSERT INTO t VALUES (1)'; END", "5"),
+            (
+                "BEGIN SELECT 5; EXECUTE IMMEDIATE 'SELECT 1 AS num_affected_rows'; END",
+                "1",
+            ),
+            (
+                "BEGIN SELECT 5; EXECUTE IMMEDIATE 'INSERT INTO t VALUES (1)'; END",
+                "5",
+            ),
             ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'OPTIMIZE t'; END", "5"),
-            ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'SHOW TABLES'; END", "default|t|false"),
+            (
+                "BEGIN SELECT 5; EXECUTE IMMEDIATE 'SHOW TABLES'; END",
+                "default|t|false",
+            ),
             ("BEGIN SELECT 5; EXECUTE IMMEDIATE 'USE main.default'; END", "5"),
-            ("BEGIN SET TAG ON TABLE t k = v; SELECT tag_value FROM information_schema.table_tags; END", "v"),
+            (
+                "BEGIN SET TAG ON TABLE t k = v; SELECT tag_value FROM information_schema.table_tags; END",
+                "v",
+            ),
         ],
     )
     .await;

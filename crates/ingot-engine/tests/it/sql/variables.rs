@@ -2,7 +2,7 @@
 
 use test_case::test_case;
 
-use super::{names, new_session, open, refused, rows, run};
+use super::{names, new_session, open, refused, rows, run, steps};
 
 #[tokio::test]
 async fn a_variable_has_a_value_in_its_session() {
@@ -173,4 +173,201 @@ async fn what_cannot_be_is_refused(statement: &str, condition: &str) {
     let (_directory, _, session) = open().await;
     run(&session, &["DECLARE x INT DEFAULT 1"]).await;
     assert_eq!(refused(&session, statement).await, condition);
+}
+
+/// The name of a parameter, its value and its type; empty where there is none.
+type Given<'a> = (&'a str, Option<&'a str>, &'a str);
+
+/// Runs a statement as a front door does, and returns its first row, or the condition of what went wrong.
+async fn asked(engine: &ingot_engine::Engine, statement: &str, parameters: &[Given<'_>]) -> String {
+    use futures::TryStreamExt;
+    use ingot_common::port::{StatementParameter, StatementRequest, StatementService};
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let parameters = parameters
+        .iter()
+        .map(|(name, value, type_text)| StatementParameter {
+            name: text(name),
+            value: value.map(str::to_owned),
+            type_text: text(type_text),
+        });
+    let request = StatementRequest {
+        statement: statement.to_owned(),
+        parameters: parameters.collect(),
+        ..StatementRequest::default()
+    };
+    let context = ingot_common::RequestContext::new(ingot_common::Principal::new("ann"));
+    let result = match engine.execute(&context, request).await {
+        Ok(result) => result,
+        Err(error) => return format!("!{}", error.condition.unwrap_or_default()),
+    };
+    let batches: Vec<_> = result.batches.try_collect().await.expect("rows");
+    let Some(batch) = batches.first().filter(|batch| batch.num_rows() > 0) else {
+        return String::new();
+    };
+    let values = batch.columns().iter().map(|column| match column.is_null(0) {
+        true => "NULL".to_owned(),
+        false => arrow::util::display::array_value_to_string(column, 0).expect("text"),
+    });
+    values.collect::<Vec<_>>().join("|")
+}
+
+#[tokio::test]
+async fn a_request_gives_parameters() {
+    let (_directory, engine, session) = open().await;
+    run(&session, &["CREATE TABLE t (id INT, name STRING)"]).await;
+    let cases: [(&str, &[Given<'_>], &str); 16] = [
+        ("SELECT :a, typeof(:a)", &[("a", Some("1"), "INT")], "1|int"),
+        (
+            "SELECT :A || :b",
+            &[("a", Some("it's"), ""), ("B", Some("!"), "STRING")],
+            "it's!",
+        ),
+        (
+            "SELECT typeof(:a), :a",
+            &[("a", Some("1.5"), "DECIMAL(10, 2)")],
+            "decimal(10,2)|1.50",
+        ),
+        (
+            "SELECT :a + INTERVAL 1 DAY",
+            &[("a", Some("2024-02-28"), "DATE")],
+            "2024-02-29",
+        ),
+        (
+            "SELECT :a IS NULL, typeof(:a)",
+            &[("a", None, "BIGINT")],
+            "true|bigint",
+        ),
+        (
+            "SELECT ?, ?",
+            &[("", Some("a"), ""), ("", Some("2"), "INT")],
+            "a|2",
+        ),
+        (
+            "INSERT INTO t VALUES (?, ?)",
+            &[("", Some("1"), "INT"), ("", Some("one"), "")],
+            "1|1",
+        ),
+        (
+            "UPDATE t SET name = ?, id = ? WHERE id = ?",
+            &[
+                ("", Some("two"), ""),
+                ("", Some("2"), "INT"),
+                ("", Some("1"), "INT"),
+            ],
+            "1",
+        ),
+        (
+            "SELECT name FROM t WHERE id = :id",
+            &[("id", Some("2"), "INT")],
+            "two",
+        ),
+        (
+            "DELETE FROM t WHERE name = :name",
+            &[("name", Some("two"), "")],
+            "1",
+        ),
+        ("BEGIN SELECT :a; END", &[("a", Some("x"), "")], "x"),
+        ("SELECT :a", &[("a", Some("x"), "INT")], "!CAST_INVALID_INPUT"),
+        (
+            "SELECT :a",
+            &[("a", Some("x"), "INT whatever")],
+            "!PARSE_SYNTAX_ERROR",
+        ),
+        (
+            "SELECT :a",
+            &[("a", Some("[1]"), "ARRAY<INT>")],
+            "!UNSUPPORTED_FEATURE",
+        ),
+        (
+            "SELECT :a",
+            &[("a", Some("1"), ""), ("", Some("2"), "")],
+            "!INVALID_QUERY_MIXED_QUERY_PARAMETERS",
+        ),
+        (
+            "SELECT :a",
+            &[("a", Some("1"), ""), ("A", Some("2"), "")],
+            "!INVALID_PARAMETER_VALUE",
+        ),
+    ];
+    let mut wrong = String::new();
+    for (statement, parameters, expected) in cases {
+        let given = asked(&engine, statement, parameters).await;
+        if given != expected {
+            wrong += &format!("{statement}\n    expected {expected}\n    given    {given}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[tokio::test]
+async fn what_lasts_names_no_variable() {
+    let (_directory, engine, session) = open().await;
+    const REFUSED: &str = "!INVALID_TEMP_OBJ_REFERENCE";
+    const MARKER: &str = "!UNSUPPORTED_FEATURE.PARAMETER_MARKER_IN_UNEXPECTED_STATEMENT";
+    steps(
+        &session,
+        &[
+            ("CREATE TABLE t (a INT)", ""),
+            ("CREATE VIEW plain AS SELECT a FROM t", ""),
+            ("DECLARE x INT DEFAULT 5", ""),
+            ("DECLARE name STRING DEFAULT 't'", ""),
+            ("CREATE VIEW v AS SELECT x", REFUSED),
+            ("CREATE VIEW v AS SELECT * FROM t WHERE a < session.x", REFUSED),
+            ("CREATE VIEW v AS SELECT * FROM IDENTIFIER(name)", REFUSED),
+            ("ALTER VIEW plain AS SELECT x AS a", REFUSED),
+            ("CREATE GLOBAL TEMPORARY VIEW v AS SELECT x", REFUSED),
+            ("CREATE FUNCTION f() RETURNS INT RETURN x", REFUSED),
+            ("CREATE FUNCTION f(a INT DEFAULT x) RETURNS INT RETURN a", REFUSED),
+            (
+                "EXECUTE IMMEDIATE 'CREATE VIEW v AS SELECT :a' USING 1 AS a",
+                MARKER,
+            ),
+            (
+                "EXECUTE IMMEDIATE 'CREATE TEMPORARY VIEW v AS SELECT ?' USING 1",
+                MARKER,
+            ),
+            (
+                "EXECUTE IMMEDIATE 'CREATE FUNCTION f() RETURN :a' USING 1 AS a",
+                MARKER,
+            ),
+            (
+                "BEGIN DECLARE y INT DEFAULT 1; CREATE VIEW v AS SELECT y; END",
+                REFUSED,
+            ),
+            (
+                "BEGIN DECLARE y INT DEFAULT 1; CREATE TEMPORARY VIEW v AS SELECT y; END",
+                REFUSED,
+            ),
+            (
+                "BEGIN DECLARE y INT DEFAULT 1; CREATE TEMPORARY FUNCTION f() RETURN y; END",
+                REFUSED,
+            ),
+            // What is of the session names the session's, whatever the script that reads it calls its own.
+            ("CREATE TEMPORARY VIEW v AS SELECT x AS shown", ""),
+            ("CREATE TEMPORARY FUNCTION f() RETURNS INT RETURN x + 1", ""),
+            ("SELECT shown, f() FROM v", "5|6"),
+            ("SET VAR x = 7", ""),
+            ("SELECT shown, f() FROM v", "7|8"),
+            (
+                "BEGIN DECLARE x INT DEFAULT 1; SELECT shown, f(), x FROM v; END",
+                "7|8|1",
+            ),
+            // A column hides a variable, so this names none.
+            ("ALTER TABLE t ADD COLUMN x INT", ""),
+            ("CREATE VIEW w AS SELECT x FROM t", ""),
+            ("INSERT INTO t VALUES (1, 2)", "1|1"),
+            ("SELECT x FROM w", "2"),
+        ],
+    )
+    .await;
+    // A view that is older than the rule, or whose table has lost a column, sees nothing of its reader's.
+    steps(
+        &session,
+        &[
+            ("CREATE OR REPLACE TABLE t (a INT)", ""),
+            ("SELECT x FROM w", "!UNRESOLVED_COLUMN.WITH_SUGGESTION"),
+        ],
+    )
+    .await;
+    assert_eq!(rows(&new_session(&engine), "SELECT * FROM plain").await.len(), 0);
 }
