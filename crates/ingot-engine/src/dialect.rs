@@ -15,6 +15,7 @@ mod like;
 mod table_query;
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -188,6 +189,33 @@ pub fn parser(text: &str) -> Result<Parser<'static>> {
     Ok(parser.with_tokens_with_locations(tokens(text)?))
 }
 
+/// Numbers the parameter markers of a statement that have no name: `?` becomes `?1`, `?2`, ….
+///
+/// So a piece of the text says which value a marker in it is for, wherever the piece is read.
+///
+/// # Errors
+/// `PARSE_SYNTAX_ERROR` for what is no token.
+pub(crate) fn number_markers(text: &str) -> Result<Cow<'_, str>> {
+    if !text.contains('?') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
+    let tokens = tokenizer.tokenize_with_location().map_err(ParserError::from)?;
+    let places = Places::new(text);
+    let is_marker =
+        |token: &&TokenWithSpan| matches!(&token.token, Token::Placeholder(marker) if marker == "?");
+    let mut numbered = String::with_capacity(text.len());
+    let mut rest = 0;
+    for (number, marker) in (1_usize..).zip(tokens.iter().filter(is_marker)) {
+        let end = places.offset(text, marker.span.end);
+        numbered.push_str(text.get(rest..end).unwrap_or_default());
+        numbered.push_str(&number.to_string());
+        rest = end;
+    }
+    numbered.push_str(text.get(rest..).unwrap_or_default());
+    Ok(Cow::Owned(numbered))
+}
+
 /// Parses statements.
 pub(crate) fn statements(text: &str) -> Result<Vec<Statement>> {
     Ok(parser(text)?.parse_statements()?)
@@ -221,7 +249,6 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
     let tokens = tokenizer.tokenize_with_location().map_err(ParserError::from)?;
     let mut read: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut markers = 0_usize;
     for mut token in tokens {
         let raw = is_literal(&token.token) && read.last().is_some_and(|before| raw_prefix(&before.token));
         if raw && let Some(prefix) = read.pop() {
@@ -230,11 +257,6 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         match &mut token.token {
             Token::SingleQuotedString(text) if !raw => *text = unescaped(text, '\''),
             Token::DoubleQuotedString(text) if !raw => *text = unescaped(text, '"'),
-            // Numbered here: the parts of a statement are bound one by one.
-            Token::Placeholder(marker) if marker == "?" => {
-                markers += 1;
-                *marker = format!("?{markers}");
-            }
             Token::Word(word) if word.quote_style == Some('`') => word.value = word.value.replace("``", "`"),
             // Functions like others: sqlparser wants the digits of these to be a number without a sign.
             Token::Word(word) if matches!(word.keyword, Keyword::CEIL | Keyword::FLOOR) => {

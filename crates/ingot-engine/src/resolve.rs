@@ -59,7 +59,7 @@ pub(crate) use self::scope::Scope;
 pub(crate) use self::special::is_relation_function;
 use self::special::{functions_as_relations, special_provider, take_special_relations};
 pub(crate) use self::time_travel::{instant, without_version};
-pub(crate) use self::values::has_parameters;
+pub(crate) use self::values::{bind, has_parameters};
 use crate::session::Values;
 use crate::stack::deep;
 use crate::{Error, Result, Session, spark};
@@ -129,7 +129,7 @@ fn plan_in<'a>(
         nesting::check(&query)?;
         let state = planning_state(session, &scope.namespace);
         let values = scope.values(session);
-        values::bind(&mut query, &values, reads)?;
+        bind(&mut query, &values, reads)?;
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
         let routines = Routines::of(session, &mut query, &scope, reads, &state).await?;

@@ -192,6 +192,7 @@ async fn value_of(session: &Session, expr: Expr, data_type: Option<SqlType>) -> 
 
 /// Reads a statement. Nothing of it is done before its work runs: a script is read before any of it.
 fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
+    let text = &*dialect::number_markers(text)?;
     let mut cursor = Cursor::new(text)?;
     if cursor.accept("BEGIN") {
         return script::parse(session, &mut cursor);
@@ -302,7 +303,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
 /// # Errors
 /// `PARSE_SYNTAX_ERROR`, with line and column.
 pub(crate) fn parse_query(text: &str) -> Result<Statement> {
-    let mut statements = dialect::statements(text)?;
+    let mut statements = dialect::statements(&dialect::number_markers(text)?)?;
     match (statements.pop(), statements.len()) {
         (Some(query @ (Statement::Query(_) | Statement::Explain { .. })), 0) => Ok(query),
         (None, _) => Err(Error::parse("the statement is empty".to_owned())),

@@ -1,8 +1,10 @@
 //! The texts of a merge as expressions over the relations [`TARGET`] and [`SOURCE`].
 //!
 //! Column names are matched without regard to case, as Spark does. A name belongs to the relation that the clause
-//! may see, whose alias it ends in the longest, and that has such a column; if both are as near, it is ambiguous.
+//! may see, whose alias it ends in the longest, and that has such a column; if both are as near, it is ambiguous. A name
+//! of no column is a variable's.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,13 +13,15 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions, visit_expressions_mut};
 use ingot_common::Kind;
 
 use super::source::SOURCE_MARK;
 use super::subqueries::{ANSWERS, Answers};
 use super::{Merge, clause_error};
 use crate::resolve::routines::Routines;
+use crate::resolve::{self, Reads, literal};
+use crate::session::{Values, VariableName};
 use crate::write::type_text;
 use crate::{Error, Result, Session, dialect, spark};
 
@@ -78,6 +82,8 @@ pub(crate) struct Scope<'a> {
     state: SessionState,
     routines: &'a Routines,
     answers: &'a Answers,
+    /// The variables and parameters that a name or a marker may mean.
+    values: Values,
     target: Relation<'a>,
     source: Relation<'a>,
     /// The columns of both relations, and of the answers.
@@ -100,6 +106,7 @@ impl<'a> Scope<'a> {
             state: routines.planner(session.datafusion().state()),
             routines,
             answers,
+            values: session.values().clone(),
             target: Relation {
                 name: TARGET,
                 alias: alias_parts(&merge.target_alias)?,
@@ -176,15 +183,23 @@ impl<'a> Scope<'a> {
     pub(crate) fn expression(&self, text: &str, visible: Visible) -> Result<Expr> {
         let mut parsed = dialect::expression(text)?;
         self.answers.put_columns(text, &mut parsed)?;
+        resolve::bind(&mut parsed, &self.values, &Reads::default())?;
+        let parameters = lambda_parameters(&parsed);
         let outcome = visit_expressions_mut(&mut parsed, |expression| {
             let parts = match expression {
                 SqlExpr::Identifier(name) => vec![name.clone()],
                 SqlExpr::CompoundIdentifier(parts) if parts[0].value != ANSWERS => parts.clone(),
                 _ => return ControlFlow::Continue(()),
             };
-            match self.resolve(&parts, visible) {
-                Ok(Some(resolved)) => {
-                    *expression = SqlExpr::CompoundIdentifier(resolved);
+            let meant = match self.resolve(&parts, visible) {
+                Ok(Some(resolved)) => Ok(Some(SqlExpr::CompoundIdentifier(resolved))),
+                Ok(None) if parameters.contains(&parts[0].value.to_lowercase()) => Ok(None),
+                Ok(None) => self.variable(&parts),
+                Err(error) => Err(error),
+            };
+            match meant {
+                Ok(Some(meant)) => {
+                    *expression = meant;
                     ControlFlow::Continue(())
                 }
                 Ok(None) => ControlFlow::Continue(()),
@@ -278,11 +293,38 @@ impl<'a> Scope<'a> {
             )),
             (Some((near, column)), Some((further, _))) if near > further => Ok(Some(column)),
             (_, Some((_, column))) | (Some((_, column)), None) => Ok(Some(column)),
-            // A name that both lack may still be no column at all, but a name with a qualifier is one.
-            (None, None) if parts.len() > 1 => Err(unresolved(&text_of(parts))),
             (None, None) => Ok(None),
         }
     }
+
+    /// Returns the value of a variable; `None` for a name of one part that may be no column at all.
+    fn variable(&self, parts: &[Ident]) -> Result<Option<SqlExpr>> {
+        let words: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
+        let variable = VariableName::of(&words).and_then(|name| self.values.find(&name));
+        match variable {
+            Some(variable) => literal(&variable.value).map(Some),
+            // One with a qualifier is a column.
+            None if parts.len() > 1 => Err(unresolved(&text_of(parts))),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Returns the names, in lower case, that the lambdas of an expression have for what they are given.
+fn lambda_parameters(parsed: &SqlExpr) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let _ = visit_expressions(parsed, |part| {
+        if let SqlExpr::Lambda(lambda) = part {
+            names.extend(
+                lambda
+                    .params
+                    .iter()
+                    .map(|parameter| parameter.name.value.to_lowercase()),
+            );
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 /// Reads an alias, a name in SQL; an empty one has no parts.
@@ -291,7 +333,7 @@ fn alias_parts(alias: &str) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let name = dialect::parser(alias)?.parse_object_name(false)?;
-    crate::resolve::parts(&name)
+    resolve::parts(&name)
 }
 
 fn text_of(parts: &[Ident]) -> String {

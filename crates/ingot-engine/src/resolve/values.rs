@@ -22,9 +22,9 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// `UNBOUND_SQL_PARAMETER`; `PARSE_SYNTAX_ERROR` for what is no name.
-pub(super) fn bind(query: &mut Statement, values: &Values, reads: &Reads) -> Result<()> {
+pub(crate) fn bind(part: &mut impl VisitMut, values: &Values, reads: &Reads) -> Result<()> {
     let mut binder = Binder { values, reads };
-    match VisitMut::visit(query, &mut binder) {
+    match part.visit(&mut binder) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -95,7 +95,7 @@ impl VisitorMut for Binder<'_> {
 }
 
 impl Binder<'_> {
-    /// Finds the value of `:name`, or of `?1`, as the first `?` of a statement is read.
+    /// Finds the value of `:name`, or of `?1`, which the first `?` of a statement is.
     fn parameter(&self, marker: &str) -> Result<ScalarValue> {
         let parameters = &self.values.parameters;
         let found = match marker.strip_prefix(':') {

@@ -215,7 +215,7 @@ async fn asked(engine: &ingot_engine::Engine, statement: &str, parameters: &[Giv
 async fn a_request_gives_parameters() {
     let (_directory, engine, session) = open().await;
     run(&session, &["CREATE TABLE t (id INT, name STRING)"]).await;
-    let cases: [(&str, &[Given<'_>], &str); 16] = [
+    let cases: [(&str, &[Given<'_>], &str); 18] = [
         ("SELECT :a, typeof(:a)", &[("a", Some("1"), "INT")], "1|int"),
         (
             "SELECT :A || :b",
@@ -267,6 +267,12 @@ async fn a_request_gives_parameters() {
             "1",
         ),
         ("BEGIN SELECT :a; END", &[("a", Some("x"), "")], "x"),
+        (
+            "SELECT ?, '?', `a?` FROM (SELECT ? AS `a?`)",
+            &[("", Some("1"), ""), ("", Some("2"), "")],
+            "1|?|2",
+        ),
+        ("-- what?\nSELECT ?", &[("", Some("1"), "")], "1"),
         ("SELECT :a", &[("a", Some("x"), "INT")], "!CAST_INVALID_INPUT"),
         (
             "SELECT :a",

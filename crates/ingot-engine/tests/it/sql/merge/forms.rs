@@ -6,7 +6,7 @@ use ingot_common::{Classify, TableName};
 use serde_json::Value;
 use test_case::test_case;
 
-use super::super::{names, open, refused, rows, run, try_rows};
+use super::super::{names, open, refused, rows, run, steps, try_rows};
 
 /// A table with rows 1 and 2.
 const TABLE: [&str; 2] = [
@@ -355,4 +355,65 @@ async fn the_history_tells_what_was_asked_and_done() {
         let value = metrics.get(name).and_then(|value| value.parse::<i64>().ok());
         assert!(value.is_some_and(|value| value >= 0), "{name}: {metrics:?}");
     }
+}
+
+#[tokio::test]
+async fn texts_name_variables_and_parameters() {
+    let (_directory, _, session) = open().await;
+    run(&session, &TABLE).await;
+    run(
+        &session,
+        &["DECLARE x BIGINT DEFAULT 5", "DECLARE id INT DEFAULT 99"],
+    )
+    .await;
+    steps(
+        &session,
+        &[
+            // A column hides a variable.
+            (
+                "MERGE INTO t USING (VALUES (1, 'x')) AS s(key, v) ON id = s.key WHEN MATCHED AND x = 5 THEN UPDATE SET n = \
+                 t.n + session.x",
+                "1|1|0|0",
+            ),
+            (
+                "EXECUTE IMMEDIATE 'MERGE INTO t USING (SELECT ? AS id, ? AS v) s ON t.id = s.id AND t.id = ? WHEN MATCHED \
+                 THEN UPDATE SET v = ?, n = ? WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, ?)' USING 2, 'b', 2, \
+                 'set', 7, 'new'",
+                "1|1|0|0",
+            ),
+            ("SELECT * FROM t ORDER BY id", "1|a|15; 2|set|7"),
+            (
+                "EXECUTE IMMEDIATE 'WITH q AS (SELECT ? AS id) MERGE INTO t USING (SELECT id, ? AS v FROM q) s ON t.id = \
+                 s.id WHEN MATCHED THEN UPDATE SET v = s.v' USING 2, 'second'",
+                "1|1|0|0",
+            ),
+            (
+                "EXECUTE IMMEDIATE 'MERGE INTO t USING (SELECT :id AS id) s ON t.id = s.id AND s.id IN (SELECT :id) WHEN \
+                 MATCHED THEN UPDATE SET v = :v' USING 1 AS id, 'named' AS v",
+                "1|1|0|0",
+            ),
+            ("SELECT * FROM t ORDER BY id", "1|named|15; 2|second|7"),
+            (
+                "BEGIN DECLARE n BIGINT DEFAULT 1; DECLARE y STRING DEFAULT 'local'; MERGE INTO t USING (VALUES (1)) AS s(id) \
+                 ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = y, n = n + 1; END",
+                "",
+            ),
+            ("SELECT * FROM t WHERE t.id = 1", "1|local|16"),
+            (
+                "MERGE INTO t USING (VALUES (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = aggregate(array(1L, \
+                 2L), 0L, (x, y) -> x + y)",
+                "1|1|0|0",
+            ),
+            ("SELECT n FROM t WHERE t.id = 1", "3"),
+            (
+                "MERGE INTO t USING (VALUES (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = nothing",
+                "!UNRESOLVED_COLUMN.WITH_SUGGESTION",
+            ),
+            (
+                "MERGE INTO t USING (VALUES (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = :nothing",
+                "!UNBOUND_SQL_PARAMETER",
+            ),
+        ],
+    )
+    .await;
 }
