@@ -15,6 +15,7 @@ mod columns;
 mod constants;
 mod expressions;
 mod generators;
+mod inline_tables;
 mod joins;
 mod lateral_aliases;
 mod names;
@@ -61,6 +62,7 @@ use self::special::{functions_as_relations, special_provider, take_special_relat
 pub(crate) use self::time_travel::{instant, without_version};
 pub(crate) use self::values::{bind, has_parameters};
 use crate::session::Values;
+use crate::spark::AnsiMode;
 use crate::stack::deep;
 use crate::{Error, Result, Session, spark};
 
@@ -130,6 +132,7 @@ fn plan_in<'a>(
         let state = planning_state(session, &scope.namespace);
         let values = scope.values(session);
         bind(&mut query, &values, reads)?;
+        inline_tables::rewrite(&mut query, AnsiMode::of(state.config_options()));
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
         let routines = Routines::of(session, &mut query, &scope, reads, &state).await?;

@@ -126,7 +126,7 @@ const ARITHMETIC: [(&str, &str, &str); 42] = [
     ("typeof(1L + CAST(1 AS FLOAT))", "double", "float"),
 ];
 
-const CASTS: [(&str, &str, &str); 42] = [
+const CASTS: [(&str, &str, &str); 44] = [
     ("CAST('abc' AS INT)", "!CAST_INVALID_INPUT", "NULL"),
     (
         "CAST('1.7' AS INT), CAST(' -3.2 ' AS BIGINT), CAST('.' AS INT)",
@@ -248,6 +248,16 @@ const CASTS: [(&str, &str, &str); 42] = [
         "CASE WHEN false THEN 1 ELSE 'b' END, typeof(if(true, 1, 'x')), nvl(1, 'z')",
         "!CAST_INVALID_INPUT",
         "b|string|1",
+    ),
+    (
+        "(SELECT concat_ws(',', collect_list(x), first(typeof(x))) FROM VALUES (1), ('a'), (NULL) AS t(x))",
+        "!CAST_INVALID_INPUT",
+        "1,a,string",
+    ),
+    (
+        "(SELECT concat_ws(',', first(typeof(x)), first(typeof(y))) FROM VALUES (1, -1.5), ('2', '3') AS t(x, y))",
+        "bigint,double",
+        "string,string",
     ),
     ("CASE '7' WHEN 7 THEN 'same' ELSE 'other' END", "same", "same"),
     ("nullif('a', 1)", "!CAST_INVALID_INPUT", "a"),
