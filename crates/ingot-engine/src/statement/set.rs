@@ -277,6 +277,15 @@ pub(crate) fn set_setting(session: &Session, key: &str, value: &str) -> Result<(
     keep(session, key, value)
 }
 
+/// Says if a name without dots is that of a setting which is taken.
+pub(crate) fn is_setting(key: &str) -> bool {
+    let called = |name: &str| name.eq_ignore_ascii_case(key);
+    named(key) != key
+        || FIXED.iter().any(|(name, _)| called(name))
+        || HARMLESS.iter().any(|name| called(name))
+        || honoured().any(|(name, ..)| called(name))
+}
+
 /// Returns the name of a setting, of those that have several.
 fn named(key: &str) -> &str {
     const NAMES: [(&str, &str); 2] = [(TIME_ZONE, TIME_ZONE_ALIAS), (ANSI_MODE, ANSI_MODE_ALIAS)];
@@ -445,6 +454,14 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+
+    #[test_case("ANSI_mode", true)]
+    #[test_case("timezone", true)]
+    #[test_case("enable_photon", true)]
+    #[test_case("x", false)]
+    fn some_settings_have_plain_names(key: &str, expected: bool) {
+        assert_eq!(is_setting(key), expected);
+    }
 
     #[test_case("spark.sql.sources.partitionOverwriteMode", "STATIC", true)]
     #[test_case("spark.sql.sources.partitionOverwriteMode", "dynamic", true)]

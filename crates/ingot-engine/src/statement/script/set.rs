@@ -3,7 +3,7 @@
 //! Source: Databricks, "SQL scripting": `SET variable`.
 
 use super::super::cursor::Cursor;
-use super::super::{Work, variable};
+use super::super::{Work, is_setting, variable};
 use crate::session::VariableName;
 use crate::{Result, Session, resolve};
 
@@ -12,7 +12,8 @@ use crate::{Result, Session, resolve};
 pub(super) enum Target {
     Variables,
     Setting,
-    /// A name of several parts: of a variable where there is such a one, otherwise of a setting.
+    /// A name of several parts, or a plain one of a setting: of a variable where there is such a one, otherwise of a
+    /// setting.
     Qualified(Option<VariableName>),
 }
 
@@ -33,9 +34,9 @@ pub(super) fn target(text: &str) -> Result<Target> {
         return Ok(Target::Variables);
     };
     let parts = resolve::parts(&name)?;
-    Ok(match parts.len() {
-        1 => Target::Variables,
-        _ => Target::Qualified(VariableName::of(&parts)),
+    Ok(match parts.as_slice() {
+        [name] if !is_setting(name) => Target::Variables,
+        parts => Target::Qualified(VariableName::of(parts)),
     })
 }
 
