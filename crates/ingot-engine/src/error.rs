@@ -369,6 +369,13 @@ fn condition_of(error: &DataFusionError) -> Option<Error> {
             "22023",
             message.clone(),
         ),
+        // A cast that no type of Arrow's has, which DataFusion says before casts are looked at here.
+        DataFusionError::NotImplemented(message) if message.starts_with("Unsupported CAST from") => made(
+            Kind::InvalidArgument,
+            "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+            "42K09",
+            message.clone(),
+        ),
         DataFusionError::NotImplemented(message) => Some(Error::unsupported(message.clone())),
         DataFusionError::ResourcesExhausted(message) => {
             made(Kind::ResourceExhausted, "OUT_OF_MEMORY", "53200", message.clone())

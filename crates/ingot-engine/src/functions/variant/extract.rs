@@ -10,7 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 use parquet_variant::Variant;
 
-use super::cast::Conversion;
+use super::cast::{Conversion, castable_to};
 use super::path::{Step, follow, steps};
 use super::{is_variant, variant_at, variant_type};
 use crate::error::condition;
@@ -19,6 +19,7 @@ use crate::functions::collection::immutable;
 use crate::functions::function::Returns;
 use crate::spark::zone_of;
 use crate::types::parse_type;
+use crate::write::type_text;
 
 /// What `v:path` is made a call of.
 pub(crate) const COLON: &str = "__ingot_colon";
@@ -74,7 +75,17 @@ fn returns(function: &str, arguments: &ReturnFieldArgs<'_>) -> Result<DataType> 
     }
     let text = arguments.scalar_arguments.get(2).copied().flatten();
     match text.and_then(|text| text.try_as_str().flatten()) {
-        Some(text) => parse_type(text).map_err(|error| DataFusionError::External(Box::new(error))),
+        Some(text) => {
+            let wanted = parse_type(text).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            match castable_to(&wanted) {
+                true => Ok(wanted),
+                false => Err(condition(
+                    "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+                    "42K09",
+                    format!("cannot cast VARIANT to {}", type_text(&wanted).to_uppercase()),
+                )),
+            }
+        }
         None => Err(condition(
             "DATATYPE_MISMATCH.NON_FOLDABLE_INPUT",
             "42K09",

@@ -94,3 +94,22 @@ async fn variants_are_cast_to_values() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn variants_are_not_of_all_types() {
+    check(&[
+        (
+            r#"SELECT variant_get(parse_json('1'), '$', 'map<int,int>')"#,
+            "!DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+        ),
+        (
+            "SELECT CAST(INTERVAL '1' DAY AS VARIANT)",
+            "!DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+        ),
+        (
+            "SELECT parse_json('5')::INTERVAL DAY",
+            "!DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+        ),
+    ])
+    .await;
+}
