@@ -63,8 +63,31 @@ impl Division {
         }
     }
 
+    /// Divides in 128 bits where they are enough, else in 256.
     fn quotient(&self, sum: i256, count: u64) -> Option<i128> {
         let up = u8::try_from(self.scale - self.sum_scale).ok()?;
+        let value = sum
+            .to_i128()
+            .zip(10_i128.checked_pow(u32::from(up)))
+            .and_then(|(sum, up)| sum.checked_mul(up));
+        match value {
+            Some(value) => self.narrow(value, i128::from(count)),
+            None => self.wide(sum, count, up),
+        }
+    }
+
+    fn narrow(&self, value: i128, count: i128) -> Option<i128> {
+        let (quotient, rest) = (value.checked_div(count)?, value.checked_rem(count)?);
+        let rounded = match (rest.abs() >= count - rest.abs(), value < 0) {
+            (false, _) => quotient,
+            (true, false) => quotient.checked_add(1)?,
+            (true, true) => quotient.checked_sub(1)?,
+        };
+        let limit = 10_i128.checked_pow(u32::from(self.precision))?;
+        (rounded.checked_abs()? < limit).then_some(rounded)
+    }
+
+    fn wide(&self, sum: i256, count: u64, up: u8) -> Option<i128> {
         let (value, count) = (sum.checked_mul(power(up))?, i256::from_i128(i128::from(count)));
         let (quotient, rest) = (value.checked_div(count)?, value.checked_rem(count)?);
         let rounds = rest.wrapping_abs() >= count.wrapping_sub(rest.wrapping_abs());
@@ -213,5 +236,31 @@ impl GroupsAccumulator for Averages {
 
     fn size(&self) -> usize {
         self.inner.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_and_wide_agree() {
+        let division = Division {
+            precision: 14,
+            scale: 6,
+            sum_scale: 2,
+            sum_limit: power(DIGITS_MAX),
+            overflow: Overflow::Error,
+        };
+        for sum in [0, 1, -1, 5, -5, 200, -200, 333, 99_999_999, -99_999_999, 1 << 70] {
+            for count in [1, 2, 3, 7, 20_000, 1 << 40] {
+                let wide = i256::from_i128(sum);
+                assert_eq!(
+                    division.quotient(wide, count),
+                    division.wide(wide, count, 4),
+                    "{sum} by {count}"
+                );
+            }
+        }
     }
 }
