@@ -24,7 +24,7 @@ use ingot_common::Kind;
 use super::FORM;
 use super::arguments::{self, Arguments};
 use super::value::Value;
-use crate::error::condition;
+use crate::error::{condition, external};
 use crate::resolve::{Reads, Scope, TARGET, plan_in};
 use crate::session::Routine;
 use crate::types::parse_type;
@@ -136,8 +136,16 @@ impl Planned {
 
     /// Makes the value of a call, of arguments by their places, for rows of `schema`.
     pub fn value(&self, given: BTreeMap<usize, LogicalExpr>, schema: &DFSchema) -> PlanResult<LogicalExpr> {
+        let arguments = self.arguments(given);
+        if self.has_subquery() && arguments.iter().any(of_groups) {
+            return Err(external(Error::unsupported(format!(
+                "the function `{}` has a query, and takes no aggregate or window function; compute that in a query of \
+                 FROM",
+                self.routine.full_name()
+            ))));
+        }
         match &self.body {
-            PlannedBody::Value(value) => value.of(self.arguments(given), schema),
+            PlannedBody::Value(value) => value.of(arguments, schema),
             PlannedBody::Rows { .. } => Err(not_of_this_kind(&self.routine)),
         }
     }
@@ -169,6 +177,17 @@ impl Planned {
         });
         arguments.collect()
     }
+}
+
+/// Says if a value is of groups or windows of rows: it is not known where a query in an expression is planned.
+fn of_groups(value: &LogicalExpr) -> bool {
+    let found = value.exists(|part| {
+        Ok(matches!(
+            part,
+            LogicalExpr::AggregateFunction(_) | LogicalExpr::WindowFunction(_)
+        ))
+    });
+    found.unwrap_or(false)
 }
 
 fn not_of_this_kind(routine: &Routine) -> datafusion::error::DataFusionError {

@@ -695,6 +695,11 @@ async fn functions_stand_in_statements_that_change_tables() {
                 "1|1|0|0",
             ),
             ("SELECT b FROM m WHERE a = 4", "12"),
+            ("SELECT max(most(a)), most(5) FROM t", "12|12"),
+            ("SELECT a, most(a) FROM t WHERE a = 4 GROUP BY a", "4|12"),
+            ("SELECT most(max(a)) FROM t", "!UNSUPPORTED_FEATURE"),
+            ("SELECT most(max(a) OVER ()) FROM t", "!UNSUPPORTED_FEATURE"),
+            ("SELECT most(a) FROM (SELECT max(a) AS a FROM t)", "12"),
             (
                 "MERGE INTO m USING (SELECT 4 AS a) s ON m.a = s.a WHEN MATCHED THEN UPDATE SET b = most(s.a)",
                 "!UNSUPPORTED_FEATURE",
