@@ -6,7 +6,8 @@
 //!               ─► `functions::in_mode` ─► operators and aggregates, which are planned without options
 //! ```
 //! A session has one mode at a time. What it plans keeps it: also views and functions, which are planned with the
-//! statement that names them. Source: Databricks, "ANSI_MODE"; Spark, "ANSI Compliance".
+//! statement that names them. ADR 0020. Source: Databricks,
+//! "ANSI_MODE"; Spark, "ANSI Compliance".
 
 use datafusion::common::config::ConfigOptions;
 
