@@ -235,7 +235,8 @@ impl Restorer<'_> {
             Some(several) if several.contains(&ident.value) => &ident.value,
             _ => return,
         };
-        if ident.quote_style.is_some() || *spelling != lower {
+        // A name without quotes is folded where it names something, and kept where it is given.
+        if ident.value != *spelling || *spelling != lower {
             *ident = Ident::with_quote('`', spelling.clone());
         }
     }

@@ -122,3 +122,17 @@ async fn a_struct_stands_for_its_fields() {
         ["2|b|{x: 3}"]
     );
 }
+
+#[tokio::test]
+async fn a_query_renames_a_column_by_its_case_alone() {
+    let (_directory, _, session) = open().await;
+    run(&session, &["CREATE TABLE t AS SELECT 1 a, 'x' b"]).await;
+    for query in [
+        "SELECT * FROM (SELECT a AS A, b FROM t) ORDER BY A",
+        "SELECT A, B FROM (SELECT a AS A, b AS B FROM t) q WHERE q.A = 1",
+        "WITH q AS (SELECT a AS A, b FROM t) SELECT q.a, t.B FROM q JOIN t ON q.A = t.A",
+        "SELECT max(A), B FROM (SELECT a A, b B FROM t) GROUP BY B",
+    ] {
+        assert_eq!(rows(&session, query).await, ["1|x"], "{query}");
+    }
+}
