@@ -48,7 +48,7 @@ use ingot_common::port::StatementResult;
 use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
 pub(crate) use self::parameters::parameters;
-pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, is_setting, set_setting};
+pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, is_harmless, is_setting, set_setting};
 pub use self::set::{SettingChange, setting_change};
 use crate::resolve::{self, Reads};
 use crate::resources::Allowance;

@@ -43,10 +43,11 @@ pub(crate) const JOIN_REORDER: &str = "spark.sql.cbo.joinReorder.enabled";
 /// The zone of a session that has set none, and `LOCAL`.
 const DEFAULT_TIME_ZONE: &str = "UTC";
 
-/// Settings that change no result: how work is spread, cached and shown.
-const HARMLESS: [&str; 9] = [
+/// Settings that change no result: how work is spread, cached and shown, and what clients say of their statements.
+const HARMLESS: [&str; 10] = [
     "enable_photon",
     "max_file_partition_bytes",
+    "query_tags",
     "spark.app.name",
     "spark.databricks.optimizer.",
     "spark.job.description",
@@ -402,6 +403,15 @@ fn unquoted(value: &str) -> &str {
     quoted('\'').or_else(|| quoted('"')).unwrap_or(value)
 }
 
+/// Says if a setting changes no result.
+pub(crate) fn is_harmless(key: &str) -> bool {
+    let lower = key.to_lowercase();
+    HARMLESS.iter().any(|known| {
+        let known = known.to_lowercase();
+        known == lower || (known.ends_with('.') && lower.starts_with(&known))
+    })
+}
+
 /// Refuses a setting that would have to change what statements do.
 fn check(key: &str, value: &str) -> Result<()> {
     let fixed = FIXED.iter().find(|(known, _)| known.eq_ignore_ascii_case(key));
@@ -426,12 +436,7 @@ fn check(key: &str, value: &str) -> Result<()> {
             )),
         };
     }
-    let lower = key.to_lowercase();
-    let harmless = HARMLESS.iter().any(|known| {
-        let known = known.to_lowercase();
-        known == lower || (known.ends_with('.') && lower.starts_with(&known))
-    });
-    match harmless {
+    match is_harmless(key) {
         true => Ok(()),
         false => Err(refused(
             Kind::InvalidArgument,

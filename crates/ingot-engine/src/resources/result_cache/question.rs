@@ -14,8 +14,9 @@ use crate::Session;
 use crate::provider::with_delta;
 use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::temporal;
+use crate::statement::is_harmless;
 
-/// Settings that change no result.
+/// Settings that change how statements run, and no result.
 const OF_NO_RESULT: [&str; 3] = [FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT];
 
 /// What is asked: the same question, in the same states of its tables, has the same answer.
@@ -83,7 +84,9 @@ impl Question {
             return None;
         }
         let mut settings = session.settings().clone();
-        settings.retain(|key, _| !OF_NO_RESULT.iter().any(|other| other.eq_ignore_ascii_case(key)));
+        settings.retain(|key, _| {
+            !is_harmless(key) && !OF_NO_RESULT.iter().any(|other| other.eq_ignore_ascii_case(key))
+        });
         let key = Key {
             plan: without_sources(plan.clone()).ok()?,
             tables,
