@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -40,6 +41,17 @@ pub struct StatementParameter {
     pub value: Option<String>,
     /// The type as SQL writes it, as `DECIMAL(10, 2)`; `STRING` when absent.
     pub type_text: Option<String>,
+}
+
+/// Where a session of a client begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// Catalog for names of fewer than three parts; the server's default when absent. It need not exist yet.
+    pub catalog: Option<String>,
+    /// Schema for names of one part; the server's default when absent. It need not exist yet.
+    pub schema: Option<String>,
+    /// Settings as `SET key = value` takes them.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The answer to a statement. A statement without rows has a schema without fields and an empty stream.
@@ -109,6 +121,18 @@ pub struct TableQuery {
     pub version: TableVersion,
 }
 
+/// A client's session: what a statement sets, declares or makes for a time is there for the next.
+#[async_trait]
+pub trait StatementSession: Send + Sync {
+    /// As [`StatementService::execute`]. A statement waits for the one before it to have begun to give rows.
+    async fn execute(
+        &self,
+        context: &RequestContext,
+        statement: String,
+        parameters: Vec<StatementParameter>,
+    ) -> Result<StatementResult, ServiceError>;
+}
+
 /// Runs statements. Every front door goes through this one service, so limits, history and cancellation
 /// hold for all of them.
 ///
@@ -122,6 +146,13 @@ pub trait StatementService: Send + Sync {
         context: &RequestContext,
         request: StatementRequest,
     ) -> Result<StatementResult, ServiceError>;
+
+    /// Opens a session of the context's principal.
+    async fn open_session(
+        &self,
+        context: &RequestContext,
+        request: SessionRequest,
+    ) -> Result<Arc<dyn StatementSession>, ServiceError>;
 
     /// Reads one table. An unknown column or a value of the wrong type is `InvalidArgument`, naming the
     /// column and the expected type.

@@ -11,13 +11,16 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ingot_catalog::Metastore;
-use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
+use ingot_common::port::{
+    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
+};
 use ingot_common::task::Supervisor;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError};
 use ingot_delta::DeltaTables;
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::client_session::ClientSession;
 use crate::resources::{Admission, Allowance, CacheCounts, ResultCache, StatementLimits};
 use crate::session::{SessionParts, TemporaryViews};
 use crate::write::Compactions;
@@ -175,6 +178,35 @@ impl Engine {
         )
     }
 
+    /// Runs a statement in a task of its own: when a client leaves, the future of its request is dropped at any await,
+    /// and a statement that writes must not be. It is told to end, as if it had been cancelled.
+    pub(crate) async fn in_task<W, F>(
+        &self,
+        context: &RequestContext,
+        work: W,
+    ) -> Result<StatementResult, ServiceError>
+    where
+        W: FnOnce(RequestContext) -> F,
+        F: Future<Output = Result<StatementResult>> + Send + 'static,
+    {
+        let mut context = context.clone();
+        context.cancellation = context.cancellation.child_token();
+        let guard = context.cancellation.clone().drop_guard();
+        let (answer, answered) = oneshot::channel();
+        let work = work(context);
+        self.shared.statements.spawn("statement", |_| async move {
+            // Nobody may be there for it.
+            let _ = answer.send(work.await);
+            Ok::<(), Error>(())
+        });
+        let result = match answered.await {
+            Ok(outcome) => outcome.map_err(|error| ServiceError::from_error(&error))?,
+            Err(_) => return Err(ServiceError::new(Kind::Internal, "the statement panicked")),
+        };
+        guard.disarm();
+        Ok(result)
+    }
+
     /// Runs a statement in a session of its own.
     async fn run(&self, context: &RequestContext, request: StatementRequest) -> Result<StatementResult> {
         let session = self.session(context)?;
@@ -246,24 +278,19 @@ impl StatementService for Engine {
         context: &RequestContext,
         request: StatementRequest,
     ) -> Result<StatementResult, ServiceError> {
-        let mut context = context.clone();
-        context.cancellation = context.cancellation.child_token();
-        let guard = context.cancellation.clone().drop_guard();
         let engine = self.clone();
-        let (answer, answered) = oneshot::channel();
-        // In a task of its own: when a client leaves, this future is dropped at any await, and a statement that writes
-        // must not be. It is told to end, as if it had been cancelled.
-        self.shared.statements.spawn("statement", |_| async move {
-            // Nobody may be there for it.
-            let _ = answer.send(engine.run(&context, request).await);
-            Ok::<(), Error>(())
-        });
-        let result = match answered.await {
-            Ok(outcome) => outcome.map_err(|error| ServiceError::from_error(&error))?,
-            Err(_) => return Err(ServiceError::new(Kind::Internal, "the statement panicked")),
-        };
-        guard.disarm();
-        Ok(result)
+        let work = async move |context| engine.run(&context, request).await;
+        self.in_task(context, work).await
+    }
+
+    async fn open_session(
+        &self,
+        context: &RequestContext,
+        request: SessionRequest,
+    ) -> Result<Arc<dyn StatementSession>, ServiceError> {
+        let session = ClientSession::open(self, context, &request);
+        let session = session.map_err(|error: Error| ServiceError::from_error(&error))?;
+        Ok(Arc::new(session))
     }
 
     async fn query_table(

@@ -9,6 +9,7 @@
 mod ast;
 mod cast;
 pub mod change_feed;
+mod client_session;
 pub mod codec;
 pub mod dialect;
 mod dml;

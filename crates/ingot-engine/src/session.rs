@@ -113,10 +113,15 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// One client's view of the engine. Not shared between clients.
+/// One client's view of the engine, for one request. Not shared between clients.
 pub struct Session {
     engine: Engine,
     context: RequestContext,
+    own: Arc<Own>,
+}
+
+/// What stays from one request of a client to the next.
+struct Own {
     datafusion: SessionContext,
     namespace: Mutex<SchemaName>,
     relations: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
@@ -140,14 +145,30 @@ impl Session {
         Ok(Self {
             engine,
             context,
-            datafusion,
-            namespace: Mutex::new(namespace),
-            relations: Mutex::default(),
-            temporary_views: TemporaryViews::default(),
-            temporary_functions: TemporaryFunctions::default(),
-            settings: Mutex::default(),
-            values: Mutex::default(),
+            own: Arc::new(Own {
+                datafusion,
+                namespace: Mutex::new(namespace),
+                relations: Mutex::default(),
+                temporary_views: TemporaryViews::default(),
+                temporary_functions: TemporaryFunctions::default(),
+                settings: Mutex::default(),
+                values: Mutex::default(),
+            }),
         })
+    }
+
+    /// Returns the same session for another request of its client.
+    pub fn for_request(&self, context: RequestContext) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            context,
+            own: Arc::clone(&self.own),
+        }
+    }
+
+    /// Sets where names of fewer than three parts are looked up. It need not exist yet: what names it fails then.
+    pub fn set_namespace(&self, namespace: SchemaName) {
+        *lock(&self.own.namespace) = namespace;
     }
 
     /// Returns the engine that the session is of.
@@ -162,24 +183,24 @@ impl Session {
 
     /// Returns where names of fewer than three parts are looked up.
     pub fn namespace(&self) -> SchemaName {
-        lock(&self.namespace).clone()
+        lock(&self.own.namespace).clone()
     }
 
     /// Changes it; both must exist.
     pub async fn use_namespace(&self, namespace: &SchemaName) -> Result<()> {
         self.engine.metastore().schema(namespace).await?;
-        *lock(&self.namespace) = namespace.clone();
+        *lock(&self.own.namespace) = namespace.clone();
         Ok(())
     }
 
     /// Returns the session's settings (`SET key = value`).
     pub(crate) fn settings(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        lock(&self.settings)
+        lock(&self.own.settings)
     }
 
     /// Returns the session's variables, and the parameters of the statement that runs.
     pub(crate) fn values(&self) -> MutexGuard<'_, Values> {
-        lock(&self.values)
+        lock(&self.own.values)
     }
 
     /// Returns the value of a setting; names compare without case.
@@ -201,7 +222,7 @@ impl Session {
             false => AnsiMode::Off,
         };
         let cached = FileCacheUse(self.enabled(FILE_CACHE));
-        let state = self.datafusion.state_ref();
+        let state = self.own.datafusion.state_ref();
         let mut state = state.write();
         if AnsiMode::of(state.config_options()) != mode {
             *state = functions::in_mode(state.clone(), mode)?;
@@ -308,33 +329,33 @@ impl Session {
     /// Makes `provider` visible as the one-part name `name` in this session only, before any table of that
     /// name. Used for the input of a micro-batch.
     pub fn register_relation(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
-        lock(&self.relations).insert(name.to_lowercase(), provider);
+        lock(&self.own.relations).insert(name.to_lowercase(), provider);
         Ok(())
     }
 
     /// Takes back what [`Session::register_relation`] made visible.
     pub(crate) fn forget_relation(&self, name: &str) {
-        lock(&self.relations).remove(&name.to_lowercase());
+        lock(&self.own.relations).remove(&name.to_lowercase());
     }
 
     pub(crate) fn relation(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
-        lock(&self.relations).get(&name.to_lowercase()).cloned()
+        lock(&self.own.relations).get(&name.to_lowercase()).cloned()
     }
 
     /// Returns the temporary views of the session.
     pub(crate) fn temporary_views(&self) -> &TemporaryViews {
-        &self.temporary_views
+        &self.own.temporary_views
     }
 
     /// Returns the temporary functions of the session.
     pub(crate) fn temporary_functions(&self) -> &TemporaryFunctions {
-        &self.temporary_functions
+        &self.own.temporary_functions
     }
 
     /// Finds a temporary view: one of the session by its name, one of all sessions as `global_temp.name`.
     pub(crate) fn temporary_view(&self, name: &[String]) -> Option<Arc<TemporaryView>> {
         match name {
-            [name] => self.temporary_views.get(name),
+            [name] => self.own.temporary_views.get(name),
             [schema, name] if schema.eq_ignore_ascii_case(GLOBAL_TEMP) => {
                 self.engine.global_temporary_views().get(name)
             }
@@ -373,7 +394,7 @@ impl Session {
 
     /// Returns the DataFusion context beneath, for planning expressions.
     pub fn datafusion(&self) -> &SessionContext {
-        &self.datafusion
+        &self.own.datafusion
     }
 }
 

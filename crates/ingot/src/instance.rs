@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ingot_catalog::Metastore;
-use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
+use ingot_common::port::{
+    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
+};
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
 use ingot_delta::{DeltaTables, FileCacheOptions, TablesOptions, canonical_location};
@@ -147,6 +149,14 @@ fn file_cache(config: &Config, data: &DataDirectory) -> Option<FileCacheOptions>
 
 #[async_trait]
 impl StatementService for Instance {
+    async fn open_session(
+        &self,
+        context: &RequestContext,
+        request: SessionRequest,
+    ) -> Result<Arc<dyn StatementSession>, ServiceError> {
+        self.engine.open_session(context, request).await
+    }
+
     async fn execute(
         &self,
         context: &RequestContext,

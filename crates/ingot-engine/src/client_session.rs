@@ -1,0 +1,63 @@
+//! The session of a client that comes back, behind the port.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ingot_common::port::{SessionRequest, StatementParameter, StatementResult, StatementSession};
+use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
+use tokio::sync::Mutex;
+
+use crate::{Engine, Result, Session, statement};
+
+/// See the module's documentation.
+pub(crate) struct ClientSession {
+    session: Session,
+    /// Held by the statement that begins: the values of its markers are the session's.
+    turn: Arc<Mutex<()>>,
+}
+
+impl ClientSession {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for names and settings that cannot be.
+    pub fn open(engine: &Engine, context: &RequestContext, request: &SessionRequest) -> Result<Self> {
+        let session = engine.session(context)?;
+        let current = session.namespace();
+        let part = |name: Option<&String>, default| name.map_or(Ok(default), Identifier::new);
+        session.set_namespace(SchemaName::new(
+            part(request.catalog.as_ref(), current.catalog)?,
+            part(request.schema.as_ref(), current.schema)?,
+        ));
+        for (key, value) in &request.settings {
+            statement::set_setting(&session, key, value)?;
+        }
+        Ok(Self {
+            session,
+            turn: Arc::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl StatementSession for ClientSession {
+    async fn execute(
+        &self,
+        context: &RequestContext,
+        statement: String,
+        parameters: Vec<StatementParameter>,
+    ) -> Result<StatementResult, ServiceError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let own = &self.session;
+        let work = |context| {
+            let session = own.for_request(context);
+            async move {
+                let _turn = turn;
+                let parameters = statement::parameters(&session, parameters).await?;
+                session.values().parameters = parameters;
+                session.execute(&statement).await
+            }
+        };
+        own.engine().in_task(context, work).await
+    }
+}
