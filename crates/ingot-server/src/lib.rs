@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! connection ─► request ─► its id ─► panics caught ─► who is it? ─► route ─► StatementService ─► JSON, CSV, Arrow
-//!  (bounded)                                          (auth)         └────► Metastore (Unity Catalog, read-only)
+//!  (bounded)                                          (auth)         ├────► Metastore (Unity Catalog, read-only)
+//!                                                                    └────► Warehouse (sessions) ─► Thrift, Arrow
 //! ```
 //! Front doors translate and do not think: no SQL is parsed here and no grant decided. What always holds: without
 //! a known token nothing but health and documentation is answered; an error before the first row is an error
@@ -14,11 +15,14 @@ mod auth;
 mod connection;
 mod encode;
 mod error;
+mod hive;
 mod metrics;
 mod request_id;
 mod routes;
 mod state;
 mod statement;
+mod thrift;
+mod warehouse;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use routes::openapi::document as openapi_document;
 
 use crate::state::AppState;
+use crate::warehouse::Warehouse;
 
 /// How long requests may take to end and to tell their clients after they were cancelled at shutdown.
 const ABANDON_MAX: Duration = Duration::from_secs(5);
@@ -88,6 +93,7 @@ pub struct Server {
     router: axum::Router,
     limits: Limits,
     metrics: Option<PrometheusHandle>,
+    warehouse: Arc<Warehouse>,
     /// Cancels the work of every request.
     abandon: CancellationToken,
 }
@@ -104,12 +110,14 @@ impl Server {
         let limits = options.limits.clone();
         let state = AppState::new(options, abandon.clone());
         let metrics = state.metrics.clone();
+        let warehouse = Arc::clone(&state.warehouse);
         Ok(Self {
             listener,
             address,
             router: routes::router(state),
             limits,
             metrics,
+            warehouse,
             abandon,
         })
     }
@@ -126,9 +134,12 @@ impl Server {
         tokio::select! {
             () = connection::accept_all(self.listener, self.router, &self.limits, &connections, &token) => {}
             () = metrics::keep_up(self.metrics.as_ref()) => {}
+            () = self.warehouse.keep_up() => {}
         }
         connections.shutdown();
-        if connections.join(self.limits.drain_max).await {
+        let drained = connections.join(self.limits.drain_max).await;
+        self.warehouse.close_all();
+        if drained {
             return;
         }
         tracing::warn!(

@@ -1,5 +1,6 @@
 //! The routes and what stands before them.
 
+mod databricks;
 mod docs;
 mod health;
 pub mod openapi;
@@ -19,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{auth, metrics, request_id};
+use crate::{auth, hive, metrics, request_id};
 
 /// Puts all routes together.
 pub fn router(state: AppState) -> Router {
@@ -27,11 +28,20 @@ pub fn router(state: AppState) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::show))
+        .route("/.well-known/databricks-config", get(databricks::config))
+        .route("/telemetry-unauth", post(databricks::telemetry))
         .merge(docs::router());
     let closed = Router::new()
         .route("/metrics", get(metrics::show))
         .route("/api/v1/sql", post(sql::execute))
         .route("/api/v1/query", get(query::query))
+        .route("/sql/1.0/warehouses/{id}", post(hive::serve))
+        .route("/sql/protocolv1/o/{workspace}/{cluster}", post(hive::serve))
+        .route(
+            "/api/2.0/connector-service/feature-flags/{client}/{version}",
+            get(databricks::feature_flags),
+        )
+        .route("/telemetry-ext", post(databricks::telemetry))
         .nest("/api/2.1/unity-catalog", unity_catalog::router())
         .layer(from_fn_with_state(state.clone(), auth::require));
     open.merge(closed)

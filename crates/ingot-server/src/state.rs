@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Caller};
+use crate::warehouse::Warehouse;
 use crate::{Limits, ServerOptions, metrics};
 
 /// Shared by all requests. Cheap to clone.
@@ -19,6 +20,7 @@ pub struct AppState {
     pub authenticator: Arc<Authenticator>,
     pub metrics: Option<PrometheusHandle>,
     pub limits: Arc<Limits>,
+    pub warehouse: Arc<Warehouse>,
     abandon: CancellationToken,
 }
 
@@ -26,6 +28,7 @@ impl AppState {
     /// Makes the state of a server whose work ends with `abandon`.
     pub fn new(options: ServerOptions, abandon: CancellationToken) -> Self {
         Self {
+            warehouse: Arc::new(Warehouse::new(Arc::clone(&options.statements))),
             statements: options.statements,
             metastore: options.metastore,
             authenticator: Arc::new(Authenticator::new(options.authentication)),

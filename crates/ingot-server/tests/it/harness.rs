@@ -10,7 +10,10 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::StreamExt;
 use ingot_catalog::Metastore;
-use ingot_common::port::{StatementRequest, StatementResult, StatementService, TableQuery};
+use ingot_common::port::{
+    SessionRequest, StatementParameter, StatementRequest, StatementResult, StatementService,
+    StatementSession, TableQuery,
+};
 use ingot_common::task::Supervisor;
 use ingot_common::{Kind, RequestContext, ServiceError};
 use ingot_server::{Authentication, Limits, Server, ServerOptions};
@@ -95,6 +98,26 @@ fn broken() -> ServiceError {
     ServiceError::new(Kind::DataLoss, "a file is gone")
 }
 
+/// Answers in a session as without one.
+struct InSession(Service);
+
+#[async_trait]
+impl StatementSession for InSession {
+    async fn execute(
+        &self,
+        context: &RequestContext,
+        statement: String,
+        parameters: Vec<StatementParameter>,
+    ) -> Result<StatementResult, ServiceError> {
+        let request = StatementRequest {
+            statement,
+            parameters,
+            ..StatementRequest::default()
+        };
+        self.0.execute(context, request).await
+    }
+}
+
 #[async_trait]
 impl StatementService for Service {
     async fn execute(
@@ -157,6 +180,19 @@ impl StatementService for Service {
             schema: schema(),
             batches: futures::stream::iter(batches).boxed(),
         })
+    }
+
+    async fn open_session(
+        &self,
+        _: &RequestContext,
+        _: SessionRequest,
+    ) -> Result<Arc<dyn StatementSession>, ServiceError> {
+        Ok(Arc::new(InSession(Self {
+            cancelled: Arc::clone(&self.cancelled),
+            running: Arc::clone(&self.running),
+            release: Arc::clone(&self.release),
+            dropped: Arc::clone(&self.dropped),
+        })))
     }
 
     async fn query_table(

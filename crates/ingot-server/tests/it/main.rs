@@ -7,6 +7,7 @@
 )]
 
 mod harness;
+mod hive;
 mod limits;
 mod openapi;
 mod protocol;

@@ -1,0 +1,433 @@
+//! `POST /sql/1.0/warehouses/{id}`: HiveServer2's TCLIService, as clients of Databricks SQL speak it.
+//!
+//! One call in a request, one answer in its response. A call that runs a statement waits a few seconds for its end, and
+//! then tells its client to ask again: clients ask at once, so an answer that nothing has changed is held back.
+//! Numbers of fields from 1281 on are Databricks'. Source: Hive, `TCLIService.thrift`; the fields that
+//! `databricks-sql-connector` sends and reads.
+
+mod catalog;
+mod columns;
+mod encode;
+
+use std::time::Duration;
+
+use axum::extract::{Extension, FromRequest, Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use ingot_common::port::{SessionRequest, StatementParameter};
+use ingot_common::{Kind, RequestContext, ServiceError};
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::thrift::{Call, Struct, Value, explain};
+use crate::warehouse::{Encoding, Fetched, Operation, Portion, Progress, Session};
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/x-thrift");
+
+/// `SPARK_CLI_SERVICE_PROTOCOL_V7`.
+const PROTOCOL: i32 = 0xA507;
+
+/// How long a call waits for a statement to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Rows and bytes of an answer, at most, whatever a client asks for.
+const PORTION_MAX: Portion = Portion {
+    rows_max: 1 << 20,
+    bytes_max: 64 << 20,
+};
+
+/// Settings of a session that are about how rows are encoded, which the request says better.
+const OF_ENCODING: &str = "spark.thriftserver.";
+
+/// `TStatusCode`.
+#[derive(Debug, Clone, Copy)]
+enum StatusCode {
+    Success = 0,
+    Error = 3,
+    InvalidHandle = 4,
+}
+
+/// `TOperationState`.
+#[derive(Debug, Clone, Copy)]
+enum OperationState {
+    Running = 1,
+    Finished = 2,
+    Canceled = 3,
+    Error = 5,
+}
+
+/// Answers a call.
+pub async fn serve(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = Bytes::from_request(request, &state);
+    let body = tokio::time::timeout(state.limits.stall_max, body)
+        .await
+        .map_err(|_| ApiError::body_timed_out())?
+        .map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let call = Call::read(&body)
+        .map_err(|error| ApiError::invalid(format!("this is no call of Thrift: {error}")))?;
+    let service = Service {
+        context: state.context(caller),
+        state,
+    };
+    let answered = match service.answer(&call).await {
+        Some(response) => call.reply(response),
+        None => call.unknown(),
+    };
+    let answer = answered
+        .map_err(|error| ApiError::internal(format!("the answer cannot be written: {}", explain(&error))))?;
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], answer).into_response())
+}
+
+/// One request.
+struct Service {
+    state: AppState,
+    context: RequestContext,
+}
+
+impl Service {
+    /// Answers a call; `None` for one that there is not.
+    async fn answer(&self, call: &Call) -> Option<Struct> {
+        let request = &call.request;
+        if let Some(listing) = catalog::listing(&call.name, request) {
+            return Some(self.list(request, listing).await);
+        }
+        Some(match call.name.as_str() {
+            "OpenSession" => self.open_session(request).await,
+            "CloseSession" => self.close_session(request),
+            "GetInfo" => self.info(request),
+            "ExecuteStatement" => self.execute(request).await,
+            "GetOperationStatus" => self.operation_status(request).await,
+            "GetResultSetMetadata" => self.metadata(request).await,
+            "FetchResults" => self.fetch(request).await,
+            "CancelOperation" => self.end(request, false),
+            "CloseOperation" => self.end(request, true),
+            _ => return None,
+        })
+    }
+
+    async fn open_session(&self, request: &Struct) -> Struct {
+        let namespace = request.fields(1284);
+        let part = |field| {
+            let text = namespace.and_then(|namespace| namespace.text(field));
+            text.filter(|name| !name.is_empty()).map(str::to_owned)
+        };
+        let settings = request.texts(4).filter(|(key, _)| !key.starts_with(OF_ENCODING));
+        let wanted = SessionRequest {
+            catalog: part(1),
+            schema: part(2),
+            settings: settings
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let session = match self.state.warehouse.open(&self.context, wanted).await {
+            Ok(session) => session,
+            Err(error) => return failed(&error),
+        };
+        done()
+            .with(2, PROTOCOL)
+            .with(
+                3,
+                Struct::default()
+                    .with(1, handle(session.id()))
+                    .with(3329, PROTOCOL),
+            )
+            .with_some(1284, namespace.cloned())
+            .with(1285, true)
+    }
+
+    fn session(&self, request: &Struct) -> Result<std::sync::Arc<Session>, ServiceError> {
+        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle)?;
+        self.state.warehouse.session(id, &self.context.principal)
+    }
+
+    fn operation(&self, request: &Struct) -> Result<std::sync::Arc<Operation>, ServiceError> {
+        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle)?;
+        self.state.warehouse.operation(id, &self.context.principal)
+    }
+
+    fn close_session(&self, request: &Struct) -> Struct {
+        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle);
+        let closed = id.and_then(|id| self.state.warehouse.close(id, &self.context.principal));
+        closed.map_or_else(|error| failed(&error), |()| done())
+    }
+
+    /// The names that clients ask servers for. Source: ODBC, `SQLGetInfo`.
+    fn info(&self, request: &Struct) -> Struct {
+        if let Err(error) = self.session(request) {
+            return failed(&error);
+        }
+        let value = match request.number(2) {
+            Some(13 | 17) => "Spark SQL",
+            Some(18) => "4.0.0",
+            _ => {
+                return failed(&ServiceError::new(
+                    Kind::Unsupported,
+                    "this information is not known",
+                ));
+            }
+        };
+        done().with(2, Struct::default().with(1, value))
+    }
+
+    async fn execute(&self, request: &Struct) -> Struct {
+        let statement = request.text(2).unwrap_or_default().to_owned();
+        let parameters = request
+            .items(1288)
+            .iter()
+            .filter_map(Value::as_struct)
+            .map(parameter);
+        match self.session(request) {
+            Ok(session) => {
+                self.begin(&session, request, statement, parameters.collect())
+                    .await
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn list(
+        &self,
+        request: &Struct,
+        (statement, parameters): (String, Vec<StatementParameter>),
+    ) -> Struct {
+        match self.session(request) {
+            Ok(session) => self.begin(&session, request, statement, parameters).await,
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Begins a statement, and answers with its handle and what it gives at once.
+    async fn begin(
+        &self,
+        session: &Session,
+        request: &Struct,
+        statement: String,
+        parameters: Vec<StatementParameter>,
+    ) -> Struct {
+        let operation = match session.begin(&self.context, statement, parameters, encoding(request)) {
+            Ok(operation) => operation,
+            Err(error) => return failed(&error),
+        };
+        let progress = operation.progress(PATIENCE).await;
+        let handle = Struct::default()
+            .with(1, handle(operation.id()))
+            .with(2, 0)
+            .with(3, true);
+        let response = done().with(2, handle);
+        let direct = match (request.fields(1281), &progress) {
+            (_, Progress::Running) | (None, _) => Struct::default().with(1, status_of(&progress)),
+            (Some(limits), _) => self.at_once(session, &operation, &progress, limits).await,
+        };
+        response.with(1281, direct)
+    }
+
+    /// What an operation that has ended gives without being asked: its status, its columns, its first rows. It is closed
+    /// when those are all.
+    async fn at_once(
+        &self,
+        session: &Session,
+        operation: &Operation,
+        progress: &Progress,
+        limits: &Struct,
+    ) -> Struct {
+        let direct = Struct::default().with(1, status_of(progress));
+        let Progress::Finished { schema, .. } = progress else {
+            return direct;
+        };
+        let encoding = operation.encoding();
+        let direct = direct.with(2, encode::metadata(encoding, schema));
+        let portion = portion(limits.number(1), limits.number(2));
+        match operation.fetch(portion).await {
+            // The client fetches, and is told then.
+            Err(_) => direct,
+            Ok(fetched) => {
+                let all = !fetched.more;
+                let direct = direct.with(3, rows(encoding, schema, fetched));
+                if !all {
+                    return direct;
+                }
+                session.forget(operation.id());
+                direct.with(4, done())
+            }
+        }
+    }
+
+    async fn operation_status(&self, request: &Struct) -> Struct {
+        match self.operation(request) {
+            Ok(operation) => status_of(&operation.progress(PATIENCE).await),
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn metadata(&self, request: &Struct) -> Struct {
+        match self.finished(request).await {
+            Ok((operation, schema)) => encode::metadata(operation.encoding(), &schema),
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn fetch(&self, request: &Struct) -> Struct {
+        let fetched = async {
+            let (operation, schema) = self.finished(request).await?;
+            let fetched = operation
+                .fetch(portion(request.number(3), request.number(1281)))
+                .await?;
+            let response = rows(operation.encoding(), &schema, fetched);
+            Ok(match request.flag(1283) {
+                true => response.with(1281, encode::metadata(operation.encoding(), &schema)),
+                false => response,
+            })
+        };
+        fetched.await.unwrap_or_else(|error: ServiceError| failed(&error))
+    }
+
+    /// Returns an operation that has ended well, and its columns.
+    async fn finished(
+        &self,
+        request: &Struct,
+    ) -> Result<(std::sync::Arc<Operation>, arrow::datatypes::SchemaRef), ServiceError> {
+        let operation = self.operation(request)?;
+        match operation.progress(PATIENCE).await {
+            Progress::Finished { schema, .. } => Ok((operation, schema)),
+            Progress::Failed(error) => Err(error),
+            Progress::Canceled => Err(ServiceError::new(Kind::Cancelled, "the operation was cancelled")),
+            Progress::Running => Err(ServiceError::new(
+                Kind::FailedPrecondition,
+                "the operation is still running; ask for its status first",
+            )),
+        }
+    }
+
+    /// Ends an operation, which can be asked about until it is closed.
+    fn end(&self, request: &Struct, close: bool) -> Struct {
+        let id = request.fields(1).and_then(identifier);
+        let ended = id.ok_or_else(no_handle).and_then(|id| match close {
+            true => self.state.warehouse.forget(id, &self.context.principal),
+            false => self.operation(request).map(|operation| operation.cancel()),
+        });
+        match ended {
+            // It was closed with its last rows.
+            Err(error) if close && error.kind == Kind::NotFound => done(),
+            Err(error) => failed(&error),
+            Ok(()) => done(),
+        }
+    }
+}
+
+/// Makes a response that says that all went well; its other fields are for the caller to add.
+fn done() -> Struct {
+    Struct::default().with(1, status(StatusCode::Success))
+}
+
+fn status(code: StatusCode) -> Struct {
+    Struct::default().with(1, code as i32)
+}
+
+/// Makes a response that says what was wrong.
+fn failed(error: &ServiceError) -> Struct {
+    let code = match error.kind {
+        Kind::NotFound if error.condition.is_none() => StatusCode::InvalidHandle,
+        _ => StatusCode::Error,
+    };
+    let status = status(code)
+        .with_some(3, error.sqlstate.clone())
+        .with(5, message(error))
+        .with(6, message(error));
+    Struct::default().with(1, status)
+}
+
+/// Writes an error as Spark does, with its condition, which clients look for in the text.
+fn message(error: &ServiceError) -> String {
+    let condition = error.condition.as_ref();
+    let state = error.sqlstate.as_ref();
+    let condition = condition.map_or_else(String::new, |condition| format!("[{condition}] "));
+    let state = state.map_or_else(String::new, |state| format!(" SQLSTATE: {state}"));
+    format!("{condition}{}{state}", error.message)
+}
+
+/// Makes the response that says how far an operation is.
+fn status_of(progress: &Progress) -> Struct {
+    let state = |state: OperationState| done().with(2, state as i32);
+    match progress {
+        Progress::Running => state(OperationState::Running),
+        Progress::Canceled => state(OperationState::Canceled),
+        Progress::Finished { modified, .. } => state(OperationState::Finished)
+            .with(9, true)
+            .with_some(11, *modified),
+        Progress::Failed(error) => state(OperationState::Error)
+            .with_some(3, error.sqlstate.clone())
+            .with(5, message(error))
+            .with(1281, message(error))
+            .with(1282, message(error)),
+    }
+}
+
+/// Makes the response that has rows.
+fn rows(encoding: Encoding, schema: &arrow::datatypes::SchemaRef, fetched: Fetched) -> Struct {
+    let more = fetched.more;
+    match encode::rows(encoding, schema, fetched) {
+        Ok(rows) => done().with(2, more).with(3, rows),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Makes what a number is known by in both of the handles.
+fn handle(id: Uuid) -> Struct {
+    Struct::default()
+        .with(1, id.as_bytes().to_vec())
+        .with(2, id.as_bytes().to_vec())
+}
+
+/// Reads the number of a handle.
+fn identifier(handle: &Struct) -> Option<Uuid> {
+    match handle.fields(1)?.get(1)? {
+        Value::Bytes(bytes) => Uuid::from_slice(bytes).ok(),
+        _ => None,
+    }
+}
+
+fn no_handle() -> ServiceError {
+    ServiceError::new(Kind::InvalidArgument, "the call has no handle")
+}
+
+fn portion(rows_max: Option<i64>, bytes_max: Option<i64>) -> Portion {
+    let bounded = |asked: Option<i64>, most: usize| {
+        let asked = asked.and_then(|asked| usize::try_from(asked).ok());
+        asked.filter(|asked| *asked > 0).unwrap_or(most).min(most)
+    };
+    Portion {
+        rows_max: bounded(rows_max, PORTION_MAX.rows_max),
+        bytes_max: bounded(bytes_max, PORTION_MAX.bytes_max),
+    }
+}
+
+/// Reads how a client takes rows. It takes Arrow's types unless it says otherwise.
+fn encoding(request: &Struct) -> Encoding {
+    let types = request.fields(1286);
+    let is_text = |field| types.and_then(|types| types.get(field)) == Some(&Value::Bool(false));
+    Encoding {
+        lz4: request.flag(1284),
+        timestamps_as_texts: is_text(1),
+        decimals_as_texts: is_text(2),
+        nested_as_texts: is_text(3),
+    }
+}
+
+/// Reads a parameter: `TSparkParameter`.
+fn parameter(parameter: &Struct) -> StatementParameter {
+    let name = parameter.text(2).filter(|name| !name.is_empty());
+    let type_text = parameter.text(3).map(str::to_owned);
+    let value = parameter.fields(4).and_then(|value| value.text(1));
+    StatementParameter {
+        name: name.map(str::to_owned),
+        value: value.map(str::to_owned),
+        type_text: type_text.filter(|text| !text.eq_ignore_ascii_case("VOID")),
+    }
+}

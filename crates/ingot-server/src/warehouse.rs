@@ -1,0 +1,197 @@
+//! Sessions of clients that come back: Thrift and the Statement Execution API stand on them.
+//!
+//! ```text
+//! Warehouse ──► Session (a principal's; names, settings, temporary views) ──► Operation (one statement)
+//!                  └ ends: closed, or not used for so long        runs in a task; its rows wait to be fetched
+//! ```
+//! A client asks about its sessions and operations by number. One of another principal is as one that there is not.
+
+mod operation;
+mod rows;
+mod session;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ingot_common::port::{SessionRequest, StatementService};
+use ingot_common::task::Supervisor;
+use ingot_common::{Kind, Principal, RequestContext, ServiceError};
+use uuid::Uuid;
+
+pub use self::operation::{Operation, Progress};
+pub use self::rows::{Fetched, Portion};
+pub use self::session::Session;
+
+/// How long a session stays that nobody uses.
+const SESSION_IDLE_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// How long an operation stays that nobody asks about: it may hold a turn, and rows.
+const OPERATION_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How often those are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Sessions that are open at a time, at most.
+const SESSIONS_MAX: usize = 10_000;
+
+/// How the client of an operation takes its rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Batches are LZ4 frames.
+    pub lz4: bool,
+    pub timestamps_as_texts: bool,
+    pub decimals_as_texts: bool,
+    /// Arrays, maps and structures are JSON.
+    pub nested_as_texts: bool,
+}
+
+/// All sessions of a server.
+pub struct Warehouse {
+    statements: Arc<dyn StatementService>,
+    sessions: Mutex<HashMap<Uuid, Arc<Session>>>,
+    /// What runs statements.
+    tasks: Supervisor,
+}
+
+impl fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Warehouse").finish_non_exhaustive()
+    }
+}
+
+impl Warehouse {
+    /// Makes one without sessions.
+    pub fn new(statements: Arc<dyn StatementService>) -> Self {
+        Self {
+            statements,
+            sessions: Mutex::default(),
+            tasks: Supervisor::new(),
+        }
+    }
+
+    /// Opens a session of the context's principal.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when there are too many; those of its settings.
+    pub async fn open(
+        &self,
+        context: &RequestContext,
+        request: SessionRequest,
+    ) -> Result<Arc<Session>, ServiceError> {
+        if self.sessions().len() >= SESSIONS_MAX {
+            return Err(ServiceError::new(
+                Kind::ResourceExhausted,
+                format!("{SESSIONS_MAX} sessions are open, and no more can be; close one"),
+            ));
+        }
+        let own = self.statements.open_session(context, request).await?;
+        let session = Arc::new(Session::new(context.principal.clone(), own, self.tasks.clone()));
+        self.sessions().insert(session.id(), Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Returns a session of `principal`.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of this number.
+    pub fn session(&self, id: Uuid, principal: &Principal) -> Result<Arc<Session>, ServiceError> {
+        let found = self.sessions().get(&id).cloned();
+        let session = found.filter(|session| session.principal() == principal);
+        let session = session.ok_or_else(|| {
+            ServiceError::new(
+                Kind::NotFound,
+                format!("there is no session {id}; it may have been closed"),
+            )
+        })?;
+        session.touch();
+        Ok(session)
+    }
+
+    /// Closes a session, and ends what runs in it.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of this number.
+    pub fn close(&self, id: Uuid, principal: &Principal) -> Result<(), ServiceError> {
+        let session = self.session(id, principal)?;
+        self.sessions().remove(&id);
+        session.close();
+        Ok(())
+    }
+
+    /// Returns an operation of `principal`, in any of its sessions.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of this number.
+    pub fn operation(&self, id: Uuid, principal: &Principal) -> Result<Arc<Operation>, ServiceError> {
+        let found = self
+            .owner(id, principal)
+            .and_then(|session| session.operation(id));
+        found.ok_or_else(|| no_operation(id))
+    }
+
+    /// Ends an operation of `principal` and forgets it.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of this number.
+    pub fn forget(&self, id: Uuid, principal: &Principal) -> Result<(), ServiceError> {
+        let session = self.owner(id, principal);
+        match session.is_some_and(|session| session.forget(id)) {
+            true => Ok(()),
+            false => Err(no_operation(id)),
+        }
+    }
+
+    /// Returns the session of an operation.
+    fn owner(&self, id: Uuid, principal: &Principal) -> Option<Arc<Session>> {
+        let sessions = self.sessions();
+        let mut own = sessions
+            .values()
+            .filter(|session| session.principal() == principal);
+        let session = own.find(|session| session.operation(id).is_some())?;
+        session.touch();
+        Some(Arc::clone(session))
+    }
+
+    /// Ends what nobody uses any more, now and then, without end.
+    pub async fn keep_up(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.sweep(SESSION_IDLE_MAX, OPERATION_IDLE_MAX);
+        }
+    }
+
+    /// Closes all sessions.
+    pub fn close_all(&self) {
+        let sessions: Vec<_> = self.sessions().drain().map(|(_, session)| session).collect();
+        sessions.iter().for_each(|session| session.close());
+    }
+
+    fn sweep(&self, session_idle_max: Duration, operation_idle_max: Duration) {
+        let sessions: Vec<_> = self.sessions().values().cloned().collect();
+        for session in sessions {
+            session.sweep(operation_idle_max);
+            if session.is_idle(session_idle_max) {
+                tracing::info!(session = %session.id(), "a session that nobody used was closed");
+                self.sessions().remove(&session.id());
+                session.close();
+            }
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
+        lock(&self.sessions)
+    }
+}
+
+fn no_operation(id: Uuid) -> ServiceError {
+    ServiceError::new(
+        Kind::NotFound,
+        format!("there is no operation {id}; it may have been closed"),
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,56 @@
+"""A server of the real `ingot` binary (INGOT names it; `make test` sets it), and the clients that connect to it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from databricks import sql
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory) -> str:
+    """The address of a server that lives as long as the tests."""
+    binary = os.environ.get("INGOT", str(REPOSITORY / "target" / "debug" / "ingot"))
+    assert Path(binary).exists(), f"no ingot binary at {binary}; run `make test`"
+    data_dir = tmp_path_factory.mktemp("data")
+    command = [binary, "serve", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", "--development"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    yield json.loads(server.stdout.readline())["http"]
+    server.terminate()
+    assert server.wait(timeout=60) == 0
+
+
+@pytest.fixture
+def connect(url):
+    """Opens connections of databricks-sql-connector, and closes them."""
+    opened = []
+
+    def connect(**options):
+        path = "/sql/1.0/warehouses/ingot"
+        options = {"enable_telemetry": False, "_connection_uri": url + path} | options
+        connection = sql.connect(url.removeprefix("http://"), path, access_token="any", **options)
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def cursor(connect):
+    return connect().cursor()
+
+
+@pytest.fixture
+def rows(cursor):
+    """Runs a statement and returns its rows as tuples."""
+
+    def rows(statement, parameters=None):
+        return [tuple(row) for row in cursor.execute(statement, parameters).fetchall()]
+
+    return rows
