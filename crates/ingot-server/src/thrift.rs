@@ -269,7 +269,6 @@ impl Call {
         protocol.write_message_begin(&message)?;
         write(&mut protocol)?;
         protocol.write_message_end()?;
-        drop(protocol);
         Ok(bytes)
     }
 }
