@@ -27,7 +27,7 @@ pub use self::session::Session;
 /// How long a session stays that nobody uses.
 const SESSION_IDLE_MAX: Duration = Duration::from_secs(2 * 3600);
 
-/// How long an operation stays that nobody asks about: it may hold a turn, and rows.
+/// How long an operation stays that nobody asks about, running or not: it may hold a turn, and rows.
 const OPERATION_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// How often those are looked for.
@@ -194,4 +194,143 @@ fn no_operation(id: Uuid) -> ServiceError {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, RecordBatch};
+    use async_trait::async_trait;
+    use futures::StreamExt;
+    use ingot_common::port::{
+        StatementParameter, StatementRequest, StatementResult, StatementSession, TableQuery,
+    };
+
+    use super::*;
+
+    /// Gives a row to every statement but `endless`.
+    struct Stub;
+
+    fn refused<T>() -> Result<T, ServiceError> {
+        Err(ServiceError::new(Kind::Unsupported, "sessions only"))
+    }
+
+    #[async_trait]
+    impl StatementService for Stub {
+        async fn execute(
+            &self,
+            _: &RequestContext,
+            _: StatementRequest,
+        ) -> Result<StatementResult, ServiceError> {
+            refused()
+        }
+
+        async fn open_session(
+            &self,
+            _: &RequestContext,
+            _: SessionRequest,
+        ) -> Result<Arc<dyn StatementSession>, ServiceError> {
+            Ok(Arc::new(Self))
+        }
+
+        async fn query_table(
+            &self,
+            _: &RequestContext,
+            _: TableQuery,
+        ) -> Result<StatementResult, ServiceError> {
+            refused()
+        }
+    }
+
+    #[async_trait]
+    impl StatementSession for Stub {
+        async fn execute(
+            &self,
+            _: &RequestContext,
+            statement: String,
+            _: Vec<StatementParameter>,
+        ) -> Result<StatementResult, ServiceError> {
+            if statement == "endless" {
+                futures::future::pending::<()>().await;
+            }
+            let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as _)]);
+            let batch = batch.expect("batch");
+            Ok(StatementResult {
+                schema: batch.schema(),
+                batches: futures::stream::iter([Ok(batch)]).boxed(),
+            })
+        }
+    }
+
+    fn ann() -> RequestContext {
+        RequestContext::new(Principal::new("ann"))
+    }
+
+    async fn opened() -> (Warehouse, Arc<Session>) {
+        let warehouse = Warehouse::new(Arc::new(Stub));
+        let session = warehouse
+            .open(&ann(), SessionRequest::default())
+            .await
+            .expect("a session");
+        (warehouse, session)
+    }
+
+    fn begun(session: &Session, statement: &str) -> Arc<Operation> {
+        let begun = session.begin(&ann(), statement.to_owned(), Vec::new(), Encoding::default());
+        begun.expect("an operation")
+    }
+
+    #[tokio::test]
+    async fn nobody_else_sees_a_session_or_its_operations() {
+        let (warehouse, session) = opened().await;
+        let operation = begun(&session, "rows");
+        let (own, other) = (Principal::new("ann"), Principal::new("bob"));
+        assert!(warehouse.session(session.id(), &own).is_ok());
+        assert!(warehouse.operation(operation.id(), &own).is_ok());
+        let missing = warehouse
+            .session(session.id(), &other)
+            .map(|_| ())
+            .expect_err("another's");
+        assert_eq!(missing.kind, Kind::NotFound);
+        assert!(warehouse.operation(operation.id(), &other).is_err());
+        assert!(warehouse.forget(operation.id(), &other).is_err());
+        assert!(warehouse.close(session.id(), &other).is_err());
+        assert!(warehouse.session(session.id(), &own).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_ends() {
+        let (warehouse, session) = opened().await;
+        let (done, endless) = (begun(&session, "rows"), begun(&session, "endless"));
+        let patience = Duration::from_secs(60);
+        assert!(matches!(done.progress(patience).await, Progress::Finished { .. }));
+        warehouse.sweep(Duration::ZERO, patience);
+        assert!(session.operation(done.id()).is_some(), "its session is in use");
+        assert!(warehouse.session(session.id(), &Principal::new("ann")).is_ok());
+        warehouse.sweep(Duration::ZERO, Duration::ZERO);
+        assert!(session.operation(done.id()).is_none());
+        assert!(matches!(endless.progress(patience).await, Progress::Canceled));
+        assert!(warehouse.session(session.id(), &Principal::new("ann")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_closed_session_ends_what_runs_in_it() {
+        let (warehouse, session) = opened().await;
+        let endless = begun(&session, "endless");
+        warehouse
+            .close(session.id(), &Principal::new("ann"))
+            .expect("closed");
+        assert!(matches!(
+            endless.progress(Duration::from_secs(60)).await,
+            Progress::Canceled
+        ));
+        assert!(
+            endless
+                .fetch(Portion {
+                    rows_max: 1,
+                    bytes_max: 1
+                })
+                .await
+                .is_err()
+        );
+    }
 }

@@ -153,8 +153,8 @@ impl Operation {
         *lock(&self.used) = Instant::now();
     }
 
+    /// Says if nobody asked for so long how it is doing, and nobody waits for its rows.
     pub(super) fn is_idle(&self, idle_max: Duration) -> bool {
-        let running = matches!(*self.progress.borrow(), Progress::Running);
-        !running && lock(&self.used).elapsed() >= idle_max
+        lock(&self.used).elapsed() >= idle_max && self.rows.try_lock().is_ok()
     }
 }
