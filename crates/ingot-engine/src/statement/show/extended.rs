@@ -68,9 +68,6 @@ async fn about(session: &Session, table: &TableInfo) -> Result<String> {
         format!("Created By: {}", table.audit.created_by),
         format!("Type: {}", table.kind.as_str()),
     ];
-    if let Some(comment) = &table.comment {
-        lines.push(format!("Comment: {comment}"));
-    }
     if let Some(definition) = &table.definition {
         lines.push(format!("View Text: {definition}"));
     }
@@ -100,6 +97,10 @@ async fn about(session: &Session, table: &TableInfo) -> Result<String> {
     // A view whose tables are gone is still there to be shown.
     let fields = columns_of(session, &ObjectName::from(parts.to_vec())).await;
     let fields = fields.unwrap_or_else(|_| Fields::empty());
+    // It may have several lines. dbt-databricks takes all up to the last line that begins with a name.
+    if let Some(comment) = &table.comment {
+        lines.push(format!("Comment: {comment}"));
+    }
     lines.push("Schema: root".to_owned());
     lines.extend(fields.iter().map(|field| {
         format!(
