@@ -35,7 +35,7 @@ test-clients: build
 	@scripts/doctor clients
 	@scripts/venv "$(VENV)" tests/interop/requirements.txt
 	INGOT="$(INGOT)" "$(VENV)/bin/python" -m pytest -q tests/interop
-	@scripts/venv "$(TARGET_DIR)/venv-clients" tests/clients/requirements.txt
+	@scripts/venv "$(TARGET_DIR)/venv-clients" tests/clients/requirements.txt tests/clients/requirements-alone.txt
 	INGOT="$(INGOT)" "$(TARGET_DIR)/venv-clients/bin/python" -m pytest -q tests/clients
 
 interop: build ## Compare with Apache Spark and delta-spark (needs Java 17; downloads their packages)
