@@ -1,4 +1,4 @@
-"""dbt-databricks, as it is, on the project `examples/flights_dbt`."""
+"""dbt-databricks, as it is, on the project `examples/flights_dbt`, and on one of all ways to build."""
 
 import json
 import os
@@ -15,27 +15,37 @@ FLIGHTS = 336_776
 UNTIL_JUNE = 166_158
 
 
-@pytest.fixture(scope="module")
-def dbt(url, tmp_path_factory):
-    """Runs dbt on a copy of the project; returns its results, by the names of nodes."""
-    project = tmp_path_factory.mktemp("dbt") / "project"
-    shutil.copytree(REPOSITORY / "examples" / "flights_dbt", project)
-    environment = os.environ | {
-        "INGOT_URL": url,
-        "FLIGHTS_DATA": str(REPOSITORY / "examples" / "flights" / "data"),
-        "DBT_PROFILES_DIR": str(project),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
+class Dbt:
+    """Runs dbt on a copy of a project."""
 
-    def dbt(*arguments) -> dict[str, str]:
-        command = [Path(sys.executable).parent / "dbt", "--no-use-colors", *arguments, "--project-dir", project]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    def __init__(self, url: str, project: Path, copy: Path):
+        self.project = copy
+        shutil.copytree(project, copy)
+        self.environment = os.environ | {
+            "INGOT_URL": url,
+            "FLIGHTS_DATA": str(REPOSITORY / "examples" / "flights" / "data"),
+            "DBT_PROFILES_DIR": str(copy),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+
+    def __call__(self, *arguments) -> dict[str, str]:
+        """Returns the status of each node by its name."""
+        program = Path(sys.executable).parent / "dbt"
+        command = [program, "--no-use-colors", *arguments, "--project-dir", self.project]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        results = json.loads((project / "target" / "run_results.json").read_text())["results"]
+        results = json.loads((self.project / "target" / "run_results.json").read_text())["results"]
         return {result["unique_id"].split(".")[2]: result["status"] for result in results}
 
-    dbt.project = project
-    return dbt
+
+@pytest.fixture(scope="module")
+def dbt(url, tmp_path_factory):
+    return Dbt(url, REPOSITORY / "examples" / "flights_dbt", tmp_path_factory.mktemp("dbt") / "flights")
+
+
+@pytest.fixture(scope="module")
+def strategies(url, tmp_path_factory):
+    return Dbt(url, Path(__file__).parent / "strategies", tmp_path_factory.mktemp("dbt") / "strategies")
 
 
 def test_a_project_is_built_twice(dbt, rows):
@@ -68,3 +78,24 @@ def test_docs_describe_what_was_built(dbt):
         "mean_arr_delay": "decimal(10,2)",
     }
     assert nodes["flights"]["metadata"]["comment"] == "Each flight once, up to a day."
+
+
+def test_every_way_to_build_a_model(strategies, rows):
+    for _ in range(2):
+        built = strategies("build")
+        assert set(built.values()) <= {"success", "pass"}, built
+    counts = {
+        "appended": 6,
+        "overwritten": 3,
+        "overwritten_by_partition": 3,
+        "replaced": 2,
+        "deleted_and_inserted": 3,
+        "ordered": 3,
+        "shown": 2,
+    }
+    found = {table: rows(f"SELECT count(*) FROM main.strategies.{table}")[0][0] for table in counts}
+    assert found == counts
+    for table in ["columns_synced", "schema_evolved"]:
+        assert rows(f"SELECT count(*), sum(extra) FROM main.strategies.{table}") == [(3, 3)]
+    operations = [row[0] for row in rows("SELECT operation FROM (DESCRIBE HISTORY main.strategies.ordered)")]
+    assert "OPTIMIZE" in operations

@@ -1,0 +1,4 @@
+{{ config(materialized='table', zorder='id', tblproperties={'owner': 'core'}) }}
+
+select id, name, cast(amount as decimal(10, 2)) as amount, cast(signup_date as date) as signup_date
+from {{ ref('users') }}

@@ -1,0 +1,3 @@
+{{ config(materialized='view', tblproperties={'k': 'v'}) }}
+
+select * from {{ ref('named') }}
