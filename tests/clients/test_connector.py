@@ -1,5 +1,6 @@
 """databricks-sql-connector, over Thrift, against a server."""
 
+import json
 import threading
 import time
 from datetime import date, datetime, timezone
@@ -48,9 +49,9 @@ def test_arrays_and_decimals_are_described(cursor):
 
 def test_complex_types_as_texts(connect):
     cursor = connect(_use_arrow_native_complex_types=False).cursor()
-    cursor.execute("SELECT array(1, 2) AS a, map('k', 1) AS m")
+    cursor.execute("SELECT array('x', NULL) AS a, map('k', 1) AS m, named_struct('s', \"it's\", 'n', NULL) AS st")
     (row,) = cursor.fetchall()
-    assert [type(value) for value in row] == [str, str]
+    assert [json.loads(value) for value in row] == [["x", None], {"k": 1}, {"s": "it's", "n": None}]
 
 
 def test_parameters(rows):

@@ -4,7 +4,6 @@
 //! request's id stands in the header `x-request-id`.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
@@ -101,17 +100,16 @@ impl ApiError {
         Self::http(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message)
     }
 
-    /// Makes the error of a body that cannot be read as JSON. `bytes_max` is the size that a body may have.
-    pub fn body(rejection: &JsonRejection, bytes_max: usize) -> Self {
-        match rejection.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+    /// Makes the error of a body that cannot be read, of what axum says of it. `bytes_max` is the size that a body may
+    /// have.
+    pub fn body(status: StatusCode, message: String, bytes_max: usize) -> Self {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
                 let message = format!("the request's body is larger than {bytes_max} bytes");
                 Self::http(status, "REQUEST_TOO_LARGE", message)
             }
-            status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                Self::http(status, "UNSUPPORTED_MEDIA_TYPE", rejection.body_text())
-            }
-            _ => Self::invalid(rejection.body_text()),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::http(status, "UNSUPPORTED_MEDIA_TYPE", message),
+            _ => Self::invalid(message),
         }
     }
 

@@ -9,8 +9,10 @@ mod catalog;
 mod columns;
 mod encode;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Rows and bytes of an answer, at most, whatever a client asks for.
 const PORTION_MAX: Portion = Portion {
     rows_max: 1 << 20,
-    bytes_max: 64 << 20,
+    bytes_max: 16 << 20,
 };
 
 /// Settings of a session that are about how rows are encoded, which the request says better.
@@ -69,9 +71,14 @@ pub async fn serve(
     let body = tokio::time::timeout(state.limits.stall_max, body)
         .await
         .map_err(|_| ApiError::body_timed_out())?
-        .map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    let call = Call::read(&body)
-        .map_err(|error| ApiError::invalid(format!("this is no call of Thrift: {error}")))?;
+        .map_err(|rejection| {
+            let bytes_max = state.limits.body_bytes_max;
+            ApiError::body(rejection.status(), rejection.body_text(), bytes_max)
+        })?;
+    let call = Call::read(&body).map_err(|error| {
+        let message = format!("the request's body is no call of Thrift: {}", explain(&error));
+        ApiError::invalid(message)
+    })?;
     let service = Service {
         context: state.context(caller),
         state,
@@ -95,8 +102,8 @@ impl Service {
     /// Answers a call; `None` for one that there is not.
     async fn answer(&self, call: &Call) -> Option<Struct> {
         let request = &call.request;
-        if let Some(listing) = catalog::listing(&call.name, request) {
-            return Some(self.list(request, listing).await);
+        if let Some((query, parameters)) = catalog::listing(&call.name, request) {
+            return Some(self.begin(request, query, parameters).await);
         }
         Some(match call.name.as_str() {
             "OpenSession" => self.open_session(request).await,
@@ -106,8 +113,8 @@ impl Service {
             "GetOperationStatus" => self.operation_status(request).await,
             "GetResultSetMetadata" => self.metadata(request).await,
             "FetchResults" => self.fetch(request).await,
-            "CancelOperation" => self.end(request, false),
-            "CloseOperation" => self.end(request, true),
+            "CancelOperation" => self.cancel(request),
+            "CloseOperation" => self.close(request),
             _ => return None,
         })
     }
@@ -135,26 +142,29 @@ impl Service {
             .with(
                 3,
                 Struct::default()
-                    .with(1, handle(session.id()))
+                    .with(1, handle(session.id(), session.id()))
                     .with(3329, PROTOCOL),
             )
             .with_some(1284, namespace.cloned())
             .with(1285, true)
     }
 
-    fn session(&self, request: &Struct) -> Result<std::sync::Arc<Session>, ServiceError> {
-        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle)?;
+    /// Returns the session that a request is of.
+    fn session(&self, request: &Struct) -> Result<Arc<Session>, ServiceError> {
+        let (id, _) = identifiers(request)?;
         self.state.warehouse.session(id, &self.context.principal)
     }
 
-    fn operation(&self, request: &Struct) -> Result<std::sync::Arc<Operation>, ServiceError> {
-        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle)?;
-        self.state.warehouse.operation(id, &self.context.principal)
+    /// Returns the operation that a request is about.
+    fn operation(&self, request: &Struct) -> Result<Arc<Operation>, ServiceError> {
+        let (id, session) = identifiers(request)?;
+        let session = self.state.warehouse.session(session, &self.context.principal)?;
+        session.operation(id)
     }
 
     fn close_session(&self, request: &Struct) -> Struct {
-        let id = request.fields(1).and_then(identifier).ok_or_else(no_handle);
-        let closed = id.and_then(|id| self.state.warehouse.close(id, &self.context.principal));
+        let close = |(id, _)| self.state.warehouse.close(id, &self.context.principal);
+        let closed = identifiers(request).and_then(close);
         closed.map_or_else(|error| failed(&error), |()| done())
     }
 
@@ -178,52 +188,35 @@ impl Service {
 
     async fn execute(&self, request: &Struct) -> Struct {
         let statement = request.text(2).unwrap_or_default().to_owned();
-        let parameters = request
-            .items(1288)
-            .iter()
-            .filter_map(Value::as_struct)
-            .map(parameter);
-        match self.session(request) {
-            Ok(session) => {
-                self.begin(&session, request, statement, parameters.collect())
-                    .await
-            }
-            Err(error) => failed(&error),
-        }
-    }
-
-    async fn list(
-        &self,
-        request: &Struct,
-        (statement, parameters): (String, Vec<StatementParameter>),
-    ) -> Struct {
-        match self.session(request) {
-            Ok(session) => self.begin(&session, request, statement, parameters).await,
-            Err(error) => failed(&error),
-        }
+        let parameters = request.items(1288).iter().filter_map(Value::as_struct);
+        self.begin(request, statement, parameters.map(parameter).collect())
+            .await
     }
 
     /// Begins a statement, and answers with its handle and what it gives at once.
     async fn begin(
         &self,
-        session: &Session,
         request: &Struct,
         statement: String,
         parameters: Vec<StatementParameter>,
     ) -> Struct {
-        let operation = match session.begin(&self.context, statement, parameters, encoding(request)) {
-            Ok(operation) => operation,
+        let begun = self.session(request).and_then(|session| {
+            let operation = session.begin(&self.context, statement, parameters, encoding(request))?;
+            Ok((session, operation))
+        });
+        let (session, operation) = match begun {
+            Ok(begun) => begun,
             Err(error) => return failed(&error),
         };
         let progress = operation.progress(PATIENCE).await;
         let handle = Struct::default()
-            .with(1, handle(operation.id()))
+            .with(1, handle(operation.id(), session.id()))
             .with(2, 0)
             .with(3, true);
         let response = done().with(2, handle);
         let direct = match (request.fields(1281), &progress) {
             (_, Progress::Running) | (None, _) => Struct::default().with(1, status_of(&progress)),
-            (Some(limits), _) => self.at_once(session, &operation, &progress, limits).await,
+            (Some(limits), _) => self.at_once(&session, &operation, &progress, limits).await,
         };
         response.with(1281, direct)
     }
@@ -289,10 +282,7 @@ impl Service {
     }
 
     /// Returns an operation that has ended well, and its columns.
-    async fn finished(
-        &self,
-        request: &Struct,
-    ) -> Result<(std::sync::Arc<Operation>, arrow::datatypes::SchemaRef), ServiceError> {
+    async fn finished(&self, request: &Struct) -> Result<(Arc<Operation>, SchemaRef), ServiceError> {
         let operation = self.operation(request)?;
         match operation.progress(PATIENCE).await {
             Progress::Finished { schema, .. } => Ok((operation, schema)),
@@ -306,17 +296,21 @@ impl Service {
     }
 
     /// Ends an operation, which can be asked about until it is closed.
-    fn end(&self, request: &Struct, close: bool) -> Struct {
-        let id = request.fields(1).and_then(identifier);
-        let ended = id.ok_or_else(no_handle).and_then(|id| match close {
-            true => self.state.warehouse.forget(id, &self.context.principal),
-            false => self.operation(request).map(|operation| operation.cancel()),
+    fn cancel(&self, request: &Struct) -> Struct {
+        let cancelled = self.operation(request).map(|operation| operation.cancel());
+        cancelled.map_or_else(|error| failed(&error), |()| done())
+    }
+
+    fn close(&self, request: &Struct) -> Struct {
+        let closed = identifiers(request).and_then(|(id, session)| {
+            let session = self.state.warehouse.session(session, &self.context.principal)?;
+            session.forget(id);
+            Ok(())
         });
-        match ended {
-            // It was closed with its last rows.
-            Err(error) if close && error.kind == Kind::NotFound => done(),
-            Err(error) => failed(&error),
-            Ok(()) => done(),
+        match closed {
+            // It ended with its session.
+            Err(error) if error.kind != Kind::NotFound => failed(&error),
+            _ => done(),
         }
     }
 }
@@ -370,7 +364,7 @@ fn status_of(progress: &Progress) -> Struct {
 }
 
 /// Makes the response that has rows.
-fn rows(encoding: Encoding, schema: &arrow::datatypes::SchemaRef, fetched: Fetched) -> Struct {
+fn rows(encoding: Encoding, schema: &SchemaRef, fetched: Fetched) -> Struct {
     let more = fetched.more;
     match encode::rows(encoding, schema, fetched) {
         Ok(rows) => done().with(2, more).with(3, rows),
@@ -378,19 +372,21 @@ fn rows(encoding: Encoding, schema: &arrow::datatypes::SchemaRef, fetched: Fetch
     }
 }
 
-/// Makes what a number is known by in both of the handles.
-fn handle(id: Uuid) -> Struct {
+/// Makes a `THandleIdentifier`. The secret of an operation is its session, in which it is looked for.
+fn handle(id: Uuid, session: Uuid) -> Struct {
     Struct::default()
         .with(1, id.as_bytes().to_vec())
-        .with(2, id.as_bytes().to_vec())
+        .with(2, session.as_bytes().to_vec())
 }
 
-/// Reads the number of a handle.
-fn identifier(handle: &Struct) -> Option<Uuid> {
-    match handle.fields(1)?.get(1)? {
+/// Reads the numbers of the handle that a request begins with: its own, and its session's.
+fn identifiers(request: &Struct) -> Result<(Uuid, Uuid), ServiceError> {
+    let handle = request.fields(1).and_then(|handle| handle.fields(1));
+    let number = |field| match handle?.get(field)? {
         Value::Bytes(bytes) => Uuid::from_slice(bytes).ok(),
         _ => None,
-    }
+    };
+    number(1).zip(number(2)).ok_or_else(no_handle)
 }
 
 fn no_handle() -> ServiceError {

@@ -1,4 +1,4 @@
-//! Sessions of clients that come back: Thrift and the Statement Execution API stand on them.
+//! Sessions of clients that come back: Thrift stands on them.
 //!
 //! ```text
 //! Warehouse ──► Session (a principal's; names, settings, temporary views) ──► Operation (one statement)
@@ -99,12 +99,7 @@ impl Warehouse {
     pub fn session(&self, id: Uuid, principal: &Principal) -> Result<Arc<Session>, ServiceError> {
         let found = self.sessions().get(&id).cloned();
         let session = found.filter(|session| session.principal() == principal);
-        let session = session.ok_or_else(|| {
-            ServiceError::new(
-                Kind::NotFound,
-                format!("there is no session {id}; it may have been closed"),
-            )
-        })?;
+        let session = session.ok_or_else(|| session::missing(id))?;
         session.touch();
         Ok(session)
     }
@@ -118,40 +113,6 @@ impl Warehouse {
         self.sessions().remove(&id);
         session.close();
         Ok(())
-    }
-
-    /// Returns an operation of `principal`, in any of its sessions.
-    ///
-    /// # Errors
-    /// `NotFound` where there is none of this number.
-    pub fn operation(&self, id: Uuid, principal: &Principal) -> Result<Arc<Operation>, ServiceError> {
-        let found = self
-            .owner(id, principal)
-            .and_then(|session| session.operation(id));
-        found.ok_or_else(|| no_operation(id))
-    }
-
-    /// Ends an operation of `principal` and forgets it.
-    ///
-    /// # Errors
-    /// `NotFound` where there is none of this number.
-    pub fn forget(&self, id: Uuid, principal: &Principal) -> Result<(), ServiceError> {
-        let session = self.owner(id, principal);
-        match session.is_some_and(|session| session.forget(id)) {
-            true => Ok(()),
-            false => Err(no_operation(id)),
-        }
-    }
-
-    /// Returns the session of an operation.
-    fn owner(&self, id: Uuid, principal: &Principal) -> Option<Arc<Session>> {
-        let sessions = self.sessions();
-        let mut own = sessions
-            .values()
-            .filter(|session| session.principal() == principal);
-        let session = own.find(|session| session.operation(id).is_some())?;
-        session.touch();
-        Some(Arc::clone(session))
     }
 
     /// Ends what nobody uses any more, now and then, without end.
@@ -183,13 +144,6 @@ impl Warehouse {
     fn sessions(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
         lock(&self.sessions)
     }
-}
-
-fn no_operation(id: Uuid) -> ServiceError {
-    ServiceError::new(
-        Kind::NotFound,
-        format!("there is no operation {id}; it may have been closed"),
-    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -280,19 +234,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_else_sees_a_session_or_its_operations() {
+    async fn nobody_else_sees_a_session() {
         let (warehouse, session) = opened().await;
         let operation = begun(&session, "rows");
         let (own, other) = (Principal::new("ann"), Principal::new("bob"));
         assert!(warehouse.session(session.id(), &own).is_ok());
-        assert!(warehouse.operation(operation.id(), &own).is_ok());
+        assert!(session.operation(operation.id()).is_ok());
         let missing = warehouse
             .session(session.id(), &other)
             .map(|_| ())
             .expect_err("another's");
         assert_eq!(missing.kind, Kind::NotFound);
-        assert!(warehouse.operation(operation.id(), &other).is_err());
-        assert!(warehouse.forget(operation.id(), &other).is_err());
         assert!(warehouse.close(session.id(), &other).is_err());
         assert!(warehouse.session(session.id(), &own).is_ok());
     }
@@ -304,10 +256,10 @@ mod tests {
         let patience = Duration::from_secs(60);
         assert!(matches!(done.progress(patience).await, Progress::Finished { .. }));
         warehouse.sweep(Duration::ZERO, patience);
-        assert!(session.operation(done.id()).is_some(), "its session is in use");
+        assert!(session.operation(done.id()).is_ok(), "its session is in use");
         assert!(warehouse.session(session.id(), &Principal::new("ann")).is_ok());
         warehouse.sweep(Duration::ZERO, Duration::ZERO);
-        assert!(session.operation(done.id()).is_none());
+        assert!(session.operation(done.id()).is_err());
         assert!(matches!(endless.progress(patience).await, Progress::Canceled));
         assert!(warehouse.session(session.id(), &Principal::new("ann")).is_err());
     }
@@ -323,6 +275,8 @@ mod tests {
             endless.progress(Duration::from_secs(60)).await,
             Progress::Canceled
         ));
+        let late = session.begin(&ann(), "rows".to_owned(), Vec::new(), Encoding::default());
+        assert_eq!(late.map(|_| ()).expect_err("no more").kind, Kind::NotFound);
         assert!(
             endless
                 .fetch(Portion {

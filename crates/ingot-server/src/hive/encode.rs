@@ -5,12 +5,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::json::writer::{EncoderOptions, make_encoder};
 use ingot_common::{Kind, ServiceError};
 use lz4_flex::frame::FrameEncoder;
 
@@ -90,14 +90,26 @@ fn converted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
     RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<_, _>>()?, &options)
 }
 
-/// Writes nested values as texts.
+/// Writes nested values as JSON.
+///
+/// # Errors
+/// For a map whose keys are no texts.
 fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let options = FormatOptions::default().with_null("null");
-    let formatter = ArrayFormatter::try_new(column, &options)?;
-    let texts: StringArray = (0..column.len())
-        .map(|row| column.is_valid(row).then(|| formatter.value(row).to_string()))
-        .collect();
-    Ok(Arc::new(texts))
+    let field = Arc::new(Field::new("value", column.data_type().clone(), true));
+    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let mut encoder = make_encoder(&field, column.as_ref(), &options)?;
+    let mut texts = StringBuilder::new();
+    let mut text = Vec::new();
+    for row in 0..column.len() {
+        if column.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        text.clear();
+        encoder.encode(row, &mut text);
+        texts.append_value(String::from_utf8_lossy(&text));
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 /// Returns the message of a schema, and those of batches of it.

@@ -88,7 +88,10 @@ pub async fn execute(
     let Json(body) = tokio::time::timeout(state.limits.stall_max, body)
         .await
         .map_err(|_| ApiError::body_timed_out())?
-        .map_err(|rejection| ApiError::body(&rejection, state.limits.body_bytes_max))?;
+        .map_err(|rejection| {
+            let bytes_max = state.limits.body_bytes_max;
+            ApiError::body(rejection.status(), rejection.body_text(), bytes_max)
+        })?;
     let request = StatementRequest {
         statement: body.statement,
         catalog: body.catalog,

@@ -22,7 +22,8 @@ pub struct Session {
     principal: Principal,
     own: Arc<dyn StatementSession>,
     tasks: Supervisor,
-    operations: Mutex<HashMap<Uuid, Arc<Operation>>>,
+    /// `None` once it is closed.
+    operations: Mutex<Option<HashMap<Uuid, Arc<Operation>>>>,
     used: Mutex<Instant>,
 }
 
@@ -33,7 +34,7 @@ impl Session {
             principal,
             own,
             tasks,
-            operations: Mutex::default(),
+            operations: Mutex::new(Some(HashMap::new())),
             used: Mutex::new(Instant::now()),
         }
     }
@@ -50,7 +51,7 @@ impl Session {
     /// Begins a statement. It goes on when the request has ended, until it is cancelled or closed.
     ///
     /// # Errors
-    /// `ResourceExhausted` when too many operations are open.
+    /// `ResourceExhausted` when too many operations are open; `NotFound` once the session is closed.
     pub fn begin(
         &self,
         context: &RequestContext,
@@ -59,6 +60,7 @@ impl Session {
         encoding: Encoding,
     ) -> Result<Arc<Operation>, ServiceError> {
         let mut operations = lock(&self.operations);
+        let operations = operations.as_mut().ok_or_else(|| missing(self.id))?;
         if operations.len() >= OPERATIONS_MAX {
             return Err(ServiceError::new(
                 Kind::ResourceExhausted,
@@ -73,17 +75,26 @@ impl Session {
         Ok(operation)
     }
 
-    pub(super) fn operation(&self, id: Uuid) -> Option<Arc<Operation>> {
-        lock(&self.operations).get(&id).cloned()
+    /// Returns an operation.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of this number.
+    pub fn operation(&self, id: Uuid) -> Result<Arc<Operation>, ServiceError> {
+        let operations = lock(&self.operations);
+        let found = operations.as_ref().and_then(|operations| operations.get(&id));
+        found.cloned().ok_or_else(|| {
+            let message = format!("there is no operation {id}; it may have been closed");
+            ServiceError::new(Kind::NotFound, message)
+        })
     }
 
-    /// Ends an operation and forgets it.
-    pub fn forget(&self, id: Uuid) -> bool {
-        let removed = lock(&self.operations).remove(&id);
-        removed.is_some_and(|operation| {
+    /// Ends an operation and forgets it, if there is one of this number.
+    pub fn forget(&self, id: Uuid) {
+        let mut operations = lock(&self.operations);
+        let removed = operations.as_mut().and_then(|operations| operations.remove(&id));
+        if let Some(operation) = removed {
             operation.cancel();
-            true
-        })
+        }
     }
 
     /// Notes that its client is there.
@@ -92,23 +103,31 @@ impl Session {
     }
 
     pub(super) fn is_idle(&self, idle_max: Duration) -> bool {
-        lock(&self.operations).is_empty() && lock(&self.used).elapsed() >= idle_max
+        let unused = lock(&self.operations).as_ref().is_none_or(HashMap::is_empty);
+        unused && lock(&self.used).elapsed() >= idle_max
     }
 
     /// Ends the operations that nobody asked about for so long.
     pub(super) fn sweep(&self, idle_max: Duration) {
-        lock(&self.operations).retain(|_, operation| {
-            let kept = !operation.is_idle(idle_max);
-            if !kept {
-                operation.cancel();
-            }
-            kept
-        });
+        let mut operations = lock(&self.operations);
+        let idle = operations
+            .iter_mut()
+            .flat_map(|operations| operations.extract_if(|_, operation| operation.is_idle(idle_max)));
+        idle.for_each(|(_, operation)| operation.cancel());
     }
 
-    /// Ends all of its operations.
+    /// Ends all of its operations, and takes no more.
     pub(super) fn close(&self) {
-        let operations: Vec<_> = lock(&self.operations).drain().collect();
-        operations.iter().for_each(|(_, operation)| operation.cancel());
+        let operations = lock(&self.operations).take();
+        operations
+            .iter()
+            .flatten()
+            .for_each(|(_, operation)| operation.cancel());
     }
+}
+
+/// Makes the error of a session that there is not.
+pub(super) fn missing(id: Uuid) -> ServiceError {
+    let message = format!("there is no session {id}; it may have been closed");
+    ServiceError::new(Kind::NotFound, message)
 }

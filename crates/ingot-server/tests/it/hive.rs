@@ -3,6 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use ingot_server::Limits;
+
 use crate::harness::TestServer;
 
 const PATH: &str = "/sql/1.0/warehouses/any";
@@ -27,9 +29,9 @@ fn text(field: u8, text: &[u8]) -> Vec<u8> {
 }
 
 /// A handle in the first field: of a session, or of an operation.
-fn handle(id: &[u8]) -> Vec<u8> {
+fn handle(identifier: &[u8]) -> Vec<u8> {
     let mut bytes = vec![12, 0, 1, 12, 0, 1];
-    bytes.extend(text(1, id));
+    bytes.extend(identifier);
     bytes.extend([0, 0]);
     bytes
 }
@@ -41,12 +43,12 @@ async fn answer(server: &TestServer, body: Vec<u8>) -> (u16, Vec<u8>) {
     (status, response.bytes().await.expect("body").to_vec())
 }
 
-/// The bytes after those of the field that a handle's number is in.
+/// The two fields of the first handle in an answer.
 fn id_in(answer: &[u8]) -> Vec<u8> {
     let marker = [11, 0, 1, 0, 0, 0, 16];
     let place = answer.windows(marker.len()).position(|bytes| bytes == marker);
-    let begin = place.expect("a handle") + marker.len();
-    answer[begin..begin + 16].to_vec()
+    let begin = place.expect("a handle");
+    answer[begin..begin + 2 * (marker.len() + 16)].to_vec()
 }
 
 async fn open(server: &TestServer) -> Vec<u8> {
@@ -76,9 +78,22 @@ async fn garbage_is_refused_and_the_server_lives() {
     ] {
         let (status, body) = answer(&server, body).await;
         assert_eq!(status, 400, "{}", String::from_utf8_lossy(&body));
-        assert!(contains(&body, "is no call of Thrift"));
+        assert!(contains(&body, "is no call of Thrift: "));
+        assert!(!contains(&body, "service error"), "it says what is wrong");
     }
     open(&server).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused() {
+    let server = TestServer::limited(Limits {
+        body_bytes_max: 64,
+        ..Limits::default()
+    })
+    .await;
+    let (status, body) = answer(&server, call("OpenSession", &text(2, &[b'x'; 64]))).await;
+    assert_eq!(status, 413);
+    assert!(contains(&body, "is larger than 64 bytes"));
 }
 
 #[tokio::test]
@@ -99,7 +114,8 @@ async fn a_handle_that_is_not_known_is_invalid() {
         "FetchResults",
         "CancelOperation",
     ] {
-        let (status, body) = answer(&server, call(name, &handle(&[7; 16]))).await;
+        let unknown = [text(1, &[7; 16]), text(2, &[7; 16])].concat();
+        let (status, body) = answer(&server, call(name, &handle(&unknown))).await;
         assert_eq!(status, 200, "{name}");
         assert!(contains(&body, "it may have been closed"), "{name}");
         let (_, body) = answer(&server, call(name, &[])).await;
