@@ -4,7 +4,6 @@
 //! may see, whose alias it ends in the longest, and that has such a column; if both are as near, it is ambiguous. A name
 //! of no column is a variable's.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, VisitMut, VisitorMut};
 use ingot_common::Kind;
 
 use super::source::SOURCE_MARK;
@@ -184,29 +183,12 @@ impl<'a> Scope<'a> {
         let mut parsed = dialect::expression(text)?;
         self.answers.put_columns(text, &mut parsed)?;
         resolve::bind(&mut parsed, &self.values, &Reads::default())?;
-        let parameters = lambda_parameters(&parsed);
-        let outcome = visit_expressions_mut(&mut parsed, |expression| {
-            let parts = match expression {
-                SqlExpr::Identifier(name) => vec![name.clone()],
-                SqlExpr::CompoundIdentifier(parts) if parts[0].value != ANSWERS => parts.clone(),
-                _ => return ControlFlow::Continue(()),
-            };
-            let meant = match self.resolve(&parts, visible) {
-                Ok(Some(resolved)) => Ok(Some(SqlExpr::CompoundIdentifier(resolved))),
-                Ok(None) if parameters.contains(&parts[0].value.to_lowercase()) => Ok(None),
-                Ok(None) => self.variable(&parts),
-                Err(error) => Err(error),
-            };
-            match meant {
-                Ok(Some(meant)) => {
-                    *expression = meant;
-                    ControlFlow::Continue(())
-                }
-                Ok(None) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
-        });
-        if let ControlFlow::Break(error) = outcome {
+        let mut names = Names {
+            scope: self,
+            visible,
+            parameters: Vec::new(),
+        };
+        if let ControlFlow::Break(error) = VisitMut::visit(&mut parsed, &mut names) {
             return Err(error);
         }
         self.routines.prepare(&mut parsed)?;
@@ -310,21 +292,54 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Returns the names, in lower case, that the lambdas of an expression have for what they are given.
-fn lambda_parameters(parsed: &SqlExpr) -> HashSet<String> {
-    let mut names = HashSet::new();
-    let _ = visit_expressions(parsed, |part| {
-        if let SqlExpr::Lambda(lambda) = part {
-            names.extend(
-                lambda
-                    .params
-                    .iter()
-                    .map(|parameter| parameter.name.value.to_lowercase()),
-            );
+/// Puts columns and variables in the place of names.
+struct Names<'a> {
+    scope: &'a Scope<'a>,
+    visible: Visible,
+    /// The parameters of the lambdas around, in lower case. They hide columns.
+    parameters: Vec<String>,
+}
+
+impl VisitorMut for Names<'_> {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, expression: &mut SqlExpr) -> ControlFlow<Error> {
+        if let SqlExpr::Lambda(lambda) = expression {
+            let names = lambda
+                .params
+                .iter()
+                .map(|parameter| parameter.name.value.to_lowercase());
+            self.parameters.extend(names);
         }
-        ControlFlow::<()>::Continue(())
-    });
-    names
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut SqlExpr) -> ControlFlow<Error> {
+        let parts = match expression {
+            SqlExpr::Lambda(lambda) => {
+                let around = self.parameters.len().saturating_sub(lambda.params.len());
+                self.parameters.truncate(around);
+                return ControlFlow::Continue(());
+            }
+            SqlExpr::Identifier(name) => vec![name.clone()],
+            SqlExpr::CompoundIdentifier(parts) if parts[0].value != ANSWERS => parts.clone(),
+            _ => return ControlFlow::Continue(()),
+        };
+        if self.parameters.contains(&parts[0].value.to_lowercase()) {
+            return ControlFlow::Continue(());
+        }
+        let meant = match self.scope.resolve(&parts, self.visible) {
+            Ok(Some(resolved)) => Ok(Some(SqlExpr::CompoundIdentifier(resolved))),
+            Ok(None) => self.scope.variable(&parts),
+            Err(error) => Err(error),
+        };
+        match meant {
+            Ok(Some(meant)) => *expression = meant,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Reads an alias, a name in SQL; an empty one has no parts.

@@ -405,6 +405,13 @@ async fn texts_name_variables_and_parameters() {
                 "1|1|0|0",
             ),
             ("SELECT n FROM t WHERE t.id = 1", "3"),
+            // A lambda's parameter hides a column, and nothing outside of the lambda.
+            (
+                "MERGE INTO t USING (VALUES (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = \
+                 transform(array(10L), id -> id + 1L)[0] + aggregate(array(1L, 2L), 0L, (x, y) -> x + y) * session.x * 0 + x * 0",
+                "1|1|0|0",
+            ),
+            ("SELECT n FROM t WHERE t.id = 1", "11"),
             (
                 "MERGE INTO t USING (VALUES (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = nothing",
                 "!UNRESOLVED_COLUMN.WITH_SUGGESTION",
