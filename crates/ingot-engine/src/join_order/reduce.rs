@@ -13,6 +13,7 @@ use datafusion::common::{JoinConstraint, JoinType, NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
 use super::estimate;
+use crate::spark::decorrelate::is_repeatable;
 
 /// What the keys are called that groups are reduced to.
 const KEYS: &str = "__ingot_keys";
@@ -30,7 +31,7 @@ pub(super) fn has_groups(plan: &LogicalPlan) -> bool {
 
 /// Says if grouping to `keys` saves more than reading them takes. `distinct` is how many keys there are.
 pub(super) fn is_worth(groups: &LogicalPlan, keys: &LogicalPlan, distinct: f64) -> bool {
-    if !is_repeatable(keys) {
+    if !is_relation(keys) || !is_repeatable(keys) {
         return false;
     }
     let (Some(input), Some(keys)) = (grouped(groups).and_then(estimate::size), estimate::size(keys)) else {
@@ -39,13 +40,12 @@ pub(super) fn is_worth(groups: &LogicalPlan, keys: &LogicalPlan, distinct: f64) 
     keys.rows <= KEYS_LEFT * distinct && keys.base_rows <= READ_TWICE * input.rows
 }
 
-/// Says if a plan gives the same rows whenever it is run: a LIMIT need not.
-fn is_repeatable(plan: &LogicalPlan) -> bool {
+/// Says if a plan reads one table: more are not read twice.
+fn is_relation(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::TableScan(scan) => scan.fetch.is_none(),
+        LogicalPlan::TableScan(_) => true,
         LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
-            plan.expressions().iter().all(|expr| !expr.is_volatile())
-                && plan.inputs().into_iter().all(is_repeatable)
+            plan.inputs().into_iter().all(is_relation)
         }
         _ => false,
     }

@@ -31,6 +31,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use self::domain::Domain;
+pub(crate) use self::domain::is_repeatable;
 use self::push::Push;
 
 /// What the rule is called.

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, TableReference};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::subquery_of;
 
 /// The distinct values of columns of the outer query.
 #[derive(Clone)]
@@ -98,7 +100,7 @@ fn repeatable(plan: &LogicalPlan, wanted: HashSet<Column>) -> Result<Option<Logi
         LogicalPlan::Sort(sort) => repeatable(&sort.input, wanted),
         LogicalPlan::Filter(filter) => {
             let conditions = split_conjunction(&filter.predicate).into_iter().cloned();
-            let conditions: Vec<Expr> = conditions.filter(|condition| !condition.is_volatile()).collect();
+            let conditions: Vec<Expr> = conditions.filter(is_steady).collect();
             let Some(input) = repeatable(&filter.input, with_columns_of(wanted, &conditions))? else {
                 return Ok(None);
             };
@@ -114,7 +116,7 @@ fn repeatable(plan: &LogicalPlan, wanted: HashSet<Column>) -> Result<Option<Logi
                 .filter(|(_, name)| wanted.contains(name))
                 .map(|(expression, _)| expression.clone())
                 .collect();
-            if kept.iter().any(Expr::is_volatile) {
+            if !kept.iter().all(is_steady) {
                 return Ok(None);
             }
             let Some(input) = repeatable(&projection.input, with_columns_of(HashSet::new(), &kept))? else {
@@ -141,7 +143,7 @@ fn repeatable(plan: &LogicalPlan, wanted: HashSet<Column>) -> Result<Option<Logi
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
             let conditions = join.on.iter().flat_map(|(left, right)| [left, right]);
             let conditions: Vec<Expr> = conditions.chain(&join.filter).cloned().collect();
-            if conditions.iter().any(Expr::is_volatile) {
+            if !conditions.iter().all(is_steady) {
                 return Ok(None);
             }
             let wanted = with_columns_of(wanted, &conditions);
@@ -167,11 +169,25 @@ fn with_columns_of(mut columns: HashSet<Column>, expressions: &[Expr]) -> HashSe
 }
 
 /// Says if a plan gives the same rows whenever it runs. Ties of a window's order are taken to be broken the same way.
-fn is_repeatable(plan: &LogicalPlan) -> bool {
-    let own = match plan {
-        LogicalPlan::Limit(_) => false,
-        LogicalPlan::TableScan(scan) => scan.fetch.is_none(),
-        other => !other.expressions().iter().any(Expr::is_volatile),
-    };
-    own && plan.inputs().into_iter().all(is_repeatable)
+pub(crate) fn is_repeatable(plan: &LogicalPlan) -> bool {
+    let mut repeatable = true;
+    let seen = plan.apply_with_subqueries(|node| {
+        repeatable &= match node {
+            LogicalPlan::Limit(_) => false,
+            LogicalPlan::TableScan(scan) if scan.fetch.is_some() => false,
+            other => !other.expressions().iter().any(Expr::is_volatile),
+        };
+        Ok(match repeatable {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    });
+    seen.is_ok() && repeatable
+}
+
+/// Says if an expression gives the same for the same row whenever it is computed.
+fn is_steady(expression: &Expr) -> bool {
+    let unsteady = expression
+        .exists(|part| Ok(subquery_of(part).is_some_and(|subquery| !is_repeatable(&subquery.subquery))));
+    !expression.is_volatile() && !unsteady.unwrap_or(true)
 }

@@ -47,6 +47,11 @@ async fn correlated_subqueries_are_answered_for_each_row() {
                 "2|5; 3|NULL",
             ),
             (
+                "SELECT a, (SELECT max(v) FROM u WHERE u.k <= x.a LIMIT 1) m \
+                 FROM (SELECT a FROM t WHERE a IN (SELECT k FROM u WHERE rand() < 2 LIMIT 9)) x ORDER BY a",
+                "1|20; 2|20",
+            ),
+            (
                 "SELECT (SELECT max(v) FROM u WHERE u.v > x.r LIMIT 1) m FROM (SELECT rand() r FROM t) x",
                 "!UNSUPPORTED_FEATURE",
             ),
