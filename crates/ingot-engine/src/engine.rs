@@ -236,7 +236,7 @@ impl Engine {
         for table in self.metastore().dropped_tables(kept).await? {
             let location = table.location.as_deref().filter(|_| table.kind.owns_files());
             if let Some(location) = location
-                && !self.delete_dropped(location).await?
+                && !self.delete_dropped(location).await
             {
                 continue;
             }
@@ -244,7 +244,7 @@ impl Engine {
             purged += 1;
         }
         for volume in self.metastore().dropped_volumes(kept).await? {
-            if self.delete_dropped(&volume.location).await? {
+            if self.delete_dropped(&volume.location).await {
                 self.metastore().purge_volume(volume.id).await?;
                 purged += 1;
             }
@@ -253,13 +253,15 @@ impl Engine {
     }
 
     /// Deletes all files of a folder. Returns `false` where that failed.
-    async fn delete_dropped(&self, location: &str) -> Result<bool> {
-        let folder = Url::parse(location).map_err(|error| Error::internal(error.to_string()))?;
-        let deleted = self.tables().delete(&folder).await;
+    async fn delete_dropped(&self, location: &str) -> bool {
+        let deleted = match Url::parse(location) {
+            Ok(folder) => self.tables().delete(&folder).await.map_err(Error::from),
+            Err(error) => Err(Error::internal(error.to_string())),
+        };
         if let Err(error) = &deleted {
             tracing::warn!(location, %error, "files of what was dropped stay for now");
         }
-        Ok(deleted.is_ok())
+        deleted.is_ok()
     }
 }
 

@@ -159,14 +159,15 @@ impl Metastore {
     ///
     /// # Errors
     /// `NotFound` when there is none of that name.
-    pub async fn drop_volume(&self, name: &VolumeName) -> Result<VolumeInfo> {
+    pub async fn drop_volume(&self, name: &VolumeName) -> Result<()> {
         const ACTION: &str = "drop a volume";
         let mut transaction = self.write(ACTION).await?;
-        let volume = find(&mut *transaction, name).await?;
-        retire(&mut transaction, &volume).await?;
+        let schema = &name.schema;
+        let (catalog, schema) = (schema.catalog.as_str(), schema.schema.as_str());
+        let dropped = retire(&mut transaction, catalog, schema, name.volume.as_str()).await?;
+        found_one(dropped, name)?;
         tags::forget_dropped(&mut transaction).await?;
-        commit(transaction, ACTION).await?;
-        Ok(volume)
+        commit(transaction, ACTION).await
     }
 
     /// Returns managed volumes whose files may be deleted: dropped at least `kept` ago, so that whoever read them then
@@ -179,11 +180,10 @@ impl Metastore {
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        let dropped = rows.iter().map(|row| {
-            let id: String = row.try_get("id")?;
+        let dropped = rows.iter().map(|found| {
             Ok(DroppedVolume {
-                id: Uuid::parse_str(&id).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                location: row.try_get("location")?,
+                id: row::uuid(found, "id")?,
+                location: found.try_get("location")?,
             })
         });
         dropped.collect::<Result<_, sqlx::Error>>().map_err(failed)
@@ -222,39 +222,45 @@ pub(super) async fn drop_all(
     catalog: &str,
     schema: Option<&str>,
 ) -> Result<()> {
-    const ACTION: &str = "drop volumes";
-    let failed = |source| database(ACTION, source);
-    let rows = sqlx::query("SELECT * FROM volumes WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3)")
-        .bind(catalog)
-        .bind(schema.unwrap_or_default())
-        .bind(schema.unwrap_or_default())
-        .fetch_all(&mut **transaction)
+    retire(transaction, catalog, schema.unwrap_or_default(), "")
         .await
-        .map_err(failed)?;
-    for found in &rows {
-        retire(transaction, &row::volume(found).map_err(failed)?).await?;
-    }
-    Ok(())
+        .map(drop)
 }
 
-/// Takes a volume out of sight, and takes down where the files of a managed one are.
-async fn retire(transaction: &mut Transaction<'static, Sqlite>, volume: &VolumeInfo) -> Result<()> {
-    const ACTION: &str = "drop a volume";
-    let failed = |source| database(ACTION, source);
-    if volume.kind == VolumeKind::Managed {
-        sqlx::query("INSERT INTO dropped_volumes (id, location, dropped_at) VALUES ($1, $2, $3)")
-            .bind(volume.id.to_string())
-            .bind(&volume.location)
-            .bind(clock::now_ms())
-            .execute(&mut **transaction)
-            .await
-            .map_err(failed)?;
-    }
-    let dropped = sqlx::query("DELETE FROM volumes WHERE id = $1")
-        .bind(volume.id.to_string())
-        .execute(&mut **transaction)
-        .await;
-    dropped.map(drop).map_err(failed)
+/// Takes volumes out of sight, and takes down where the files of managed ones are: those of a catalog, of a schema of it
+/// or of one name, where these are not empty. Returns how many there were.
+async fn retire(
+    transaction: &mut Transaction<'static, Sqlite>,
+    catalog: &str,
+    schema: &str,
+    volume: &str,
+) -> Result<u64> {
+    let failed = |source| database("drop volumes", source);
+    sqlx::query(
+        "INSERT INTO dropped_volumes (id, location, dropped_at) SELECT id, location, $1 FROM volumes WHERE kind = $2 \
+         AND catalog_name = $3 AND ($4 = '' OR schema_name = $5) AND ($6 = '' OR name = $7)",
+    )
+    .bind(clock::now_ms())
+    .bind(VolumeKind::Managed.as_str())
+    .bind(catalog)
+    .bind(schema)
+    .bind(schema)
+    .bind(volume)
+    .bind(volume)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    let dropped = sqlx::query(
+        "DELETE FROM volumes WHERE catalog_name = $1 AND ($2 = '' OR schema_name = $3) AND ($4 = '' OR name = $5)",
+    )
+    .bind(catalog)
+    .bind(schema)
+    .bind(schema)
+    .bind(volume)
+    .bind(volume)
+    .execute(&mut **transaction)
+    .await;
+    dropped.map(|dropped| dropped.rows_affected()).map_err(failed)
 }
 
 async fn find(executor: impl SqliteExecutor<'_>, name: &VolumeName) -> Result<VolumeInfo> {

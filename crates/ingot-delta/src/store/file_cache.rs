@@ -268,7 +268,10 @@ impl FileCache {
             if !is_folder_of_blocks(&folder) {
                 continue;
             }
-            for file in fs::read_dir(folder.path())?.flatten() {
+            let Ok(files) = fs::read_dir(folder.path()) else {
+                continue;
+            };
+            for file in files.flatten() {
                 let name = file.file_name();
                 match (name.to_str().and_then(Own::of), file.metadata()) {
                     (Some(Own::Block(id)), Ok(metadata))
