@@ -41,12 +41,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{DataType as SqlType, Expr, Statement, Visit};
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, Expr, Statement};
 use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
 pub(crate) use self::describe::DescribeRequest;
+use self::light::is_light;
 pub(crate) use self::parameters::parameters;
 pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, is_harmless, is_setting, set_setting};
 pub use self::set::{SettingChange, setting_change};
@@ -85,14 +86,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A statement that changes nothing and runs a query of `part`.
-    fn queries(
-        session: &Session,
-        part: &impl Visit,
-        run: impl Future<Output = Result<StatementResult>> + Send + 'a,
-    ) -> Self {
+    /// A statement that changes nothing and runs a query, which is light or not.
+    fn queries(light: bool, run: impl Future<Output = Result<StatementResult>> + Send + 'a) -> Self {
         Self {
-            light: light::is_light(session, part),
+            light,
             ..Self::reads(run)
         }
     }
@@ -173,21 +170,17 @@ async fn allowance(session: &Session, light: bool) -> Result<Allowance> {
     })
 }
 
-/// Runs a query or an expression that a statement of another kind has in it: it needs a slot as a query does, and ends
-/// when the statement has to.
-async fn read_part<T>(
-    session: &Session,
-    part: &impl Visit,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let allowance = allowance(session, light::is_light(session, part)).await?;
+/// Runs a query or an expression that a statement of another kind has in it: it needs a slot as a query does, unless it is
+/// light, and ends when the statement has to.
+async fn read_part<T>(session: &Session, light: bool, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let allowance = allowance(session, light).await?;
     allowance.read(work).await
 }
 
 /// Evaluates an expression that a statement has in it, in the type given if one is.
 async fn value_of(session: &Session, expr: Expr, data_type: Option<SqlType>) -> Result<ScalarValue> {
-    let part = expr.clone();
-    read_part(session, &part, resolve::constant(session, expr, data_type)).await
+    let light = is_light(session, &expr);
+    read_part(session, light, resolve::constant(session, expr, data_type)).await
 }
 
 /// Reads a statement. Nothing of it is done before its work runs: a script is read before any of it.
@@ -292,7 +285,7 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
         }
     }
     let query = parse_query(text)?;
-    Ok(Work::queries(session, &query.clone(), async move {
+    Ok(Work::queries(is_light(session, &query), async move {
         let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
         session.run(rows).await
     }))

@@ -51,10 +51,7 @@ pub(crate) async fn rows_of(rows: DataFrame, count: usize) -> Result<Vec<Vec<Sca
 /// `UNSUPPORTED_FEATURE` for a type that no expression here makes.
 pub(crate) fn literal(value: &ScalarValue) -> Result<Expr> {
     let data_type = value.data_type();
-    let sql_type = || {
-        let mut parser = dialect::parser(&type_text(&data_type))?;
-        Ok::<_, Error>(parser.parse_data_type()?)
-    };
+    let sql_type = || dialect::data_type(&type_text(&data_type));
     if value.is_null() {
         let null = Expr::value(Value::Null);
         return match data_type {

@@ -19,6 +19,7 @@ use ingot_delta::CachedFiles;
 use object_store::path::Path;
 
 use super::cursor::Cursor;
+use super::light::is_light;
 use super::{Work, done};
 use crate::provider::DeltaTableProvider;
 use crate::resolve::{self, Reads};
@@ -54,7 +55,10 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     } else if cursor.accept("CACHE") {
         let query = cursor.query()?;
         cursor.end()?;
-        return Ok(Some(Work::queries(session, &query.clone(), read(session, query))));
+        return Ok(Some(Work::queries(
+            is_light(session, &query),
+            read(session, query),
+        )));
     } else {
         return Ok(None);
     };

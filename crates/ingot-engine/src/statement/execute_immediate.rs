@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::Kind;
 
 use super::cursor::Cursor;
+use super::light::is_light;
 use super::{Answer, Work, done, variable};
 use crate::session::{Parameters, VariableName};
 use crate::{Error, Result, Session};
@@ -104,8 +105,8 @@ async fn assigned(session: &Session, text: &str, into: &[VariableName]) -> Resul
         sqlstate: "07501",
         message: "EXECUTE IMMEDIATE … INTO runs a query".to_owned(),
     })?;
-    let part = query.clone();
-    super::read_part(session, &part, variable::assign(session, into, query)).await?;
+    let light = is_light(session, &query);
+    super::read_part(session, light, variable::assign(session, into, query)).await?;
     Ok(Answer {
         result: done()?,
         shown: false,

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
+use super::light::is_light;
 use super::{Work, text_rows};
 use crate::resolve::{self, Reads};
 use crate::{Result, Session};
@@ -34,7 +35,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let query = cursor.query()?;
     cursor.end()?;
     Ok(match shown {
-        Shown::Analyzed => Work::queries(session, &query.clone(), explain(session, query, shown)),
+        Shown::Analyzed => Work::queries(is_light(session, &query), explain(session, query, shown)),
         Shown::Physical | Shown::Extended => Work::reads(explain(session, query, shown)),
     })
 }

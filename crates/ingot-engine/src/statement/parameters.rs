@@ -2,6 +2,7 @@
 //!
 //! Source: Databricks, Statement Execution API, `parameters`; "Parameter markers".
 
+use arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 use ingot_common::Kind;
@@ -49,7 +50,11 @@ pub(crate) async fn parameters(session: &Session, given: Vec<StatementParameter>
 async fn value(session: &Session, parameter: &StatementParameter) -> Result<ScalarValue> {
     let type_text = parameter.type_text.as_deref().unwrap_or(DEFAULT_TYPE);
     let sql_type = dialect::data_type(type_text)?;
-    if parse_type(type_text)?.is_nested() {
+    let data_type = parse_type(type_text)?;
+    if data_type == DataType::Utf8 {
+        return Ok(ScalarValue::Utf8(parameter.value.clone()));
+    }
+    if data_type.is_nested() {
         return Err(Error::unsupported(format!(
             "a parameter cannot be of the type {type_text}; write the value in the statement, of parameters that are its \
              parts"

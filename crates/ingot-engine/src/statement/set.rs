@@ -283,7 +283,7 @@ pub(crate) fn is_setting(key: &str) -> bool {
     let called = |name: &str| name.eq_ignore_ascii_case(key);
     named(key) != key
         || FIXED.iter().any(|(name, _)| called(name))
-        || HARMLESS.iter().any(|name| called(name))
+        || is_harmless(key)
         || honoured().any(|(name, ..)| called(name))
 }
 
@@ -405,10 +405,12 @@ fn unquoted(value: &str) -> &str {
 
 /// Says if a setting changes no result.
 pub(crate) fn is_harmless(key: &str) -> bool {
-    let lower = key.to_lowercase();
     HARMLESS.iter().any(|known| {
-        let known = known.to_lowercase();
-        known == lower || (known.ends_with('.') && lower.starts_with(&known))
+        let start = match known.ends_with('.') {
+            true => key.get(..known.len()),
+            false => Some(key),
+        };
+        start.is_some_and(|start| start.eq_ignore_ascii_case(known))
     })
 }
 

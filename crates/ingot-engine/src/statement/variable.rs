@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::Kind;
 
 use super::cursor::Cursor;
+use super::light::is_light;
 use super::{Work, done};
 use crate::resolve::{self, Reads, constant, rows_of};
 use crate::session::{SESSION, Variable, VariableName, unresolved};
@@ -33,7 +34,7 @@ pub(super) fn declare<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Resu
         return Err(cursor.expected("a type or DEFAULT"));
     }
     cursor.end()?;
-    Ok(Work::queries(session, &default.clone(), async move {
+    Ok(Work::queries(is_light(session, &default), async move {
         let value = constant(session, default, sql_type.clone()).await?;
         let mut values = session.values();
         for name in &names {
@@ -58,7 +59,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
         let query = cursor.query()?;
         cursor.expect_token(&Token::RParen)?;
         cursor.end()?;
-        return Ok(Work::queries(session, &query.clone(), async move {
+        return Ok(Work::queries(is_light(session, &query), async move {
             assign(session, &names, query).await?;
             done()
         }));
@@ -77,11 +78,9 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
         }
     }
     cursor.end()?;
-    let values: Vec<Expr> = assignments
-        .iter()
-        .filter_map(|(_, value)| value.clone())
-        .collect();
-    Ok(Work::queries(session, &values, async move {
+    let mut values = assignments.iter().filter_map(|(_, value)| value.as_ref());
+    let light = values.all(|value| is_light(session, value));
+    Ok(Work::queries(light, async move {
         let mut set = Vec::new();
         for (name, value) in assignments {
             let variable = session.values().find(&name).cloned();

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 use ingot_common::{Classify, Kind, ServiceError};
 
+use super::super::light::is_light;
 use super::super::{Answer, done, parse_query, read_part, value_of, variable};
 use super::diagnostics::Item;
 use super::set::{self, Target};
@@ -334,8 +335,7 @@ impl<'s, 'a> Running<'s, 'a> {
     async fn rows(&self, query: &str) -> Result<SendableRecordBatchStream> {
         let query = parse_query(query)?;
         let (namespace, reads) = (self.session.namespace(), Reads::default());
-        let part = query.clone();
-        read_part(self.session, &part, async {
+        read_part(self.session, is_light(self.session, &query), async {
             let rows = resolve::plan(self.session, query, &namespace, &reads).await?;
             Ok(rows.execute_stream().await?)
         })

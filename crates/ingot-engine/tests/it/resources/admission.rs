@@ -21,6 +21,14 @@ fn one_slot() -> StatementLimits {
     }
 }
 
+/// One that would wait is refused.
+fn without_a_queue() -> StatementLimits {
+    StatementLimits {
+        queued_max: 0,
+        ..one_slot()
+    }
+}
+
 #[tokio::test]
 async fn a_slot_is_held_until_the_rows_are_dropped() {
     let (_directory, engine, session) = limited(one_slot()).await;
@@ -112,12 +120,7 @@ async fn what_needs_little_does_not_wait() {
 #[test_case("CACHE TABLE t"; "cache")]
 #[tokio::test]
 async fn no_statement_waits_for_itself(statement: &str) {
-    // A statement that waited would be refused.
-    let limits = StatementLimits {
-        queued_max: 0,
-        ..one_slot()
-    };
-    let (_directory, engine, session) = limited(limits).await;
+    let (_directory, engine, session) = limited(without_a_queue()).await;
     let made = [
         "CREATE TABLE t (a INT)",
         "INSERT INTO t VALUES (1), (2)",
@@ -139,11 +142,7 @@ async fn no_statement_waits_for_itself(statement: &str) {
 #[test_case("SHOW PARTITIONS p")]
 #[tokio::test]
 async fn what_reads_tables_waits_for_its_turn(statement: &str) {
-    let limits = StatementLimits {
-        queued_max: 0,
-        ..one_slot()
-    };
-    let (_directory, engine, session) = limited(limits).await;
+    let (_directory, engine, session) = limited(without_a_queue()).await;
     let made = [
         "CREATE TABLE t (a INT)",
         "CREATE TABLE p (a INT, b INT) PARTITIONED BY (b)",
