@@ -13,7 +13,7 @@
 mod access;
 mod aggregates;
 mod ansi_mode;
-mod arithmetic;
+pub(crate) mod arithmetic;
 mod call_names;
 mod calls;
 mod casts;

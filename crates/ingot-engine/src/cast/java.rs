@@ -56,6 +56,15 @@ pub(super) fn cast(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<Arra
                 .unary(|seconds| seconds.saturating_mul(MICROS_PER_SECOND));
             of_instants(micros, to)
         }
+        (from, Timestamp(_, Some(_))) if from.is_floating() => {
+            let seconds = tried(values, &Float64)?;
+            let seconds = seconds.as_primitive::<Float64Type>().iter();
+            let micros = |seconds: f64| {
+                let micros = seconds * MICROS_PER_SECOND as f64;
+                seconds.is_finite().then_some(micros as i64)
+            };
+            of_instants(seconds.map(|seconds| seconds.and_then(micros)).collect(), to)
+        }
         (Date32, to) if to.is_numeric() || *to == Boolean => Ok(new_null_array(to, values.len())),
         (Int8, Binary) => Ok(bytes::<Int8Type>(values, |value| value.to_be_bytes().to_vec())),
         (Int16, Binary) => Ok(bytes::<Int16Type>(values, |value| value.to_be_bytes().to_vec())),

@@ -12,7 +12,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::functions::variant::{cast as variant, is_variant};
+use crate::functions::record::formats::Formats;
+use crate::functions::variant::{is_variant, write_json};
 use crate::spark::temporal::{self, Zone};
 
 /// Writes each value; a null stays one.
@@ -103,7 +104,7 @@ fn write_value(values: &ArrayRef, row: usize, zone: &Zone, into: &mut String) ->
             into.push('}');
         }
         variant if is_variant(variant) => {
-            variant::write(values.as_struct(), row, zone, into)
+            write_json(values, row, &Formats::of_zone(*zone), into)
                 .map_err(|error| ArrowError::from_external_error(Box::new(error)))?;
         }
         Struct(_) => {

@@ -60,7 +60,7 @@ fn nullified(compute: Compute, arguments: &ScalarFunctionArgs) -> Result<Columna
         )?));
     }
     let mut parts = Vec::new();
-    append(compute, arguments, 0..arguments.number_rows, &mut parts)?;
+    halved(compute, arguments, 0..arguments.number_rows, &mut parts)?;
     let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
     Ok(ColumnarValue::Array(concat(&parts)?))
 }
@@ -84,12 +84,23 @@ fn append(
     match compute(&part) {
         Ok(values) => parts.push(values.into_array(rows.len())?),
         Err(error) if !refusal(&error) => return Err(error),
-        Err(_) if rows.len() <= 1 => parts.push(new_null_array(arguments.return_type(), rows.len())),
-        Err(_) => {
-            let middle = rows.start + rows.len() / 2;
-            append(compute, arguments, rows.start..middle, parts)?;
-            append(compute, arguments, middle..rows.end, parts)?;
-        }
+        Err(_) => halved(compute, arguments, rows, parts)?,
     }
     Ok(())
+}
+
+/// Adds the values of rows of which one is refused.
+fn halved(
+    compute: Compute,
+    arguments: &ScalarFunctionArgs,
+    rows: Range<usize>,
+    parts: &mut Vec<ArrayRef>,
+) -> Result<()> {
+    if rows.len() <= 1 {
+        parts.push(new_null_array(arguments.return_type(), rows.len()));
+        return Ok(());
+    }
+    let middle = rows.start + rows.len() / 2;
+    append(compute, arguments, rows.start..middle, parts)?;
+    append(compute, arguments, middle..rows.end, parts)
 }

@@ -81,11 +81,15 @@ pub(crate) fn column(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
 /// # Errors
 /// `COLLECTION_SIZE_LIMIT_EXCEEDED.FUNCTION`.
 pub(crate) fn check_taken(array: &ArrayRef, rows: &UInt32Array) -> Result<()> {
-    if array.get_array_memory_size().saturating_mul(rows.len()) <= BYTES_MAX {
-        return Ok(());
+    let mut room = Room::new();
+    if let Some(width) = array.data_type().primitive_width() {
+        return room.take(rows.len(), width);
     }
     let sizes: Vec<usize> = (0..array.len()).map(|row| bytes_of(array, row)).collect();
-    let mut room = Room::new();
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    if largest.saturating_mul(rows.len()) <= BYTES_MAX {
+        return Ok(());
+    }
     rows.values().iter().try_for_each(|row| {
         let bytes = sizes.get(*row as usize).copied().unwrap_or(0);
         room.take(1, bytes)

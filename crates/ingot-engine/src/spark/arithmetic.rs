@@ -29,7 +29,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr_common::datum::apply;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use self::decimal::Computation;
+pub(crate) use self::decimal::Computation;
 use super::coercion::{digits, is_integral};
 use super::{AnsiMode, temporal_arithmetic};
 use crate::error::{arithmetic_overflow, condition, divide_by_zero};
@@ -163,8 +163,9 @@ pub(super) fn negative(operand: Expr, mode: AnsiMode, schema: &DFSchema) -> Resu
     }
 }
 
+/// An operator between numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Operator {
+pub(crate) enum Operator {
     Add,
     Subtract,
     Multiply,

@@ -173,12 +173,28 @@ fn possible(from: &DataType, to: &DataType, mode: CastMode) -> bool {
             from.len() == to.len()
                 && fields.all(|(from, to)| possible(from.data_type(), to.data_type(), mode))
         }
-        (Map(from, _), Map(to, _)) => possible(from.data_type(), to.data_type(), mode),
+        // A key is never null.
+        (Map(from, _), Map(to, _)) => {
+            possible(from.data_type(), to.data_type(), mode)
+                && (mode == CastMode::Ansi || keeps_keys(from.data_type(), to.data_type()))
+        }
         (from, List(to)) => {
             element(from).is_some_and(|from| possible(from.data_type(), to.data_type(), mode))
         }
         (Dictionary(_, values), to) => possible(values, to, mode),
         (from, to) => mode.castable(from, to) || lossless(from, to) || !(is_sparks(from) && is_sparks(to)),
+    }
+}
+
+/// Says if every key of a map, of entries of one type, is a key of another.
+fn keeps_keys(from: &DataType, to: &DataType) -> bool {
+    let key = |entries: &DataType| match entries {
+        DataType::Struct(fields) => fields.first().map(|key| key.data_type().clone()),
+        _ => None,
+    };
+    match (key(from), key(to)) {
+        (Some(from), Some(to)) => from == to || to == DataType::Utf8 || lossless(&from, &to),
+        _ => false,
     }
 }
 
@@ -213,7 +229,11 @@ fn is_sparks(data_type: &DataType) -> bool {
 /// `CAST_INVALID_INPUT`, `CAST_OVERFLOW`.
 pub(crate) fn cast_to(values: &ArrayRef, to: &DataType, options: &ConfigOptions) -> Result<ArrayRef> {
     let session = SessionCasts::of(options);
-    let cast = session.mode.cast(values, to, &session.zone);
+    cast(session.mode, values, to, &session.zone)
+}
+
+fn cast(mode: CastMode, values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<ArrayRef> {
+    let cast = mode.cast(values, to, zone);
     cast.map_err(|failure| failed(failure, values.data_type(), to))
 }
 
@@ -265,8 +285,7 @@ impl SparkCast {
     }
 
     fn cast(&self, values: &ArrayRef, zone: &Zone) -> Result<ArrayRef> {
-        let cast = self.mode.cast(values, &self.to, zone);
-        cast.map_err(|failure| failed(failure, values.data_type(), &self.to))
+        cast(self.mode, values, &self.to, zone)
     }
 }
 

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 use super::sum::{self, Overflow};
 use crate::error::condition;
+use crate::spark::arithmetic::{Computation, Operator};
 
 /// Digits of a decimal at most, and those that a sum has more than what it is of.
 const DIGITS_MAX: u8 = 38;
@@ -28,6 +29,7 @@ pub(super) struct Division {
     sum_scale: i8,
     /// What a sum is below.
     sum_limit: i256,
+    computation: Computation,
     overflow: Overflow,
 }
 
@@ -41,6 +43,7 @@ impl Division {
                 scale: *scale,
                 sum_scale: *sum_scale,
                 sum_limit: power(digits.saturating_add(DIGITS_OF_ROWS).min(DIGITS_MAX)),
+                computation: Computation::new(Operator::Divide, (*sum_scale, 0), (*precision, *scale)),
                 overflow,
             }),
             _ => None,
@@ -54,50 +57,18 @@ impl Division {
     fn divided(&self, sum: i256, count: u64) -> Result<Option<i128>> {
         let result = match sum.wrapping_abs() < self.sum_limit {
             false => Err(sum::too_large(&DataType::Decimal128(DIGITS_MAX, self.sum_scale))),
-            true => self.quotient(sum, count).ok_or_else(|| self.out_of_range()),
+            true => {
+                let quotient = sum
+                    .to_i128()
+                    .map(|sum| self.computation.of(sum, i128::from(count)));
+                quotient.and_then(Result::ok).ok_or_else(|| self.out_of_range())
+            }
         };
         match (result, self.overflow) {
             (Ok(quotient), _) => Ok(Some(quotient)),
             (Err(_), Overflow::Null) => Ok(None),
             (Err(error), Overflow::Error) => Err(error),
         }
-    }
-
-    /// Divides in 128 bits where they are enough, else in 256.
-    fn quotient(&self, sum: i256, count: u64) -> Option<i128> {
-        let up = u8::try_from(self.scale - self.sum_scale).ok()?;
-        let value = sum
-            .to_i128()
-            .zip(10_i128.checked_pow(u32::from(up)))
-            .and_then(|(sum, up)| sum.checked_mul(up));
-        match value {
-            Some(value) => self.narrow(value, i128::from(count)),
-            None => self.wide(sum, count, up),
-        }
-    }
-
-    fn narrow(&self, value: i128, count: i128) -> Option<i128> {
-        let (quotient, rest) = (value.checked_div(count)?, value.checked_rem(count)?);
-        let rounded = match (rest.abs() >= count - rest.abs(), value < 0) {
-            (false, _) => quotient,
-            (true, false) => quotient.checked_add(1)?,
-            (true, true) => quotient.checked_sub(1)?,
-        };
-        let limit = 10_i128.checked_pow(u32::from(self.precision))?;
-        (rounded.checked_abs()? < limit).then_some(rounded)
-    }
-
-    fn wide(&self, sum: i256, count: u64, up: u8) -> Option<i128> {
-        let (value, count) = (sum.checked_mul(power(up))?, i256::from_i128(i128::from(count)));
-        let (quotient, rest) = (value.checked_div(count)?, value.checked_rem(count)?);
-        let rounds = rest.wrapping_abs() >= count.wrapping_sub(rest.wrapping_abs());
-        let quotient = match (rounds, value.is_negative()) {
-            (false, _) => quotient,
-            (true, false) => quotient.checked_add(i256::ONE)?,
-            (true, true) => quotient.checked_sub(i256::ONE)?,
-        };
-        let fits = quotient.wrapping_abs() < power(self.precision);
-        quotient.to_i128().filter(|_| fits)
     }
 
     fn out_of_range(&self) -> DataFusionError {
@@ -236,31 +207,5 @@ impl GroupsAccumulator for Averages {
 
     fn size(&self) -> usize {
         self.inner.size()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn narrow_and_wide_agree() {
-        let division = Division {
-            precision: 14,
-            scale: 6,
-            sum_scale: 2,
-            sum_limit: power(DIGITS_MAX),
-            overflow: Overflow::Error,
-        };
-        for sum in [0, 1, -1, 5, -5, 200, -200, 333, 99_999_999, -99_999_999, 1 << 70] {
-            for count in [1, 2, 3, 7, 20_000, 1 << 40] {
-                let wide = i256::from_i128(sum);
-                assert_eq!(
-                    division.quotient(wide, count),
-                    division.wide(wide, count, 4),
-                    "{sum} by {count}"
-                );
-            }
-        }
     }
 }

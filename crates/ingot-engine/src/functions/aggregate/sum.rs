@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, DecimalType, DurationMicrosecondType, Int64Type,
-    IntervalUnit, IntervalYearMonthType, TimeUnit,
+    IntervalUnit, IntervalYearMonthType, TimeUnit, i256,
 };
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::SingleRowListArrayBuilder;
@@ -96,39 +96,40 @@ fn value(sum: Option<i128>, of: &DataType) -> Result<ScalarValue> {
 }
 
 /// Makes the value of a sum that is all of it, null for one that does not fit where it shall be.
-fn evaluated(sum: Option<i128>, of: &DataType, overflow: Overflow) -> Result<ScalarValue> {
-    match value(sum, of) {
+fn evaluated(sum: Option<i256>, of: &DataType, overflow: Overflow) -> Result<ScalarValue> {
+    let sum = sum
+        .map(|sum| sum.to_i128().ok_or_else(|| too_large(of)))
+        .transpose();
+    match sum.and_then(|sum| value(sum, of)) {
         Err(_) if overflow == Overflow::Null => ScalarValue::try_from(of),
         made => made,
     }
 }
 
 /// Adds the values of an array that are not null.
-fn added(values: &ArrayRef, overflow: Overflow) -> Result<Option<i128>> {
+fn added(values: &ArrayRef) -> Option<i256> {
     if values.null_count() == values.len() {
-        return Ok(None);
+        return None;
     }
-    Ok(match values.data_type() {
-        DataType::Decimal128(..) if overflow == Overflow::Null => {
-            let values = values.as_primitive::<Decimal128Type>();
-            Some(values.iter().flatten().fold(0, add_or_mark))
+    Some(match values.data_type() {
+        DataType::Decimal128(..) => decimals(values.as_primitive::<Decimal128Type>()),
+        DataType::Interval(_) => {
+            let values = values.as_primitive::<IntervalYearMonthType>();
+            i256::from_i128(values.iter().flatten().map(i128::from).sum())
         }
-        DataType::Decimal128(..) => {
-            let values = values.as_primitive::<Decimal128Type>();
-            let sum = values.iter().flatten().try_fold(0_i128, i128::checked_add);
-            Some(sum.ok_or_else(|| too_large(values.data_type()))?)
-        }
-        DataType::Interval(_) => Some(
-            values
-                .as_primitive::<IntervalYearMonthType>()
-                .iter()
-                .flatten()
-                .map(i128::from)
-                .sum(),
-        ),
-        DataType::Duration(_) => Some(longs(values.as_primitive::<DurationMicrosecondType>())),
-        _ => Some(longs(values.as_primitive::<Int64Type>())),
+        DataType::Duration(_) => i256::from_i128(longs(values.as_primitive::<DurationMicrosecondType>())),
+        _ => i256::from_i128(longs(values.as_primitive::<Int64Type>())),
     })
+}
+
+/// Adds in 128 bits where they are enough, else in 256, which no number of rows fills.
+fn decimals(values: &PrimitiveArray<Decimal128Type>) -> i256 {
+    let narrow = values.iter().flatten().try_fold(0_i128, i128::checked_add);
+    narrow.map_or_else(|| wide(values.iter().flatten()), i256::from_i128)
+}
+
+fn wide(values: impl Iterator<Item = i128>) -> i256 {
+    values.fold(i256::ZERO, |sum, value| sum.wrapping_add(i256::from_i128(value)))
 }
 
 /// Adds in two halves, each of which fits into 64 bits: several at a time.
@@ -151,7 +152,9 @@ fn longs<T: ArrowPrimitiveType<Native = i64>>(values: &PrimitiveArray<T>) -> i12
 pub(super) struct Sum {
     of: DataType,
     overflow: Overflow,
-    sum: i128,
+    sum: i256,
+    /// A part of it that was added elsewhere did not fit.
+    too_large: bool,
     /// Values added.
     count: usize,
 }
@@ -161,42 +164,44 @@ impl Sum {
         Self {
             of: of.clone(),
             overflow,
-            sum: 0,
+            sum: i256::ZERO,
+            too_large: false,
             count: 0,
         }
+    }
+
+    /// Returns the sum; one that does not fit into 128 bits does not fit into its type.
+    fn sum(&self) -> Option<i256> {
+        (self.count > 0).then_some(match self.too_large {
+            true => i256::MAX,
+            false => self.sum,
+        })
     }
 }
 
 impl Accumulator for Sum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let Some(values) = values.first() else {
-            return Ok(());
-        };
-        if let Some(added) = added(values, self.overflow)? {
-            self.sum = match self.overflow {
-                Overflow::Null => add_or_mark(self.sum, added),
-                Overflow::Error => self.sum.checked_add(added).ok_or_else(|| too_large(&self.of))?,
-            };
+        for values in values {
+            self.sum = self.sum.wrapping_add(added(values).unwrap_or(i256::ZERO));
+            self.count += values.len() - values.null_count();
         }
-        self.count += values.len() - values.null_count();
         Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let marked = |states: &ArrayRef| match states.as_primitive_opt::<Decimal128Type>() {
+            Some(states) => states.iter().flatten().any(|state| state == TOO_LARGE),
+            None => false,
+        };
+        self.too_large |= states.iter().any(marked);
         self.update_batch(states)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let Some(values) = values.first() else {
-            return Ok(());
-        };
-        if let Some(added) = added(values, self.overflow)? {
-            self.sum = match self.overflow {
-                Overflow::Null => add_or_mark(self.sum, added.saturating_neg()),
-                Overflow::Error => self.sum.checked_sub(added).ok_or_else(|| too_large(&self.of))?,
-            };
+        for values in values {
+            self.sum = self.sum.wrapping_sub(added(values).unwrap_or(i256::ZERO));
+            self.count = self.count.saturating_sub(values.len() - values.null_count());
         }
-        self.count = self.count.saturating_sub(values.len() - values.null_count());
         Ok(())
     }
 
@@ -205,17 +210,17 @@ impl Accumulator for Sum {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let sum = (self.count > 0).then_some(self.sum);
         Ok(vec![match (&self.of, self.overflow) {
             (DataType::Decimal128(precision, scale), Overflow::Null) => {
+                let sum = self.sum().map(|sum| sum.to_i128().unwrap_or(TOO_LARGE));
                 ScalarValue::Decimal128(sum, *precision, *scale)
             }
-            _ => value(sum, &self.of)?,
+            _ => evaluated(self.sum(), &self.of, Overflow::Error)?,
         }])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        evaluated((self.count > 0).then_some(self.sum), &self.of, self.overflow)
+        evaluated(self.sum(), &self.of, self.overflow)
     }
 
     fn size(&self) -> usize {
@@ -292,9 +297,8 @@ impl Accumulator for DistinctSum {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        // One that does not fit into 128 bits does not fit into its type either.
-        let sum = self.values.iter().copied().fold(0, add_or_mark);
-        evaluated((!self.values.is_empty()).then_some(sum), &self.of, self.overflow)
+        let sum = (!self.values.is_empty()).then(|| wide(self.values.iter().copied()));
+        evaluated(sum, &self.of, self.overflow)
     }
 
     fn size(&self) -> usize {

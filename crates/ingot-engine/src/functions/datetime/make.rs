@@ -11,15 +11,15 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, IntervalYearMonthType,
 };
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ScalarFunctionArgs, ScalarUDF, Volatility};
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::moments::{
-    CALENDAR, DAY_TIME, LOCAL, YEAR_MONTH, interval_overflow, ints, named_zone, overflow, small, zone, zoned,
+    CALENDAR, DAY_TIME, LOCAL, YEAR_MONTH, interval_overflow, ints, named_zone, nullifies, overflow, small,
+    zone, zoned,
 };
 use crate::error::condition;
 use crate::functions::arguments::{count, is_text, over_arrays, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
-use crate::spark::AnsiMode;
 use crate::spark::temporal::{
     DAY_MICROS, HOUR_MICROS, MINUTE_MICROS, SECOND_MICROS, Zone, days_of, local_of,
 };
@@ -107,11 +107,6 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
     .map(Function::udf)
     .into()
-}
-
-/// Says if numbers that make none give null.
-fn nullifies(arguments: &ScalarFunctionArgs, tries: bool) -> bool {
-    tries || AnsiMode::of(&arguments.config_options) == AnsiMode::Off
 }
 
 fn numbers(function: &str, types: &[DataType], least: usize, most: usize) -> Result<Vec<DataType>> {

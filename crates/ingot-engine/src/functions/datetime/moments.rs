@@ -16,6 +16,7 @@ use datafusion::logical_expr::ScalarFunctionArgs;
 
 use crate::error::condition;
 use crate::functions::arguments::{is_text, session_zone, timestamp, unexpected};
+use crate::spark::AnsiMode;
 use crate::spark::temporal::{self, Zone, split_local};
 use crate::write::type_text;
 
@@ -34,6 +35,11 @@ pub(crate) const CALENDAR: DataType = DataType::Interval(IntervalUnit::MonthDayN
 /// Returns the session's zone.
 pub(crate) fn zone(arguments: &ScalarFunctionArgs) -> Zone {
     Zone::parse(session_zone(arguments)).unwrap_or(Zone::UTC)
+}
+
+/// Says if what makes no moment is null: for the `try_` of a function, and without ANSI mode.
+pub(super) fn nullifies(arguments: &ScalarFunctionArgs, tries: bool) -> bool {
+    tries || AnsiMode::of(&arguments.config_options) == AnsiMode::Off
 }
 
 /// Reads the name of a zone.

@@ -17,12 +17,11 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Vol
 
 use super::epoch::of_seconds;
 use super::moments::{
-    LOCAL, days, instants, invalid_input, large, locals, longs, moment, overflow, zone, zoned,
+    LOCAL, days, instants, invalid_input, large, locals, longs, moment, nullifies, overflow, zone, zoned,
 };
 use crate::error::condition;
 use crate::functions::arguments::{count, is_text, over_arrays, session_zone, timestamp, unexpected};
 use crate::functions::function::{Function, Returns};
-use crate::spark::AnsiMode;
 use crate::spark::temporal::{
     self, Parsed, Pattern, SECOND_MICROS, Use, Zone, parse_date, parse_timestamp, parse_timestamp_ntz,
     split_local,
@@ -182,11 +181,6 @@ fn written(
         texts.append_value(&text);
     }
     Ok(Arc::new(texts.finish()))
-}
-
-/// Says if a text that is no moment is null.
-fn nullifies(arguments: &ScalarFunctionArgs, tries: bool) -> bool {
-    tries || AnsiMode::of(&arguments.config_options) == AnsiMode::Off
 }
 
 fn to_days(arguments: &ScalarFunctionArgs, tries: bool) -> Result<ColumnarValue> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -52,19 +52,21 @@ impl ScalarUDFImpl for FormatString {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let mut room = Room::new();
-        let longest = arguments.args.iter().skip(1).map(longest_text).max().unwrap_or(0);
-        let bytes = |format: &str| {
-            let texts = format.matches('%').count().saturating_mul(longest);
-            Ok::<_, DataFusionError>(width(format)?.saturating_add(texts).saturating_add(format.len()))
+        let texts = arguments.args.get(1..).unwrap_or_default();
+        let mut take = |row: usize, (width, parts): (usize, usize)| {
+            let longest = texts.iter().map(|text| text_bytes(text, row)).max();
+            let texts = parts.saturating_mul(longest.unwrap_or(0));
+            room.take(1, width.saturating_add(texts))
         };
         match arguments.args.first() {
             Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(format)))) => {
-                room.take(arguments.number_rows, bytes(format)?)?;
+                let measured = measured(format)?;
+                (0..arguments.number_rows).try_for_each(|row| take(row, measured))?;
             }
             Some(ColumnarValue::Array(formats)) => {
                 if let Some(formats) = formats.as_string_opt::<i32>() {
                     for row in (0..formats.len()).filter(|row| formats.is_valid(*row)) {
-                        room.take(1, bytes(formats.value(row))?)?;
+                        take(row, measured(formats.value(row))?)?;
                     }
                 }
             }
@@ -74,18 +76,19 @@ impl ScalarUDFImpl for FormatString {
     }
 }
 
-/// Returns how many bytes the longest of an argument's texts has.
-fn longest_text(argument: &ColumnarValue) -> usize {
+/// Returns how many bytes an argument has in a row, if it is a text.
+fn text_bytes(argument: &ColumnarValue, row: usize) -> usize {
     match argument {
         ColumnarValue::Scalar(value) => value.try_as_str().flatten().map_or(0, str::len),
-        ColumnarValue::Array(array) => match array.as_string_opt::<i32>() {
-            Some(texts) => (0..texts.len())
-                .map(|row| bytes_of(array, row))
-                .max()
-                .unwrap_or(0),
-            None => 0,
-        },
+        ColumnarValue::Array(array) if array.data_type() == &DataType::Utf8 => bytes_of(array, row),
+        ColumnarValue::Array(_) => 0,
     }
+}
+
+/// Returns how many bytes a format makes at the least, and how many arguments it may write.
+fn measured(format: &str) -> Result<(usize, usize)> {
+    let width = width(format)?.saturating_add(format.len());
+    Ok((width, format.matches('%').count()))
 }
 
 /// Returns how wide the values of a format are at the least.

@@ -96,18 +96,6 @@ pub(crate) fn of_variants(
     Conversion::new(zone, mode != CastMode::Try).values(&rows, to)
 }
 
-/// Writes each variant as JSON.
-///
-/// # Errors
-/// `MALFORMED_VARIANT`.
-pub(crate) fn write(variants: &StructArray, row: usize, zone: &Zone, into: &mut String) -> Result<()> {
-    match variant_at(variants, row)? {
-        Some(variant) => json::write(&variant, &Formats::of_zone(*zone), into),
-        None => into.push_str("null"),
-    }
-    Ok(())
-}
-
 /// How variants become values.
 pub(super) struct Conversion {
     zone: Zone,

@@ -14,7 +14,8 @@ use datafusion::logical_expr::ColumnarValue;
 use super::{Failure, Operator};
 
 /// An operator between decimals of given scales.
-pub(super) struct Computation {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Computation {
     operator: Operator,
     scales: (i8, i8),
     scale: i8,
@@ -24,7 +25,7 @@ pub(super) struct Computation {
 }
 
 /// The factors of a computation in 128 bits.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Narrow {
     left: i128,
     right: i128,
@@ -34,7 +35,7 @@ struct Narrow {
 
 impl Computation {
     /// Prepares the computation of a result with `precision` digits, `scale` of them after the point.
-    pub(super) fn new(operator: Operator, scales: (i8, i8), (precision, scale): (u8, i8)) -> Self {
+    pub(crate) fn new(operator: Operator, scales: (i8, i8), (precision, scale): (u8, i8)) -> Self {
         Self {
             operator,
             scales,
@@ -67,7 +68,11 @@ impl Computation {
         }
     }
 
-    fn of(&self, x: i128, y: i128) -> Result<i128, ArrowError> {
+    /// Computes for two numbers.
+    ///
+    /// # Errors
+    /// `DivideByZero` and `ArithmeticOverflow`.
+    pub(crate) fn of(&self, x: i128, y: i128) -> Result<i128, ArrowError> {
         if y == 0 && self.operator.divides() {
             return Err(ArrowError::DivideByZero);
         }

@@ -8,7 +8,7 @@ use ingot_engine::Session;
 use super::condition_of;
 use crate::sql::{open, refused, rows, try_rows};
 
-const ARITHMETIC: [(&str, &str, &str); 42] = [
+const ARITHMETIC: [(&str, &str, &str); 43] = [
     ("1 / 0", "!DIVIDE_BY_ZERO", "NULL"),
     ("1 div 0", "!DIVIDE_BY_ZERO", "NULL"),
     ("1 % 0", "!REMAINDER_BY_ZERO", "NULL"),
@@ -107,6 +107,13 @@ const ARITHMETIC: [(&str, &str, &str); 42] = [
         "!ARITHMETIC_OVERFLOW",
         "1",
     ),
+    (
+        "(SELECT array_join(collect_list(coalesce(string(s), '-')), ',') FROM (SELECT i, sum(x) OVER (ORDER BY i ROWS BETWEEN 1 \
+         PRECEDING AND CURRENT ROW) AS s FROM VALUES (1, 90000000000000000000000000000000000000BD), \
+         (2, 90000000000000000000000000000000000000BD), (3, 1BD), (4, 2BD) AS t(i, x) ORDER BY i))",
+        "!ARITHMETIC_OVERFLOW",
+        "90000000000000000000000000000000000000,-,90000000000000000000000000000000000001,3",
+    ),
     ("(SELECT sum(x) FROM VALUES (1), (2) AS t(x))", "3", "3"),
     (
         "(SELECT sum(x) FROM VALUES (1.5BD), (2.25BD), (NULL) AS t(x))",
@@ -126,7 +133,17 @@ const ARITHMETIC: [(&str, &str, &str); 42] = [
     ("typeof(1L + CAST(1 AS FLOAT))", "double", "float"),
 ];
 
-const CASTS: [(&str, &str, &str); 44] = [
+const CASTS: [(&str, &str, &str); 46] = [
+    (
+        "unix_micros(CAST(1e20D AS TIMESTAMP)), CAST(CAST('NaN' AS DOUBLE) AS TIMESTAMP)",
+        "!CAST_OVERFLOW",
+        "9223372036854775807|NULL",
+    ),
+    (
+        "CAST(map('x', 1) AS MAP<INT, INT>)",
+        "!CAST_INVALID_INPUT",
+        "!DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+    ),
     ("CAST('abc' AS INT)", "!CAST_INVALID_INPUT", "NULL"),
     (
         "CAST('1.7' AS INT), CAST(' -3.2 ' AS BIGINT), CAST('.' AS INT)",

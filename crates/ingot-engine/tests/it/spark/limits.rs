@@ -172,6 +172,15 @@ async fn a_call_makes_no_more_than_there_is_room_for() {
     check(&calls).await;
     check(&[
         ("SELECT sum(length(randstr(1000000))) FROM range(10000)", too_large),
+        (
+            "SELECT sum(length(format_string('%s-%s', if(id = 7, repeat('a', 100000), 'b'), 'c'))) FROM range(10000)",
+            "129999",
+        ),
+        (
+            "SELECT sum(aggregate(sequence(1, 20), 0, (a, x) -> a + length(s))) FROM (SELECT if(id = 7, repeat('a', 100000), 'b') s \
+             FROM range(10000))",
+            "2199980",
+        ),
         ("SELECT max(length(repeat('a', 1000000) || id)) FROM range(10000)", too_large),
         ("SELECT max(size(transform(sequence(1, 100000), x -> length(s || x)))) FROM (SELECT repeat('a', 100000 + id) s FROM range(2))", too_large),
         ("SELECT max(length(repeat('a', 1000000))) FROM range(10000)", "1000000"),
