@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ingot_common::{Kind, Principal, ServiceError};
@@ -45,12 +46,12 @@ impl Authenticator {
         }
     }
 
-    /// Returns who sent a request with these headers.
+    /// Returns who sent a request with these headers to a host of this name.
     ///
     /// # Errors
     /// `Unauthenticated` without a token or with an unknown one; `PermissionDenied` in development for a request
     /// to another host's name.
-    fn principal(&self, headers: &HeaderMap) -> Result<Principal, ServiceError> {
+    fn principal(&self, host: Option<&str>, headers: &HeaderMap) -> Result<Principal, ServiceError> {
         match self {
             Self::Tokens(tokens) => {
                 let token = bearer(headers).ok_or_else(|| {
@@ -62,7 +63,7 @@ impl Authenticator {
                     .ok_or_else(|| ServiceError::new(Kind::Unauthenticated, "bearer token is not known"))
             }
             // A page of another site reaches a loopback server under a name of its own choice (DNS rebinding).
-            Self::Development(principal) if host_is_loopback(headers) => Ok(principal.clone()),
+            Self::Development(principal) if host.is_some_and(is_loopback) => Ok(principal.clone()),
             Self::Development(_) => Err(ServiceError::new(
                 Kind::PermissionDenied,
                 "development mode answers requests to localhost only",
@@ -78,7 +79,8 @@ pub async fn require(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match state.authenticator.principal(request.headers()) {
+    let host = host(&request);
+    match state.authenticator.principal(host, request.headers()) {
         Ok(principal) => {
             let caller = Caller {
                 principal,
@@ -109,10 +111,13 @@ fn hash(token: &str) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn host_is_loopback(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
+/// Returns the host that a request is to: HTTP/2 has it in its address (RFC 9113, 8.3.1), HTTP/1 in a header.
+pub fn host<B>(request: &axum::http::Request<B>) -> Option<&str> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
+}
+
+fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -138,7 +143,7 @@ mod tests {
     fn a_known_token_lets_in(value: &str, expected: bool) {
         let tokens = vec![(hash("secret"), "ann".to_owned())];
         let authenticator = Authenticator::new(Authentication::Tokens(tokens));
-        let principal = authenticator.principal(&headers(AUTHORIZATION, value));
+        let principal = authenticator.principal(None, &headers(AUTHORIZATION, value));
         assert_eq!(principal.is_ok(), expected);
     }
 
@@ -150,6 +155,7 @@ mod tests {
     fn development_answers_localhost(host: &str, expected: bool) {
         let principal = "ann".to_owned();
         let authenticator = Authenticator::new(Authentication::Development { principal });
-        assert_eq!(authenticator.principal(&headers(HOST, host)).is_ok(), expected);
+        let principal = authenticator.principal(Some(host), &HeaderMap::new());
+        assert_eq!(principal.is_ok(), expected);
     }
 }

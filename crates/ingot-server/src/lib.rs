@@ -22,6 +22,7 @@ mod routes;
 mod state;
 mod statement;
 mod thrift;
+mod tls;
 mod warehouse;
 
 use std::net::SocketAddr;
@@ -36,7 +37,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use routes::openapi::document as openapi_document;
+pub use tls::{Identity, TlsError};
 
+use crate::connection::Door;
 use crate::state::AppState;
 use crate::warehouse::Warehouse;
 
@@ -83,6 +86,8 @@ pub struct ServerOptions {
     pub statements: Arc<dyn StatementService>,
     pub metastore: Metastore,
     pub authentication: Authentication,
+    /// What the server shows to clients of HTTPS; `None` serves HTTP.
+    pub identity: Option<Identity>,
 }
 
 /// A bound server that is not serving yet.
@@ -91,6 +96,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    identity: Option<Identity>,
     limits: Limits,
     metrics: Option<PrometheusHandle>,
     warehouse: Arc<Warehouse>,
@@ -107,7 +113,7 @@ impl Server {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let abandon = CancellationToken::new();
-        let limits = options.limits.clone();
+        let (limits, identity) = (options.limits.clone(), options.identity.clone());
         let state = AppState::new(options, abandon.clone());
         let metrics = state.metrics.clone();
         let warehouse = Arc::clone(&state.warehouse);
@@ -115,6 +121,7 @@ impl Server {
             listener,
             address,
             router: routes::router(state),
+            identity,
             limits,
             metrics,
             warehouse,
@@ -131,8 +138,10 @@ impl Server {
     /// that have not ended are cancelled and answered 503.
     pub async fn serve(self, token: CancellationToken) {
         let connections = Supervisor::new();
+        let tls = self.identity.as_ref().map(Identity::acceptor);
+        let door = Door::new(self.router, tls, &self.limits, connections.clone());
         tokio::select! {
-            () = connection::accept_all(self.listener, self.router, &self.limits, &connections, &token) => {}
+            () = door.accept_all(self.listener, &token) => {}
             () = metrics::keep_up(self.metrics.as_ref()) => {}
             () = self.warehouse.keep_up() => {}
         }

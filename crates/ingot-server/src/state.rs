@@ -21,6 +21,8 @@ pub struct AppState {
     pub metrics: Option<PrometheusHandle>,
     pub limits: Arc<Limits>,
     pub warehouse: Arc<Warehouse>,
+    /// The server speaks HTTPS.
+    pub tls: bool,
     abandon: CancellationToken,
 }
 
@@ -34,6 +36,7 @@ impl AppState {
             authenticator: Arc::new(Authenticator::new(options.authentication)),
             metrics: metrics::install(),
             limits: Arc::new(options.limits),
+            tls: options.identity.is_some(),
             abandon,
         }
     }

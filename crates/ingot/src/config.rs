@@ -89,6 +89,11 @@ pub struct Config {
 pub struct ServerConfig {
     pub listen: SocketAddr,
     pub development: bool,
+    pub tls: bool,
+    /// Empty: a development authority signs one.
+    pub tls_certificate: PathBuf,
+    pub tls_key: PathBuf,
+    pub tls_names: Vec<String>,
     pub connections_max: usize,
     pub body_bytes_max: usize,
     pub stall_seconds_max: u64,
@@ -391,6 +396,24 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
         return Err(wrong(
             "server.listen",
             "a loopback address, because server.development is on",
+        ));
+    }
+    let tls = lookup(settings, "server.tls").and_then(Value::as_bool) == Some(true);
+    let (certificate, key) = (text("server.tls_certificate"), text("server.tls_key"));
+    if certificate.is_empty() != key.is_empty() {
+        let missing = match key.is_empty() {
+            true => "server.tls_key",
+            false => "server.tls_certificate",
+        };
+        return Err(wrong(
+            missing,
+            "a PEM file, because the other half of the pair is given",
+        ));
+    }
+    if !certificate.is_empty() && !tls {
+        return Err(wrong(
+            "server.tls",
+            "true, because server.tls_certificate is given",
         ));
     }
     if text("data.directory").is_empty() {

@@ -5,6 +5,7 @@
 //!             tables/               managed tables
 //!             pipelines/<name>/     checkpoints and state of a pipeline, and the lock of the process that runs it
 //!             spill/<uuid>/         of one process each, gone with it
+//!             tls/                  the development authority of certificates
 //!             admin-token           mode 0600
 //! ```
 //! Several processes may use one data directory: the metastore and the Delta logs arbitrate between them. What
@@ -55,6 +56,11 @@ impl DataDirectory {
     /// Returns the metastore's SQLite file.
     pub fn metastore(&self) -> PathBuf {
         self.root.join("metastore.sqlite")
+    }
+
+    /// Returns the folder of the development authority of certificates.
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
     }
 
     /// Returns the folder of managed tables as a URL with a trailing slash.

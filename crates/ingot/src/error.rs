@@ -26,6 +26,11 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("certificate or key of `server.tls_certificate` and `server.tls_key` cannot be used")]
+    Certificate {
+        #[source]
+        source: ingot_server::TlsError,
+    },
     #[error("failed to listen for signals")]
     Signals {
         #[source]
@@ -110,7 +115,7 @@ impl Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Config(_) | Self::Usage { .. } => Kind::InvalidArgument,
+            Self::Config(_) | Self::Usage { .. } | Self::Certificate { .. } => Kind::InvalidArgument,
             Self::Flights { .. } => Kind::NotFound,
             Self::File { .. }
             | Self::Listen { .. }

@@ -11,6 +11,7 @@
 
 pub mod admin_token;
 pub mod broker;
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod command;

@@ -2,18 +2,21 @@
 //! for minutes.
 
 use axum::Json;
-use axum::http::HeaderMap;
-use axum::http::header::HOST;
+use axum::extract::{Request, State};
 use serde_json::{Value, json};
 
+use crate::auth;
+use crate::state::AppState;
+
 /// `GET /.well-known/databricks-config`: what kind of host this is.
-pub async fn config(headers: HeaderMap) -> Json<Value> {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
+pub async fn config(State(state): State<AppState>, request: Request) -> Json<Value> {
+    let scheme = match state.tls {
+        true => "https",
+        false => "http",
+    };
+    let host = auth::host(&request).unwrap_or("localhost");
     Json(json!({
-        "oidc_endpoint": format!("https://{host}/oidc"),
+        "oidc_endpoint": format!("{scheme}://{host}/oidc"),
         "account_id": "00000000-0000-0000-0000-000000000000",
         "workspace_id": "1",
         "cloud": "AWS",

@@ -16,7 +16,7 @@ use ingot_common::port::{
 };
 use ingot_common::task::Supervisor;
 use ingot_common::{Kind, RequestContext, ServiceError};
-use ingot_server::{Authentication, Limits, Server, ServerOptions};
+use ingot_server::{Authentication, Identity, Limits, Server, ServerOptions};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -210,6 +210,7 @@ impl StatementService for Service {
 /// A server that ends with its test.
 pub struct TestServer {
     address: SocketAddr,
+    tls: bool,
     pub metastore: Metastore,
     pub cancelled: Arc<AtomicBool>,
     running: Arc<Notify>,
@@ -221,6 +222,11 @@ pub struct TestServer {
 
 impl TestServer {
     pub async fn start(authentication: Authentication, limits: Limits) -> Self {
+        Self::with(authentication, limits, None).await
+    }
+
+    async fn with(authentication: Authentication, limits: Limits, identity: Option<Identity>) -> Self {
+        let tls = identity.is_some();
         let folder = tempfile::tempdir().expect("tempdir");
         let tables = Url::from_directory_path(folder.path()).expect("URL");
         let metastore = Metastore::open(&folder.path().join("metastore.sqlite"), &tables)
@@ -235,6 +241,7 @@ impl TestServer {
             metastore: metastore.clone(),
             authentication,
             limits,
+            identity,
         };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, options).await.expect("bind");
@@ -246,6 +253,7 @@ impl TestServer {
         });
         Self {
             address,
+            tls,
             metastore,
             cancelled,
             running,
@@ -265,6 +273,12 @@ impl TestServer {
     pub async fn limited(limits: Limits) -> Self {
         let principal = "ann".to_owned();
         Self::start(Authentication::Development { principal }, limits).await
+    }
+
+    /// Starts a server that lets everybody in and speaks HTTPS, within `limits`.
+    pub async fn secured(identity: Identity, limits: Limits) -> Self {
+        let principal = "ann".to_owned();
+        Self::with(Authentication::Development { principal }, limits, Some(identity)).await
     }
 
     /// Opens a connection and sends `bytes`.
@@ -300,7 +314,8 @@ impl TestServer {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// Runs a statement that is answered.

@@ -11,4 +11,5 @@ mod hive;
 mod limits;
 mod openapi;
 mod protocol;
+mod tls;
 mod unity_catalog;

@@ -10,6 +10,7 @@ use ingot_server::{Authentication, Limits, Server, ServerOptions};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
+use crate::certificates::Certificates;
 use crate::cli::GlobalArgs;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
@@ -39,6 +40,10 @@ pub struct ServeArgs {
     /// Let everybody in without a token; loopback addresses only. Overrides `server.development`.
     #[arg(long)]
     pub development: bool,
+    /// Serve HTTPS: with the certificate of `server.tls_certificate`, or with one of a development authority, which is
+    /// made at the first start. Overrides `server.tls`.
+    #[arg(long)]
+    pub tls: bool,
 }
 
 impl ServeArgs {
@@ -53,6 +58,9 @@ impl ServeArgs {
         }
         if self.development {
             flags.push(("server.development", Value::Boolean(true)));
+        }
+        if self.tls {
+            flags.push(("server.tls", Value::Boolean(true)));
         }
         flags
     }
@@ -96,6 +104,7 @@ pub struct HttpServer {
     address: SocketAddr,
     /// The admin token; `None` in development mode.
     pub token: Option<String>,
+    tls: bool,
 }
 
 impl HttpServer {
@@ -108,7 +117,11 @@ impl HttpServer {
             let token = admin_token::ensure(&instance.data)?;
             (admin_token::authentication(&token), Some(token))
         };
+        let certificates = Certificates::open(&config.server, &instance.data)?;
         let options = ServerOptions {
+            identity: certificates
+                .as_ref()
+                .map(|certificates| certificates.identity.clone()),
             statements: instance.statements(),
             metastore: instance.metastore.clone(),
             authentication,
@@ -131,11 +144,20 @@ impl HttpServer {
             server.serve(token).await;
             Ok::<(), Error>(())
         });
-        Ok(Self { address, token })
+        let tls = certificates.is_some();
+        if let Some(certificates) = certificates {
+            certificates.explain();
+            certificates.spawn_renewal(supervisor);
+        }
+        Ok(Self { address, token, tls })
     }
 
-    /// Returns `http://HOST:PORT`.
+    /// Returns `http://HOST:PORT`, or `https://HOST:PORT`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = match self.tls {
+            true => "https",
+            false => "http",
+        };
+        format!("{scheme}://{}", self.address)
     }
 }
