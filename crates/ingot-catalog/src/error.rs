@@ -2,6 +2,10 @@
 
 use ingot_common::{Classify, Kind};
 
+use crate::policy::Denied;
+use crate::privilege::Privilege;
+use crate::securable::SecurableKind;
+
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -16,6 +20,16 @@ pub enum Error {
     NotEmpty { securable: &'static str, name: String },
     #[error("{message}")]
     InvalidArgument { message: String },
+    #[error("{0}")]
+    Denied(Denied),
+    #[error("Privilege {privilege} is not applicable to this entity [{name}:{}]", .kind.as_str())]
+    PrivilegeNotApplicable {
+        privilege: Privilege,
+        kind: SecurableKind,
+        name: String,
+    },
+    #[error("`{name}` would have more than {max} grants; grant to groups, or on what holds it")]
+    TooManyGrants { name: String, max: i64 },
     #[error("metastore failed to {action}")]
     Database {
         action: &'static str,
@@ -37,6 +51,9 @@ impl Classify for Error {
             Self::AlreadyExists { .. } => Kind::AlreadyExists,
             Self::NotEmpty { .. } => Kind::FailedPrecondition,
             Self::InvalidArgument { .. } => Kind::InvalidArgument,
+            Self::Denied(_) => Kind::PermissionDenied,
+            Self::PrivilegeNotApplicable { .. } => Kind::InvalidArgument,
+            Self::TooManyGrants { .. } => Kind::ResourceExhausted,
             Self::Database { .. } => Kind::Unavailable,
             Self::Migration { .. } => Kind::FailedPrecondition,
         }
@@ -59,6 +76,8 @@ impl Classify for Error {
                 _ => "TABLE_OR_VIEW_ALREADY_EXISTS",
             }),
             Self::NotEmpty { .. } => Some("SCHEMA_NOT_EMPTY"),
+            Self::Denied(_) => Some("INSUFFICIENT_PERMISSIONS"),
+            Self::PrivilegeNotApplicable { .. } => Some("INVALID_PARAMETER_VALUE"),
             _ => None,
         }
     }
@@ -79,6 +98,8 @@ impl Classify for Error {
                 _ => "42P07",
             }),
             Self::NotEmpty { .. } => Some("2BP01"),
+            Self::Denied(_) => Some("42501"),
+            Self::PrivilegeNotApplicable { .. } => Some("22023"),
             _ => None,
         }
     }

@@ -10,7 +10,13 @@
 pub mod error;
 pub mod metastore;
 pub mod model;
+pub mod policy;
+pub mod privilege;
+pub mod securable;
 
 pub use error::{Error, Result};
-pub use metastore::Metastore;
+pub use metastore::{GrantChange, Metastore, Sight, check_principal};
 pub use model::*;
+pub use policy::{ACCOUNT_USERS, Denied, Grant, GrantOn, Identity, Need, Policy};
+pub use privilege::Privilege;
+pub use securable::{Securable, SecurableKind, SecurableName};

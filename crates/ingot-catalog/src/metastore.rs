@@ -8,16 +8,22 @@
 //! orders their writes. Queries keep to SQL that Postgres knows too.
 
 mod catalogs;
+mod dropped;
 mod functions;
+mod grants;
+mod permissions;
+mod policy;
 mod row;
 mod schemas;
 mod tables;
 mod tags;
+mod tokens;
 mod volumes;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ingot_common::retry::RetryPolicy;
@@ -28,6 +34,9 @@ use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 use url::Url;
 use uuid::Uuid;
 
+pub use self::grants::{GrantChange, check_principal};
+pub use self::permissions::Sight;
+use self::policy::KnownPolicy;
 use crate::{Error, Result};
 
 /// How long a statement waits for another process's write.
@@ -54,6 +63,8 @@ const SYSTEM_PRINCIPAL: &str = "system";
 pub struct Metastore {
     pool: SqlitePool,
     tables_root: Url,
+    administrators: Arc<BTreeSet<String>>,
+    known_policy: KnownPolicy,
 }
 
 impl Metastore {
@@ -75,10 +86,25 @@ impl Metastore {
         if !tables_root.path().ends_with('/') {
             tables_root.set_path(&format!("{}/", tables_root.path()));
         }
-        let metastore = Self { pool, tables_root };
+        let metastore = Self {
+            pool,
+            tables_root,
+            administrators: Arc::default(),
+            known_policy: KnownPolicy::default(),
+        };
         metastore.migrate(database).await?;
         metastore.make_defaults().await?;
         Ok(metastore)
+    }
+
+    /// Lets principals of these names do everything. Without it, only what the server does for itself may.
+    #[must_use]
+    pub fn with_administrators(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            administrators: Arc::new(names.into_iter().map(Into::into).collect()),
+            known_policy: KnownPolicy::default(),
+            ..self
+        }
     }
 
     /// Says if the database answers.
@@ -103,6 +129,8 @@ impl Metastore {
                 "dropped volumes",
                 include_str!("../migrations/0004_dropped_volumes.sql"),
             ),
+            ("grants", include_str!("../migrations/0005_grants.sql")),
+            ("tokens", include_str!("../migrations/0006_tokens.sql")),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

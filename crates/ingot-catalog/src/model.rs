@@ -279,6 +279,26 @@ pub struct TagInfo {
     pub value: String,
 }
 
+/// An access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// SHA-256 of the token in lower-case hex.
+    pub hash: String,
+    /// Who holds it.
+    pub principal: String,
+    pub created_at: i64,
+    pub created_by: String,
+}
+
+/// What becomes of a view or a function that has the name of one that is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace<'a> {
+    No,
+    /// It is replaced if this is its owner: what is put in its place runs with that owner's rights, which whoever asks
+    /// was seen to have.
+    OfOwner(&'a str),
+}
+
 /// What becomes of a catalog or a schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecurableChange {

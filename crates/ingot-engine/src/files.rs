@@ -23,6 +23,7 @@ use ingot_delta::canonical_location;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
+use crate::access::Reader;
 use crate::statement::volume;
 use crate::{Error, Result, Session, types};
 
@@ -434,8 +435,13 @@ impl FilesRequest {
         })
     }
 
-    pub async fn provider(&self, session: &Session) -> Result<Arc<dyn TableProvider>> {
-        let path = volume::place(session, &self.path).await?;
+    /// Makes the relation of the files, which `reader` must be let read.
+    pub(crate) async fn provider(
+        &self,
+        session: &Session,
+        reader: &Reader,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let path = volume::place(session, reader, &self.path).await?;
         files_provider(session, &path, &self.options).await
     }
 }

@@ -34,7 +34,7 @@ use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder}
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
-pub(crate) use self::misc::{CurrentUser, random};
+pub(crate) use self::misc::{CurrentUser, member, random};
 use crate::resolve::relations::SparkRelations;
 use crate::spark::decorrelate::Decorrelate;
 use crate::spark::{AnsiMode, PeerFrames, SparkCasts, SparkForms, UnionTypes};

@@ -9,6 +9,7 @@
 mod catalogs;
 mod columns;
 mod empty;
+mod privileges;
 mod routines;
 mod schemata;
 mod tables;
@@ -20,10 +21,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::catalog::{MemTable, TableProvider};
-use ingot_catalog::{CatalogInfo, FunctionInfo, Page, SchemaInfo, TableInfo, TagInfo, VolumeInfo};
+use ingot_catalog::{
+    CatalogInfo, FunctionInfo, Identity, Page, Policy, SchemaInfo, SecurableKind, TableInfo, TagInfo,
+    VolumeInfo,
+};
 use ingot_common::TableName;
 
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// The schema.
 pub(crate) const NAME: &str = "information_schema";
@@ -58,6 +62,7 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
         "routine_columns" => routines::routine_columns(&contents),
         "volumes" => volumes::columns(&contents),
         other => tags::columns(other, &contents)
+            .or_else(|| privileges::columns(other, &contents))
             .or_else(|| empty::columns(other))
             .ok_or_else(|| Error::table_not_found(name))?,
     };
@@ -75,6 +80,7 @@ struct Needed {
     functions: bool,
     volumes: bool,
     tags: bool,
+    policy: bool,
 }
 
 impl Needed {
@@ -99,15 +105,23 @@ impl Needed {
                 volumes: true,
                 ..nothing
             },
-            other => match tags::of(other) {
-                Some(tagged) => Self {
+            other => match (tags::of(other), privileges::of(other)) {
+                (Some(tagged), _) => Self {
                     schemas: tagged == tags::Tagged::Schemas,
                     tables: matches!(tagged, tags::Tagged::Tables | tags::Tagged::Columns),
                     volumes: tagged == tags::Tagged::Volumes,
                     tags: true,
                     ..nothing
                 },
-                None => empty::columns(other).map(|_| nothing)?,
+                (None, Some(kind)) => Self {
+                    schemas: kind == SecurableKind::Schema,
+                    tables: kind == SecurableKind::Table,
+                    functions: kind == SecurableKind::Function,
+                    volumes: kind == SecurableKind::Volume,
+                    policy: true,
+                    ..nothing
+                },
+                (None, None) => empty::columns(other).map(|_| nothing)?,
             },
         })
     }
@@ -121,10 +135,12 @@ struct Contents {
     functions: Vec<FunctionInfo>,
     volumes: Vec<VolumeInfo>,
     tags: Vec<TagInfo>,
+    /// What decides who may do what, and who asks.
+    policy: Option<(Arc<Policy>, Identity)>,
 }
 
 impl Contents {
-    /// Reads what the catalog of `name` holds, or all.
+    /// Reads what the catalog of `name` holds, or all: as much as the session's principal may know of.
     async fn read(session: &Session, name: &TableName, needed: Needed) -> Result<Self> {
         let metastore = session.engine().metastore();
         let all = Page::default();
@@ -136,13 +152,26 @@ impl Contents {
             true => metastore.list_tags().await?,
             false => Vec::new(),
         };
+        let policy = match needed.policy {
+            true => {
+                let policy = metastore.policy().await?;
+                let who = policy.identity(session.context().principal.as_str());
+                Some((policy, who))
+            }
+            false => None,
+        };
+        let sight = access::sight(session).await?;
         let mut contents = Self {
-            catalogs,
+            catalogs: catalogs
+                .into_iter()
+                .filter(|catalog| sight.sees(catalog))
+                .collect(),
             schemas: Vec::new(),
             tables: Vec::new(),
             functions: Vec::new(),
             volumes: Vec::new(),
             tags,
+            policy,
         };
         let in_schemas = needed.tables || needed.functions || needed.volumes;
         if !needed.schemas && !in_schemas {
@@ -150,20 +179,27 @@ impl Contents {
         }
         for catalog in &contents.catalogs {
             let schemas = metastore.list_schemas(&catalog.name, &all).await?;
-            contents.schemas.extend(schemas);
+            contents
+                .schemas
+                .extend(schemas.into_iter().filter(|schema| sight.sees(schema)));
         }
         for schema in contents.schemas.iter().filter(|_| in_schemas) {
             if needed.tables {
                 let tables = metastore.list_tables(&schema.name, &all).await?;
-                contents.tables.extend(tables);
+                contents
+                    .tables
+                    .extend(tables.into_iter().filter(|table| sight.sees(table)));
             }
             if needed.functions {
                 let functions = metastore.list_functions(&schema.name, &all).await?;
-                contents.functions.extend(functions);
+                let seen = functions.into_iter().filter(|function| sight.sees(function));
+                contents.functions.extend(seen);
             }
             if needed.volumes {
                 let volumes = metastore.list_volumes(&schema.name, &all).await?;
-                contents.volumes.extend(volumes);
+                contents
+                    .volumes
+                    .extend(volumes.into_iter().filter(|volume| sight.sees(volume)));
             }
         }
         Ok(contents)
@@ -209,6 +245,8 @@ mod tests {
     #[test_case("table_tags", &["tables", "tags"])]
     #[test_case("column_tags", &["tables", "tags"])]
     #[test_case("volume_tags", &["volumes", "tags"])]
+    #[test_case("table_privileges", &["tables", "policy"])]
+    #[test_case("catalog_privileges", &["policy"])]
     #[test_case("column_masks", &[])]
     fn a_relation_needs_what_it_is_about(relation: &str, expected: &[&str]) {
         let needed = Needed::of(relation).expect("a relation");
@@ -218,6 +256,7 @@ mod tests {
             ("functions", needed.functions),
             ("volumes", needed.volumes),
             ("tags", needed.tags),
+            ("policy", needed.policy),
         ];
         let needed: Vec<&str> = parts
             .into_iter()

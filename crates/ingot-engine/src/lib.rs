@@ -6,6 +6,7 @@
 //!                                                       └─ DDL, SHOW, DESCRIBE ──► metastore, Delta log
 //! ```
 
+mod access;
 mod ast;
 mod cast;
 pub mod change_feed;

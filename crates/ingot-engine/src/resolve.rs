@@ -45,6 +45,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use futures::future::BoxFuture;
+use ingot_catalog::Need;
 use ingot_common::{SchemaName, TableName};
 use ingot_delta::TimeTravel;
 
@@ -64,7 +65,7 @@ pub(crate) use self::values::{bind, has_parameters};
 use crate::session::Values;
 use crate::spark::AnsiMode;
 use crate::stack::deep;
-use crate::{Error, Result, Session, spark};
+use crate::{Error, Result, Session, access, information_schema, spark};
 
 /// Catalog and schema under which relations without a name of their own are registered.
 const INTERNAL: &str = "__ingot";
@@ -110,9 +111,26 @@ pub(crate) async fn table(
 /// Plans the rows of what a name stands for in the session: a table, a view or a temporary view.
 ///
 /// # Errors
-/// `NotFound` when there is none.
+/// `NotFound` when there is none; `PermissionDenied`.
 pub(crate) async fn relation(session: &Session, name: &ObjectName) -> Result<DataFrame> {
-    let scope = Scope::of(&session.namespace());
+    relation_in(session, name, Scope::of(&session.namespace())).await
+}
+
+/// Does what [`relation`] does for whoever may know of it, to tell of its columns.
+///
+/// # Errors
+/// As [`relation`].
+pub(crate) async fn relation_seen(session: &Session, name: &ObjectName) -> Result<DataFrame> {
+    if session.temporary_view(&parts(name)?).is_none() {
+        let name = session.resolve(name)?;
+        if !information_schema::has(&name) {
+            access::table(session, &name, Need::Sight).await?;
+        }
+    }
+    relation_in(session, name, Scope::of_trusted(&session.namespace())).await
+}
+
+async fn relation_in(session: &Session, name: &ObjectName, scope: Scope) -> Result<DataFrame> {
     let provider = match session_relation(session, &parts(name)?, &Reads::default(), &scope).await? {
         Some(provider) => provider,
         None => table_provider(session, &session.resolve(name)?, None, &Reads::default(), &scope).await?,

@@ -28,7 +28,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use futures::StreamExt;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{ACCOUNT_USERS, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError, TableName};
 use ingot_delta::{Author, DeltaTable, Snapshot};
@@ -46,7 +46,7 @@ use crate::scan::FileCacheUse;
 use crate::spark::AnsiMode;
 use crate::stack::{deep, with_room};
 use crate::write::type_text;
-use crate::{Engine, Error, Result, functions, resolve, spark, statement, types};
+use crate::{Engine, Error, Result, access, functions, resolve, spark, statement, types};
 
 /// The setting whose text goes into every commit of the session.
 const USER_METADATA: &str = "spark.databricks.delta.commitInfo.userMetadata";
@@ -141,6 +141,9 @@ impl Session {
         let mut state = parts.state.clone();
         let user = CurrentUser::new(context.principal.as_str());
         state.register_udf(Arc::new(ScalarUDF::from(user)))?;
+        for function in functions::member::functions(&[ACCOUNT_USERS.to_owned()].into()) {
+            state.register_udf(function)?;
+        }
         let datafusion = SessionContext::new_with_state(state);
         Ok(Self {
             engine,
@@ -363,12 +366,12 @@ impl Session {
         }
     }
 
-    /// Opens a table of the metastore.
+    /// Opens a table of the metastore that the session's principal may read.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `InvalidArgument` when the name is a view's.
+    /// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` when the name is a view's.
     pub async fn open_table(&self, name: &TableName) -> Result<(TableInfo, Arc<DeltaTable>)> {
-        let info = self.engine.metastore().table(name).await?;
+        let info = access::table(self, name, access::SELECT).await?;
         let table = self.open(&info).await?;
         Ok((info, table))
     }

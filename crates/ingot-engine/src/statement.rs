@@ -16,6 +16,7 @@ mod describe;
 mod execute_immediate;
 mod explain;
 mod function;
+mod grant;
 mod insert;
 mod light;
 mod merge;
@@ -279,10 +280,11 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("RESET") {
         return set::reset(session, &mut cursor);
     }
-    for refused in ["GRANT", "REVOKE"] {
-        if cursor.accept(refused) {
-            return Err(Error::unsupported(format!("{refused} is not supported yet")));
-        }
+    if cursor.accept("GRANT") {
+        return grant::parse(session, &mut cursor, grant::Change::Grant);
+    }
+    if cursor.accept("REVOKE") {
+        return grant::parse(session, &mut cursor, grant::Change::Revoke);
     }
     let query = parse_query(text)?;
     Ok(Work::queries(is_light(session, &query), async move {

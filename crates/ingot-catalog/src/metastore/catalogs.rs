@@ -5,8 +5,8 @@ use sqlx::SqliteExecutor;
 use uuid::Uuid;
 
 use super::{
-    Metastore, commit, database, functions, identifier, row, schemas, tables, tags, taken, volumes,
-    write_change,
+    Metastore, commit, database, dropped, functions, identifier, policy, row, schemas, tables, taken,
+    volumes, write_change,
 };
 use crate::model::{Audit, CatalogInfo, Page, SecurableChange, TableInfo};
 use crate::{Error, Result};
@@ -62,6 +62,7 @@ impl Metastore {
         }
         let default = SchemaName::new(name.clone(), identifier(DEFAULT_SCHEMA)?);
         schemas::insert(&mut transaction, &default, None, principal).await?;
+        policy::changed(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(CatalogInfo {
             id,
@@ -119,6 +120,7 @@ impl Metastore {
         let before = find(&mut *transaction, name).await?;
         let after = change.after(before.comment, before.audit.owner, &before.properties);
         write_change(&mut transaction, CHANGE, before.id, after, principal, ACTION).await?;
+        policy::changed(&mut transaction).await?;
         commit(transaction, ACTION).await
     }
 
@@ -175,7 +177,8 @@ impl Metastore {
         if deleted.rows_affected() == 0 {
             return Err(not_found(name));
         }
-        tags::forget_dropped(&mut transaction).await?;
+        policy::changed(&mut transaction).await?;
+        dropped::forget(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }

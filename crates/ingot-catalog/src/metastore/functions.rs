@@ -4,27 +4,29 @@ use ingot_common::{FunctionName, SchemaName, clock};
 use sqlx::{Sqlite, SqliteExecutor, Transaction};
 use uuid::Uuid;
 
-use super::{Metastore, commit, database, row, schemas, taken};
-use crate::model::{FunctionId, FunctionInfo, NewFunction, Page};
+use super::{Metastore, commit, database, dropped, row, schemas, taken};
+use crate::model::{FunctionId, FunctionInfo, NewFunction, Page, Replace};
 use crate::{Error, Result};
 
 impl Metastore {
-    /// Makes a function. With `replace`, a function of that name becomes this one and keeps its id, its owner and when
-    /// it was made.
+    /// Makes a function. One of that name that may be replaced becomes this one and keeps its id, its owner and when it
+    /// was made.
     ///
     /// # Errors
-    /// `AlreadyExists` when a function has the name and `replace` is not set; `NotFound` for the schema.
+    /// `AlreadyExists` when a function has the name that may not be replaced; `NotFound` for the schema.
     pub async fn create_function(
         &self,
         function: &NewFunction,
-        replace: bool,
+        replace: Replace<'_>,
         principal: &str,
     ) -> Result<FunctionInfo> {
         const ACTION: &str = "create a function";
         let mut transaction = self.write(ACTION).await?;
         schemas::check(&mut transaction, &function.name.schema).await?;
         let existing = find(&mut *transaction, &function.name, ACTION).await?;
-        match existing.filter(|_| replace) {
+        let replaced = existing
+            .filter(|existing| matches!(replace, Replace::OfOwner(owner) if existing.audit.owner == owner));
+        match replaced {
             Some(existing) => redefine(&mut transaction, existing.id, function, principal).await?,
             None => insert(&mut transaction, function, principal).await?,
         }
@@ -69,18 +71,21 @@ impl Metastore {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub async fn drop_function(&self, name: &FunctionName) -> Result<()> {
+        const ACTION: &str = "drop a function";
+        let mut transaction = self.write(ACTION).await?;
         let deleted =
             sqlx::query("DELETE FROM functions WHERE catalog_name = $1 AND schema_name = $2 AND name = $3")
                 .bind(name.schema.catalog.as_str())
                 .bind(name.schema.schema.as_str())
                 .bind(name.function.as_str())
-                .execute(&self.pool)
+                .execute(&mut *transaction)
                 .await
-                .map_err(|source| database("drop a function", source))?;
-        match deleted.rows_affected() {
-            0 => Err(not_found(name)),
-            _ => Ok(()),
+                .map_err(|source| database(ACTION, source))?;
+        if deleted.rows_affected() == 0 {
+            return Err(not_found(name));
         }
+        dropped::forget(&mut transaction).await?;
+        commit(transaction, ACTION).await
     }
 }
 

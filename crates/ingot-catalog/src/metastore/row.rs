@@ -15,6 +15,9 @@ use crate::model::{
     VolumeInfo, VolumeKind,
 };
 
+use crate::policy::Grant;
+use crate::privilege::UnknownPrivilege;
+
 type Decoded<T> = Result<T, sqlx::Error>;
 
 /// Columns of a catalog, in the order in which [`catalog`] needs none.
@@ -106,6 +109,17 @@ pub(super) fn volume(row: &SqliteRow) -> Decoded<VolumeInfo> {
         location: row.try_get("location")?,
         comment: row.try_get("comment")?,
         audit: audit(row)?,
+    })
+}
+
+pub(super) fn grant(row: &SqliteRow) -> Decoded<Grant> {
+    let privilege: String = row.try_get("privilege")?;
+    Ok(Grant {
+        principal: row.try_get("principal")?,
+        privilege: privilege
+            .parse()
+            .map_err(|error: UnknownPrivilege| decode("privilege", error))?,
+        granted_by: row.try_get("granted_by")?,
     })
 }
 

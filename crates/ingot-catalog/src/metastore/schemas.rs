@@ -5,7 +5,8 @@ use sqlx::{Sqlite, SqliteExecutor, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Metastore, catalogs, commit, database, functions, row, tables, tags, taken, volumes, write_change,
+    Metastore, catalogs, commit, database, dropped, functions, policy, row, tables, taken, volumes,
+    write_change,
 };
 use crate::model::{Audit, Page, SchemaInfo, SecurableChange, TableInfo};
 use crate::{Error, Result};
@@ -39,6 +40,7 @@ impl Metastore {
             return Err(catalogs::not_found(&name.catalog));
         }
         let made = insert(&mut transaction, name, comment, principal).await?;
+        policy::changed(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(made)
     }
@@ -90,6 +92,7 @@ impl Metastore {
         let before = find(&mut *transaction, name).await?;
         let after = change.after(before.comment, before.audit.owner, &before.properties);
         write_change(&mut transaction, CHANGE, before.id, after, principal, ACTION).await?;
+        policy::changed(&mut transaction).await?;
         commit(transaction, ACTION).await
     }
 
@@ -142,7 +145,8 @@ impl Metastore {
         if deleted.rows_affected() == 0 {
             return Err(not_found(name));
         }
-        tags::forget_dropped(&mut transaction).await?;
+        policy::changed(&mut transaction).await?;
+        dropped::forget(&mut transaction).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(dropped)
     }

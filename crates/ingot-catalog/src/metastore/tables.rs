@@ -15,8 +15,8 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, before, commit, database, row, schemas, tags, taken};
-use crate::model::{ColumnInfo, NewTable, Page, TableId, TableInfo, TableKind};
+use super::{Metastore, before, check_principal, commit, database, dropped, row, schemas, taken};
+use crate::model::{ColumnInfo, NewTable, Page, Replace, TableId, TableInfo, TableKind};
 use crate::{Error, Result};
 
 /// How long a reservation holds its name, from when it was made or renewed.
@@ -118,21 +118,28 @@ impl Metastore {
             .map_err(|source| database("abandon a table", source))
     }
 
-    /// Makes a view, in one step. With `replace`, a view of that name becomes this one and keeps its id, its owner
+    /// Makes a view, in one step. One of that name that may be replaced becomes this one and keeps its id, its owner
     /// and when it was made.
     ///
     /// # Errors
-    /// `AlreadyExists` when a table has the name, or a view without `replace`; `NotFound` for the schema.
-    pub async fn create_view(&self, view: &NewTable, replace: bool, principal: &str) -> Result<TableInfo> {
+    /// `AlreadyExists` when a table has the name, or a view that may not be replaced; `NotFound` for the schema.
+    pub async fn create_view(
+        &self,
+        view: &NewTable,
+        replace: Replace<'_>,
+        principal: &str,
+    ) -> Result<TableInfo> {
         const ACTION: &str = "create a view";
         let mut transaction = self.write(ACTION).await?;
         schemas::check(&mut transaction, &view.name.schema_name()).await?;
         expire_reservation(&mut transaction, &view.name).await?;
         let existing = match replace {
-            true => active(&mut transaction, &view.name, ACTION).await?,
-            false => None,
+            Replace::OfOwner(owner) => active(&mut transaction, &view.name, ACTION)
+                .await?
+                .filter(|existing| existing.kind == TableKind::View && existing.audit.owner == owner),
+            Replace::No => None,
         };
-        let id = match existing.filter(|existing| existing.kind == TableKind::View) {
+        let id = match existing {
             Some(existing) => {
                 redefine_view(&mut transaction, existing.id, view, principal).await?;
                 existing.id
@@ -237,29 +244,30 @@ impl Metastore {
     /// Gives a table another name, in the same catalog. Its id, its files and its owner stay.
     ///
     /// # Errors
-    /// `NotFound` when there is none of the old name, or no schema of the new one; `AlreadyExists` when a table or a
-    /// live reservation has the new name.
-    pub async fn rename_table(&self, from: &TableName, to: &TableName, principal: &str) -> Result<()> {
+    /// `NotFound` when the table was dropped meanwhile, or for the schema of the new name; `AlreadyExists` when a table or
+    /// a live reservation has the new name.
+    pub async fn rename_table(&self, id: TableId, to: &TableName, principal: &str) -> Result<()> {
         const ACTION: &str = "rename a table";
         let mut transaction = self.write(ACTION).await?;
-        let info = active(&mut transaction, from, ACTION).await?;
-        let info = info.ok_or_else(|| not_found(from))?;
         schemas::check(&mut transaction, &to.schema_name()).await?;
         expire_reservation(&mut transaction, to).await?;
         let renamed = sqlx::query(
             "UPDATE tables SET catalog_name = $1, schema_name = $2, name = $3, updated_at = $4, updated_by = $5 \
-             WHERE id = $6",
+             WHERE id = $6 AND state = 'ACTIVE'",
         )
         .bind(to.catalog.as_str())
         .bind(to.schema.as_str())
         .bind(to.table.as_str())
         .bind(clock::now_ms())
         .bind(principal)
-        .bind(info.id.to_string())
+        .bind(id.to_string())
         .execute(&mut *transaction)
         .await;
         match renamed {
-            Ok(_) => commit(transaction, ACTION).await,
+            Ok(renamed) => {
+                found_one(renamed.rows_affected(), id)?;
+                commit(transaction, ACTION).await
+            }
             Err(error) if taken(&error) => Err(Error::AlreadyExists {
                 securable: "table",
                 name: to.to_string(),
@@ -271,21 +279,20 @@ impl Metastore {
     /// Gives a table another owner.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that name.
-    pub async fn set_table_owner(&self, name: &TableName, owner: &str, principal: &str) -> Result<()> {
-        const ACTION: &str = "change a table's owner";
-        let mut transaction = self.write(ACTION).await?;
-        let info = active(&mut transaction, name, ACTION).await?;
-        let info = info.ok_or_else(|| not_found(name))?;
-        sqlx::query("UPDATE tables SET owner = $1, updated_at = $2, updated_by = $3 WHERE id = $4")
-            .bind(owner)
-            .bind(clock::now_ms())
-            .bind(principal)
-            .bind(info.id.to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(|source| database(ACTION, source))?;
-        commit(transaction, ACTION).await
+    /// `NotFound` when the table was dropped meanwhile; `InvalidArgument` for a name that can be nobody's.
+    pub async fn set_table_owner(&self, id: TableId, owner: &str, principal: &str) -> Result<()> {
+        check_principal(owner)?;
+        let updated = sqlx::query(
+            "UPDATE tables SET owner = $1, updated_at = $2, updated_by = $3 WHERE id = $4 AND state = 'ACTIVE'",
+        )
+        .bind(owner)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("change a table's owner", source))?;
+        found_one(updated.rows_affected(), id)
     }
 
     /// Says where the files of an external table are from now on.
@@ -354,7 +361,7 @@ impl Metastore {
         let info = active(&mut transaction, name, ACTION).await?;
         let info = info.ok_or_else(|| not_found(name))?;
         retire(&mut transaction, &info, principal).await?;
-        tags::forget_dropped(&mut transaction).await?;
+        dropped::forget(&mut transaction).await?;
         commit(transaction, ACTION).await?;
         Ok(info)
     }
@@ -405,6 +412,7 @@ impl Metastore {
         if let Some(found) = found {
             let info = row::table(&found).map_err(|source| database(ACTION, source))?;
             retire(&mut transaction, &info, principal).await?;
+            dropped::forget(&mut transaction).await?;
         }
         commit(transaction, ACTION).await
     }

@@ -63,19 +63,6 @@ impl Metastore {
     }
 }
 
-/// Forgets the tags of what is no more.
-pub(super) async fn forget_dropped(transaction: &mut Transaction<'static, Sqlite>) -> Result<()> {
-    let forgotten = sqlx::query(
-        "DELETE FROM tags WHERE securable_id NOT IN (SELECT id FROM catalogs UNION SELECT id FROM schemas \
-         UNION SELECT id FROM volumes UNION SELECT id FROM tables WHERE state <> 'DROPPED')",
-    )
-    .execute(&mut **transaction)
-    .await;
-    forgotten
-        .map(drop)
-        .map_err(|source| database("forget tags", source))
-}
-
 async fn delete(
     transaction: &mut Transaction<'static, Sqlite>,
     securable: Uuid,

@@ -10,7 +10,7 @@ use sqlx::{Row, Sqlite, SqliteExecutor, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, before, commit, database, row, schemas, tags, taken};
+use super::{Metastore, before, commit, database, dropped, row, schemas, taken};
 use crate::model::{DroppedVolume, NewVolume, Page, SecurableChange, VolumeInfo, VolumeKind};
 use crate::{Error, Result};
 
@@ -166,7 +166,7 @@ impl Metastore {
         let (catalog, schema) = (schema.catalog.as_str(), schema.schema.as_str());
         let dropped = retire(&mut transaction, catalog, schema, name.volume.as_str()).await?;
         found_one(dropped, name)?;
-        tags::forget_dropped(&mut transaction).await?;
+        dropped::forget(&mut transaction).await?;
         commit(transaction, ACTION).await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ingot_catalog::{ColumnInfo, Error, NewTable, Page, TableId, TableKind};
+use ingot_catalog::{ColumnInfo, Error, NewTable, Page, Replace, TableId, TableKind};
 use ingot_common::TableName;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -221,7 +221,7 @@ async fn nothing_is_made_in_a_schema_that_is_dropped_meanwhile() {
             let mut view = new_table("v", TableKind::View);
             view.name = TableName::parse(&format!("main.{name}.v{maker}")).expect("valid name");
             at_once.spawn(async move {
-                let made = metastore.create_view(&view, false, "ann").await;
+                let made = metastore.create_view(&view, Replace::No, "ann").await;
                 assert!(matches!(made, Ok(_) | Err(Error::NotFound { .. })), "{made:?}");
             });
         }
@@ -250,9 +250,15 @@ async fn a_replaced_view_keeps_what_it_is() {
     let metastore = open(&folder).await;
     let mut view = new_table("v", TableKind::View);
     view.definition = Some("SELECT 1".to_owned());
-    let made = metastore.create_view(&view, false, "ann").await.expect("made");
+    let made = metastore
+        .create_view(&view, Replace::No, "ann")
+        .await
+        .expect("made");
     view.definition = Some("SELECT 2".to_owned());
-    let replaced = metastore.create_view(&view, true, "bob").await.expect("replaced");
+    let replaced = metastore
+        .create_view(&view, Replace::OfOwner("ann"), "bob")
+        .await
+        .expect("replaced");
     assert_eq!(
         (replaced.id, &replaced.audit.owner, replaced.audit.created_at),
         (made.id, &made.audit.owner, made.audit.created_at)
@@ -268,13 +274,19 @@ async fn views_replace_views_and_never_tables() {
     let mut view = new_table("v", TableKind::View);
     view.definition = Some("SELECT 1".to_owned());
     view.definition_namespace = Some(schema_name("default"));
-    metastore.create_view(&view, false, "ann").await.expect("made");
+    metastore
+        .create_view(&view, Replace::No, "ann")
+        .await
+        .expect("made");
     assert!(matches!(
-        metastore.create_view(&view, false, "ann").await,
+        metastore.create_view(&view, Replace::No, "ann").await,
         Err(Error::AlreadyExists { .. })
     ));
     view.definition = Some("SELECT 2".to_owned());
-    metastore.create_view(&view, true, "ann").await.expect("replaced");
+    metastore
+        .create_view(&view, Replace::OfOwner("ann"), "ann")
+        .await
+        .expect("replaced");
     let found = metastore.table(&view.name).await.expect("found");
     assert_eq!(found.definition.as_deref(), Some("SELECT 2"));
     assert_eq!(found.definition_namespace, view.definition_namespace);
@@ -286,7 +298,9 @@ async fn views_replace_views_and_never_tables() {
         ..view
     };
     assert!(matches!(
-        metastore.create_view(&over_table, true, "ann").await,
+        metastore
+            .create_view(&over_table, Replace::OfOwner("ann"), "ann")
+            .await,
         Err(Error::AlreadyExists { .. })
     ));
 }

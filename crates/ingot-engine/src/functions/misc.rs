@@ -2,6 +2,7 @@
 
 mod aes;
 mod encryption;
+pub(crate) mod member;
 mod null_if;
 mod raise;
 pub(crate) mod random;

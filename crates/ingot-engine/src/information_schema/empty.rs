@@ -59,11 +59,6 @@ pub(super) fn columns(relation: &str) -> Option<Columns> {
         "constraint_column_usage" => joined(&[&TABLE, &["column_name"], &CONSTRAINT]),
         "constraint_table_usage" => joined(&[&TABLE, &CONSTRAINT]),
         "check_constraints" => joined(&[&CONSTRAINT, &["check_clause", "sql_path"]]),
-        "table_privileges" => joined(&[
-            &["grantor", "grantee"],
-            &TABLE,
-            &["privilege_type", "is_grantable", "inherited_from"],
-        ]),
         _ => return None,
     };
     let columns = names

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::TableKind;
 use ingot_common::{Kind, TableName};
 use ingot_delta::{DeltaTable, TimeTravel};
 
 use super::scope::{Scope, SeenValues};
 use super::{Reads, plan_in};
+use crate::access::Reader;
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
-use crate::{Error, Result, Session, information_schema};
+use crate::{Error, Result, Session, access, information_schema};
 
 /// Finds what a name in a query stands for, and the full name under which DataFusion will look for it.
 pub(super) async fn provider_of(
@@ -62,7 +63,12 @@ pub(super) async fn session_relation(
         // All sessions see it, each with variables of its own.
         _ => SeenValues::None,
     };
-    let scope = scope.of_view(&view.name, view.namespace.clone(), view.temporary.clone(), values)?;
+    let reader = match name {
+        [_] => scope.reader.clone(),
+        _ => Reader::owner(&view.owner),
+    };
+    let (namespace, temporary) = (view.namespace.clone(), view.temporary.clone());
+    let scope = scope.of_view(&view.name, namespace, temporary, values, reader)?;
     view_provider(session, &view.definition, scope, reads)
         .await
         .map(Some)
@@ -83,18 +89,10 @@ async fn view_provider(
     )))
 }
 
-pub(super) async fn table_info(session: &Session, name: &TableName) -> Result<TableInfo> {
-    let found = session.engine().metastore().table(name).await;
-    found.map_err(|error| match error {
-        ingot_catalog::Error::NotFound { .. } => Error::table_not_found(name),
-        other => other.into(),
-    })
-}
-
 /// Finds the table or view `name`, a table at `point` of its history if given, in a query of `scope`.
 ///
 /// # Errors
-/// `NotFound` when there is none; `InvalidArgument` for a point in the history of a view.
+/// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` for a point in the history of a view.
 pub(super) async fn table_provider(
     session: &Session,
     name: &TableName,
@@ -105,7 +103,7 @@ pub(super) async fn table_provider(
     if information_schema::has(name) && point.is_none() {
         return information_schema::provider(session, name).await;
     }
-    let info = table_info(session, name).await?;
+    let info = access::table_to_read(session, &scope.reader, reads, name).await?;
     if info.kind != TableKind::View {
         let (table, newest) = session.open_newest(&info).await?;
         if point.is_none() {
@@ -127,7 +125,14 @@ pub(super) async fn table_provider(
         .definition_namespace
         .clone()
         .unwrap_or_else(|| session.namespace());
-    let scope = scope.of_view(&name.to_string(), namespace, BTreeSet::new(), SeenValues::None)?;
+    let reader = Reader::owner(&info.audit.owner);
+    let scope = scope.of_view(
+        &name.to_string(),
+        namespace,
+        BTreeSet::new(),
+        SeenValues::None,
+        reader,
+    )?;
     view_provider(session, &definition, scope, reads).await
 }
 

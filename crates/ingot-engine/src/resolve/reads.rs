@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ingot_catalog::Policy;
 use ingot_common::{FunctionName, TableName};
 use ingot_delta::{DeltaTable, Snapshot};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::routines::Planned;
@@ -19,6 +21,7 @@ pub(crate) struct Reads {
     temporary: Mutex<BTreeSet<String>>,
     variables: Mutex<Variables>,
     functions: Mutex<Functions>,
+    policy: OnceCell<Arc<Policy>>,
 }
 
 /// The names of variables.
@@ -60,6 +63,14 @@ impl Reads {
         let mut snapshots = lock(&self.snapshots);
         let seen = snapshots.entry(table.location().clone()).or_insert(newest);
         Arc::clone(seen)
+    }
+
+    /// Returns what decides what may be read, as it was when it was first asked for.
+    pub async fn policy(&self, session: &Session) -> Result<&Policy> {
+        let read = self
+            .policy
+            .get_or_try_init(|| session.engine().metastore().policy());
+        Ok(read.await?)
     }
 
     /// Says if the statement reads a view, also through others.

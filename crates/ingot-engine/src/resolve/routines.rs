@@ -29,7 +29,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement,
     TableFactor, TableFunctionArgs, VisitMut, VisitorMut, visit_expressions,
 };
-use ingot_catalog::FunctionReturns;
+use ingot_catalog::{FunctionReturns, Privilege};
 use ingot_common::{FunctionName, Kind, SchemaName};
 
 pub(in crate::resolve) use self::planned::Planned;
@@ -37,7 +37,7 @@ pub(crate) use self::planned::{body_of, describe};
 use super::columns::Columns;
 use super::{GENERATORS, Reads, Scope, parts};
 use crate::session::{Routine, identifier, temporary_name};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// A function and the arguments that a call gives it, by their places.
 type Called<'a> = (&'a Arc<Planned>, BTreeMap<usize, LogicalExpr>);
@@ -99,6 +99,10 @@ impl Routines {
                     false => continue,
                 }
             };
+            if let Some(securable) = routine.securable() {
+                let execute = Privilege::Execute;
+                access::check_read(session, &scope.reader, reads, &securable, execute).await?;
+            }
             let planned = planned_once(session, &routine, scope, reads).await?;
             routines.planned.insert(routine.full_name(), planned);
             routines.known.insert(written, routine);

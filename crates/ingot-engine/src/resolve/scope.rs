@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ingot_common::{Kind, SchemaName};
 
 use super::routines;
+use crate::access::Reader;
 use crate::session::{Routine, Values};
 use crate::{Error, Result, Session};
 
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     /// The session's own relations that the query may name, in lower case; `None` for all.
     temporary: Option<BTreeSet<String>>,
     values: SeenValues,
+    /// With whose rights it reads.
+    pub(super) reader: Reader,
     /// Views above the query.
     depth: usize,
     /// The functions whose bodies are above the query, by their full names.
@@ -44,9 +47,18 @@ impl Scope {
             namespace: namespace.clone(),
             temporary: None,
             values: SeenValues::All,
+            reader: Reader::Session,
             depth: 0,
             calls: Vec::new(),
             part: false,
+        }
+    }
+
+    /// The same, of a statement whose relations have been let through.
+    pub fn of_trusted(namespace: &SchemaName) -> Self {
+        Self {
+            reader: Reader::Anybody,
+            ..Self::of(namespace)
         }
     }
 
@@ -60,6 +72,7 @@ impl Scope {
         namespace: SchemaName,
         temporary: BTreeSet<String>,
         values: SeenValues,
+        reader: Reader,
     ) -> Result<Self> {
         if self.depth >= VIEW_DEPTH_MAX {
             return Err(Error::Condition {
@@ -73,6 +86,7 @@ impl Scope {
             namespace,
             temporary: Some(temporary),
             values,
+            reader,
             depth: self.depth + 1,
             calls: self.calls.clone(),
             part: false,
@@ -90,6 +104,10 @@ impl Scope {
             values: match routine.of_session() {
                 true => SeenValues::SessionVariables,
                 false => SeenValues::None,
+            },
+            reader: match &routine.audit {
+                Some(audit) => Reader::owner(&audit.owner),
+                None => self.reader.clone(),
             },
             ..self.of_routine_made(routine)?
         })

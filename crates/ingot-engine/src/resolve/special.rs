@@ -12,17 +12,16 @@ use datafusion::sql::sqlparser::ast::{
     TableVersion, VisitMut, VisitorMut,
 };
 use ingot_catalog::TableKind;
-use ingot_common::SchemaName;
-use ingot_delta::TimeTravel;
+use ingot_delta::{DeltaTable, TimeTravel};
 
 use super::names::{delta_path, parts, table_name};
-use super::providers::{provider, table_info, table_provider};
+use super::providers::{provider, table_provider};
 use super::scope::Scope;
 use super::time_travel::{Version, instant, split_suffix};
 use super::{GENERATORS, INTERNAL, Reads, relations};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::statement::DescribeRequest;
-use crate::{Error, Result, Session, ast, files};
+use crate::{Error, Result, Session, access, ast, files};
 
 /// A relation that is not just a name.
 pub(super) enum SpecialRelation {
@@ -173,9 +172,9 @@ pub(super) async fn special_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let namespace = &scope.namespace;
     let (name, version) = match relation {
-        SpecialRelation::Files(request) => return request.provider(session).await,
+        SpecialRelation::Files(request) => return request.provider(session, &scope.reader).await,
         SpecialRelation::Described(request) => return request.provider(session, namespace).await,
-        SpecialRelation::Changes(request) => return changes(session, *request, namespace, reads).await,
+        SpecialRelation::Changes(request) => return changes(session, *request, scope, reads).await,
         SpecialRelation::Table { name, version } => (name, version),
     };
     let point = match version {
@@ -185,22 +184,27 @@ pub(super) async fn special_provider(
     let Some(path) = delta_path(&name)? else {
         return table_provider(session, &table_name(&name, namespace)?, point, reads, scope).await;
     };
-    let table = session.engine().tables().open(&files::location(&path)?).await?;
-    provider(table, point, reads).await
+    provider(at_path(session, scope, &path).await?, point, reads).await
+}
+
+/// Opens the table at a path.
+async fn at_path(session: &Session, scope: &Scope, path: &str) -> Result<Arc<DeltaTable>> {
+    access::check_path(session, &scope.reader, path)?;
+    Ok(session.engine().tables().open(&files::location(path)?).await?)
 }
 
 /// Makes the relation of a table's changes.
 async fn changes(
     session: &Session,
     request: ChangesRequest,
-    namespace: &SchemaName,
+    scope: &Scope,
     reads: &Reads,
 ) -> Result<Arc<dyn TableProvider>> {
     let table = match &request.table {
-        ChangesTable::At(path) => session.engine().tables().open(&files::location(path)?).await?,
+        ChangesTable::At(path) => at_path(session, scope, path).await?,
         ChangesTable::Named(name) => {
-            let name = table_name(name, namespace)?;
-            let info = table_info(session, &name).await?;
+            let name = table_name(name, &scope.namespace)?;
+            let info = access::table_to_read(session, &scope.reader, reads, &name).await?;
             if info.kind == TableKind::View {
                 return Err(Error::unsupported(format!(
                     "`{name}` is a view, which has no change data feed; read that of its tables"

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ingot_catalog::{Audit, DataAccess, FunctionInfo, FunctionReturns, ParameterInfo};
+use ingot_catalog::{
+    Audit, DataAccess, FunctionId, FunctionInfo, FunctionReturns, ParameterInfo, Securable, SecurableKind,
+    SecurableName,
+};
 use ingot_common::{Kind, SchemaName};
 
 use crate::{Error, Result};
@@ -27,6 +30,8 @@ pub(crate) struct Routine {
     pub data_access: DataAccess,
     pub comment: Option<String>,
     /// Of one of the metastore.
+    pub id: Option<FunctionId>,
+    /// Of one of the metastore.
     pub audit: Option<Audit>,
 }
 
@@ -39,6 +44,17 @@ impl Routine {
     /// Says if the function is of the session, not of the metastore.
     pub fn of_session(&self) -> bool {
         self.name.len() == 1
+    }
+
+    /// Returns what privileges are of; nothing for one of the session.
+    pub fn securable(&self) -> Option<Securable> {
+        let name = SecurableName::parse(SecurableKind::Function, &self.full_name()).ok()?;
+        let owner = self.audit.as_ref().map(|audit| audit.owner.clone());
+        self.id.map(|id| Securable {
+            name,
+            id: id.0,
+            owner,
+        })
     }
 
     /// Returns the name as columns and errors have it.
@@ -61,6 +77,7 @@ impl From<FunctionInfo> for Routine {
             deterministic: info.deterministic,
             data_access: info.data_access,
             comment: info.comment,
+            id: Some(info.id),
             audit: Some(info.audit),
         }
     }

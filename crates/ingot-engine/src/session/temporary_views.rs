@@ -21,6 +21,8 @@ pub(crate) struct TemporaryView {
     /// One part, as the statement wrote it.
     pub name: String,
     pub definition: String,
+    /// Who made it: with whose rights one that all sessions see is read.
+    pub owner: String,
     pub namespace: SchemaName,
     /// The session's own relations that the query reads, in lower case.
     pub temporary: BTreeSet<String>,

@@ -20,7 +20,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ingot_catalog::TableInfo;
+use ingot_catalog::{Need, TableInfo};
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
 use ingot_delta::{CommitOutcome, DeltaTable, Metadata, Operation, ReadSet, Snapshot};
@@ -29,7 +29,7 @@ pub(super) use self::cluster::clustering_columns;
 use super::cursor::Cursor;
 use super::{Work, done, tag, volume};
 use crate::write::{CommitSettings, column_infos, conflict_error};
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// Parses what stands after ALTER.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -150,8 +150,10 @@ impl Change {
     }
 }
 
-async fn open(session: &Session, name: &TableName) -> Result<Altered> {
-    let (info, table) = session.open_table(name).await?;
+/// Opens a table that the session's principal may change so.
+async fn open(session: &Session, name: &TableName, need: Need) -> Result<Altered> {
+    let info = access::table(session, name, need).await?;
+    let table = session.open(&info).await?;
     let snapshot = table.snapshot().await?;
     Ok(Altered {
         info,

@@ -12,6 +12,7 @@ use super::counts;
 use super::cursor::Cursor;
 use super::describe::open;
 use super::time_travel::Point;
+use crate::access::SELECT;
 use crate::write::{CloneTarget, clone_table};
 use crate::{Error, Result, Session};
 
@@ -53,7 +54,7 @@ pub(super) async fn run(
     target: CloneTarget,
     properties: BTreeMap<String, String>,
 ) -> Result<StatementResult> {
-    let (info, table) = open(session, &source.name).await?;
+    let (info, table) = open(session, &source.name, SELECT).await?;
     let snapshot = match &source.point {
         Some(point) => {
             let point = point.resolve(session).await?;

@@ -28,8 +28,9 @@ use ingot_delta::{COPY_INTO_APP, DeltaTable, LoadedFiles, Operation, Snapshot};
 use url::Url;
 
 use super::cursor::Cursor;
-use super::target::Target;
+use super::target::{Act, Target};
 use super::{Work, counts, volume};
+use crate::access::Reader;
 use crate::files::{self, FilesFormat, FilesOptions, invalid, not_found};
 use crate::resolve::{self, Reads};
 use crate::write::{
@@ -133,7 +134,7 @@ impl CopyInto {
     }
 
     async fn run(self, session: &Session) -> Result<StatementResult> {
-        let table = self.target.open(session).await?;
+        let table = self.target.open(session, Act::Add).await?;
         if let Some(validated) = self.validate {
             return self.check(session, &table, validated).await;
         }
@@ -243,7 +244,7 @@ impl CopyInto {
 
     /// Lists the files that the statement means, in the order of their names.
     async fn list(&self, session: &Session) -> Result<BTreeSet<Url>> {
-        let root = volume::place(session, &self.path).await?;
+        let root = volume::place(session, &Reader::Session, &self.path).await?;
         let mut found = BTreeSet::new();
         let Some(names) = &self.files else {
             let place = match &self.pattern {

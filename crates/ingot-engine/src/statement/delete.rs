@@ -5,7 +5,7 @@ use ingot_delta::Operation;
 use serde_json::json;
 
 use super::cursor::Cursor;
-use super::target::Target;
+use super::target::{Act, Target};
 use super::{Work, counts};
 use crate::dml::{Predicate, RowStatement, TargetName};
 use crate::{Error, Result, Session};
@@ -52,7 +52,11 @@ fn deletion(
     operation: Operation,
 ) -> Work<'_> {
     Work::writes(async move {
-        let table = table.open(session).await?;
+        let act = match predicate {
+            Some(_) => Act::Change,
+            None => Act::Add,
+        };
+        let table = table.open(session, act).await?;
         let statement = RowStatement {
             session,
             table: &table,

@@ -18,7 +18,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Value as SqlValue, ValueWithSpan,
 };
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, SchemaName};
 use ingot_delta::{DeltaTable, HistoryEntry};
@@ -27,6 +27,7 @@ use serde_json::Value;
 use super::cursor::Cursor;
 use super::namespace::schema_name;
 use super::{Work, rows, text_rows, volume};
+use crate::access::{self, Reader, SELECT};
 use crate::session::{TemporaryView, identifier};
 use crate::write::type_text;
 use crate::{Error, Result, Session, dialect, files, resolve};
@@ -41,7 +42,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         };
         cursor.end()?;
         return Ok(Work::reads(async move {
-            let (_, table) = open(session, &name).await?;
+            let (_, table) = open(session, &name, SELECT).await?;
             named_rows(history(&table, limit).await?)
         }));
     }
@@ -49,7 +50,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         let name = cursor.table_or_path()?;
         cursor.end()?;
         return Ok(Work::reads(async move {
-            let (info, table) = open(session, &name).await?;
+            let (info, table) = open(session, &name, Need::Sight).await?;
             named_rows(detail(info, &table).await?)
         }));
     }
@@ -102,7 +103,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 }
 
 async fn catalog(session: &Session, name: Identifier) -> Result<StatementResult> {
-    let catalog = session.engine().metastore().catalog(&name).await?;
+    let catalog = access::catalog(session, &name, Need::Sight).await?;
     let comment = catalog.comment.unwrap_or_default();
     let values = vec![name.as_str(), comment.as_str(), catalog.audit.owner.as_str()];
     text_rows(&[
@@ -112,7 +113,7 @@ async fn catalog(session: &Session, name: Identifier) -> Result<StatementResult>
 }
 
 async fn schema(session: &Session, name: SchemaName, extended: bool) -> Result<StatementResult> {
-    let schema = session.engine().metastore().schema(&name).await?;
+    let schema = access::schema(session, &name, Need::Sight).await?;
     let comment = schema.comment.unwrap_or_default();
     let mut values = vec![
         name.catalog.as_str(),
@@ -145,11 +146,11 @@ async fn schema(session: &Session, name: SchemaName, extended: bool) -> Result<S
 pub(super) async fn columns_of(session: &Session, name: &ObjectName) -> Result<Fields> {
     match resolve::delta_path(name)? {
         Some(_) => {
-            let (_, table) = open(session, name).await?;
+            let (_, table) = open(session, name, Need::Sight).await?;
             Ok(table.snapshot().await?.schema().fields().clone())
         }
         None => {
-            let rows = resolve::relation(session, name).await?;
+            let rows = resolve::relation_seen(session, name).await?;
             Ok(rows.schema().fields().clone())
         }
     }
@@ -162,13 +163,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
     let info = match resolve::delta_path(&name)? {
         Some(_) => None,
         None if view.is_some() => None,
-        None => Some(
-            session
-                .engine()
-                .metastore()
-                .table(&session.resolve(&name)?)
-                .await?,
-        ),
+        None => Some(access::table(session, &session.resolve(&name)?, Need::Sight).await?),
     };
     for field in &fields {
         let listed = info.iter().flat_map(|info| &info.columns);
@@ -183,7 +178,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
         ]);
     }
     if view.is_none() && info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
-        let (_, table) = open(session, &name).await?;
+        let (_, table) = open(session, &name, Need::Sight).await?;
         let snapshot = table.snapshot().await?;
         let partitions = snapshot.partition_columns();
         if !partitions.is_empty() {
@@ -270,12 +265,13 @@ fn instant(milliseconds: i64) -> String {
         .unwrap_or_default()
 }
 
-/// Opens a table by its name, or by its path (`delta.`/path``).
+/// Opens a table by its name, or by its path (`delta.`/path``), for who has what is needed.
 pub(super) async fn open(
     session: &Session,
     name: &ObjectName,
+    need: Need,
 ) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
-    open_in(session, name, &session.namespace()).await
+    open_in(session, name, &session.namespace(), need).await
 }
 
 /// Opens a table whose short name is looked up in `namespace`.
@@ -283,12 +279,15 @@ async fn open_in(
     session: &Session,
     name: &ObjectName,
     namespace: &SchemaName,
+    need: Need,
 ) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
     if let Some(path) = resolve::delta_path(name)? {
+        access::check_path(session, &Reader::Session, &path)?;
         let table = session.engine().tables().open(&files::location(&path)?).await?;
         return Ok((None, table));
     }
-    let (info, table) = session.open_table(&resolve::table_name(name, namespace)?).await?;
+    let info = access::table(session, &resolve::table_name(name, namespace)?, need).await?;
+    let table = session.open(&info).await?;
     Ok((Some(info), table))
 }
 
@@ -349,7 +348,12 @@ impl DescribeRequest {
         session: &Session,
         namespace: &SchemaName,
     ) -> Result<Arc<dyn TableProvider>> {
-        let (info, table) = open_in(session, &self.name, namespace).await?;
+        let need = match self.described {
+            // It tells of values: predicates are of its operations.
+            Described::History { .. } => SELECT,
+            Described::Detail => Need::Sight,
+        };
+        let (info, table) = open_in(session, &self.name, namespace, need).await?;
         let columns = match self.described {
             Described::History { limit } => history(&table, limit).await?,
             Described::Detail => detail(info, &table).await?,

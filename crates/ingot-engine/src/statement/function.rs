@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{DataAccess, FunctionReturns, NewFunction, ParameterInfo};
+use ingot_catalog::{DataAccess, FunctionReturns, Need, NewFunction, ParameterInfo, Privilege, Replace};
 use ingot_common::{FunctionName, Kind, SchemaName};
 
 use super::cursor::Cursor;
@@ -14,7 +14,7 @@ use crate::resolve::{self, Reads, routines};
 use crate::session::{Routine, identifier};
 use crate::types::parse_type;
 use crate::write::type_text;
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// What the words before FUNCTION ask for.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +139,7 @@ fn parse_text(session: &Session, cursor: &mut Cursor<'_>, name: Vec<String>) -> 
             deterministic: true,
             data_access: DataAccess::ContainsSql,
             comment: None,
+            id: None,
             audit: None,
         },
         typed,
@@ -361,6 +362,18 @@ async fn make(session: &Session, text: Text, replace: bool) -> Result<()> {
     };
     let principal = session.context().principal.as_str();
     let metastore = session.engine().metastore();
+    access::check_create(session, &function.name.schema, Privilege::CreateFunction).await?;
+    let owner = match access::function(session, &function.name, Need::Ownership).await {
+        Ok(existing) => existing.audit.owner,
+        Err(ingot_catalog::Error::Denied(denied)) if replace => {
+            return Err(ingot_catalog::Error::Denied(denied).into());
+        }
+        Err(_) => principal.to_owned(),
+    };
+    let replace = match replace {
+        true => Replace::OfOwner(&owner),
+        false => Replace::No,
+    };
     metastore.create_function(&function, replace, principal).await?;
     Ok(())
 }
@@ -393,7 +406,11 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, temporary:
             });
         }
         let name = function_name(session, &parts)?;
-        match session.engine().metastore().drop_function(&name).await {
+        let dropped = match access::function(session, &name, Need::Manage).await {
+            Ok(_) => session.engine().metastore().drop_function(&name).await,
+            Err(error) => Err(error),
+        };
+        match dropped {
             Ok(()) => done(),
             Err(ingot_catalog::Error::NotFound { .. }) if if_exists => done(),
             Err(error) => Err(error.into()),

@@ -19,7 +19,7 @@ use ingot_delta::Snapshot;
 
 use self::defaults::Defaults;
 use super::cursor::Cursor;
-use super::target::Target;
+use super::target::{Act, Target};
 use super::{Work, counts};
 use crate::resolve::{self, Reads};
 use crate::write::rules::identity;
@@ -126,7 +126,11 @@ impl Insert {
     }
 
     async fn run(self, session: &Session) -> Result<StatementResult> {
-        let (table, newest) = self.target.open_newest(session).await?;
+        let act = match self.replace {
+            Some(_) => Act::Change,
+            None => Act::Add,
+        };
+        let (table, newest) = self.target.open_newest(session, act).await?;
         let turn = identity::turn_at(&table, &newest).await?;
         let reads = Reads::default();
         let snapshot = match turn {

@@ -1,14 +1,14 @@
 //! Catalogs and schemas: CREATE, DROP, USE.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::SecurableChange;
+use ingot_catalog::{Need, Privilege, Securable, SecurableChange};
 use ingot_common::SchemaName;
 use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, done};
 use crate::session::identifier;
-use crate::{Error, Result, Session, resolve};
+use crate::{Error, Result, Session, access, resolve};
 
 /// `CREATE CATALOG [IF NOT EXISTS] name [COMMENT 'text']`.
 pub(super) fn create_catalog<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -18,6 +18,8 @@ pub(super) fn create_catalog<'a>(session: &'a Session, cursor: &mut Cursor<'_>) 
     cursor.end()?;
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
+        let create = Need::Privilege(Privilege::CreateCatalog);
+        access::check(session, Securable::metastore(), create).await?;
         let created = session
             .engine()
             .metastore()
@@ -40,6 +42,13 @@ pub(super) fn create_schema<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
         let metastore = session.engine().metastore();
+        let create = Need::Privilege(Privilege::CreateSchema);
+        let made = metastore.schema(&name).await.is_ok();
+        // What is there already is nobody's to make: clients say so at the start of each run.
+        match made && if_not_exists {
+            true => return done(),
+            false => drop(access::catalog(session, &name.catalog, create).await?),
+        }
         let created = metastore
             .create_schema(&name, comment.as_deref(), principal)
             .await;
@@ -58,11 +67,13 @@ pub(super) fn drop_catalog<'a>(session: &'a Session, cursor: &mut Cursor<'_>) ->
     cursor.end()?;
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
-        let dropped = session
-            .engine()
-            .metastore()
-            .drop_catalog(&name, cascade, principal)
-            .await;
+        let dropped = match access::catalog(session, &name, Need::Manage).await {
+            Ok(_) => {
+                let metastore = session.engine().metastore();
+                metastore.drop_catalog(&name, cascade, principal).await
+            }
+            Err(error) => Err(error),
+        };
         missing_is_fine(dropped, if_exists)
     }))
 }
@@ -75,11 +86,13 @@ pub(super) fn drop_schema<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> 
     cursor.end()?;
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
-        let dropped = session
-            .engine()
-            .metastore()
-            .drop_schema(&name, cascade, principal)
-            .await;
+        let dropped = match access::schema(session, &name, Need::Manage).await {
+            Ok(_) => {
+                let metastore = session.engine().metastore();
+                metastore.drop_schema(&name, cascade, principal).await
+            }
+            Err(error) => Err(error),
+        };
         missing_is_fine(dropped, if_exists)
     }))
 }
@@ -94,6 +107,7 @@ pub(super) fn use_namespace<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -
     };
     cursor.end()?;
     Ok(Work::reads(async move {
+        access::schema(session, &namespace, Need::Privilege(Privilege::UseSchema)).await?;
         session.use_namespace(&namespace).await?;
         done()
     }))

@@ -7,6 +7,7 @@ use ingot_common::port::StatementResult;
 use super::Work;
 use super::cursor::Cursor;
 use super::describe::open;
+use crate::access::MODIFY;
 use crate::optimize::{Request, Task, optimize};
 use crate::{Error, Result, Session, resolve};
 
@@ -77,7 +78,7 @@ fn condition(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
 }
 
 async fn run(session: &Session, name: ObjectName, request: Request) -> Result<StatementResult> {
-    let (_, table) = open(session, &name).await?;
+    let (_, table) = open(session, &name, MODIFY).await?;
     let summary = optimize(session, &table, &request).await?;
     summary.into_row(table.location().as_str().trim_end_matches('/'))
 }

@@ -9,6 +9,7 @@ use super::cursor::Cursor;
 use super::describe::open;
 use super::time_travel::Point;
 use super::{Work, counts};
+use crate::access::MODIFY;
 use crate::write::{column_infos, conflict_error};
 use crate::{Error, Result, Session};
 
@@ -23,7 +24,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 }
 
 async fn run(session: &Session, name: ObjectName, point: Point) -> Result<StatementResult> {
-    let (info, table) = open(session, &name).await?;
+    let (info, table) = open(session, &name, MODIFY).await?;
     let operation = match &point {
         Point::Version(version) => Operation::new("RESTORE").with("version", version.to_string()),
         Point::Timestamp { text, .. } => Operation::new("RESTORE").with("timestamp", text.trim_matches('\'')),

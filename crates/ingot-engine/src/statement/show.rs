@@ -1,5 +1,5 @@
 //! `SHOW CATALOGS | SCHEMAS | TABLES | VIEWS | COLUMNS | TBLPROPERTIES | TABLE EXTENDED | CREATE TABLE | PARTITIONS |
-//! FUNCTIONS | VOLUMES`.
+//! FUNCTIONS | VOLUMES | GRANTS`.
 
 mod create_table;
 mod extended;
@@ -11,15 +11,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, StringArray};
 use arrow::datatypes::{DataType, Field};
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{Page, TableKind};
+use ingot_catalog::{Need, Page, TableKind};
 use ingot_common::SchemaName;
 
 use super::cursor::Cursor;
 use super::describe::{columns_of, open};
 use super::namespace::schema_name;
-use super::{Work, rows, text_rows, volume};
+use super::{Work, grant, rows, text_rows, volume};
 use crate::session::identifier;
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -80,9 +80,12 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         cursor.end()?;
         return Ok(Work::reads(volume::show(session, schema, pattern)));
     }
+    if cursor.accept("GRANTS") || cursor.accept("GRANT") {
+        return grant::show(session, cursor);
+    }
     Err(cursor.expected(
-        "CATALOGS, SCHEMAS, TABLES, TABLE EXTENDED, VIEWS, COLUMNS, CREATE TABLE, TBLPROPERTIES, PARTITIONS, FUNCTIONS \
-         or VOLUMES",
+        "CATALOGS, SCHEMAS, TABLES, TABLE EXTENDED, VIEWS, COLUMNS, CREATE TABLE, TBLPROPERTIES, PARTITIONS, FUNCTIONS, \
+         VOLUMES or GRANTS",
     ))
 }
 
@@ -95,7 +98,7 @@ fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<
     };
     cursor.end()?;
     Ok(Work::reads(async move {
-        let (_, table) = open(session, &name).await?;
+        let (_, table) = open(session, &name, Need::Sight).await?;
         let snapshot = table.snapshot().await?;
         let protocol = snapshot.protocol();
         let mut shown = snapshot.properties().clone();
@@ -131,7 +134,9 @@ fn catalogs<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a
             .metastore()
             .list_catalogs(&Page::default())
             .await?;
-        let names = catalogs.iter().map(|catalog| catalog.name.as_str());
+        let sight = access::sight(session).await?;
+        let catalogs = catalogs.iter().filter(|catalog| sight.sees(*catalog));
+        let names = catalogs.map(|catalog| catalog.name.as_str());
         text_rows(&[("catalog", names.filter(|name| pattern.matches(name)).collect())])
     }))
 }
@@ -149,7 +154,9 @@ fn schemas<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
             .metastore()
             .list_schemas(&catalog, &Page::default())
             .await?;
-        let names = schemas.iter().map(|schema| schema.name.schema.as_str());
+        let sight = access::sight(session).await?;
+        let schemas = schemas.iter().filter(|schema| sight.sees(*schema));
+        let names = schemas.map(|schema| schema.name.schema.as_str());
         text_rows(&[(
             "databaseName",
             names.filter(|name| pattern.matches(name)).collect(),
@@ -167,8 +174,11 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
             .metastore()
             .list_tables(&schema, &Page::default())
             .await?;
+        let sight = access::sight(session).await?;
         let shown = |table: &&ingot_catalog::TableInfo| {
-            (!views || table.kind == TableKind::View) && pattern.matches(table.name.table.as_str())
+            (!views || table.kind == TableKind::View)
+                && pattern.matches(table.name.table.as_str())
+                && sight.sees(*table)
         };
         let mut temporary = session.temporary_views().all();
         temporary.retain(|view| pattern.matches(&view.name));

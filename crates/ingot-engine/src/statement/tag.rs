@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::{Need, Privilege};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, Kind, SchemaName, TableName, VolumeName};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::cursor::Cursor;
 use super::namespace::schema_name;
 use super::{Work, done, volume};
 use crate::session::identifier;
-use crate::{Error, Result, Session, resolve};
+use crate::{Error, Result, Session, access, resolve};
 
 /// What has tags.
 #[derive(Debug)]
@@ -114,14 +115,14 @@ async fn apply(session: &Session, tagged: Tagged, change: Change) -> Result<Stat
 
 /// Finds what has tags: its id, and the column as the table spells it.
 async fn securable(session: &Session, tagged: Tagged) -> Result<(Uuid, Option<String>)> {
-    let metastore = session.engine().metastore();
+    let need = Need::Privilege(Privilege::ApplyTag);
     Ok(match tagged {
-        Tagged::Catalog(name) => (metastore.catalog(&name).await?.id, None),
-        Tagged::Schema(name) => (metastore.schema(&name).await?.id, None),
-        Tagged::Table(name) => (metastore.table(&name).await?.id.0, None),
-        Tagged::Volume(name) => (metastore.volume(&name).await?.id, None),
+        Tagged::Catalog(name) => (access::catalog(session, &name, need).await?.id, None),
+        Tagged::Schema(name) => (access::schema(session, &name, need).await?.id, None),
+        Tagged::Table(name) => (access::table(session, &name, need).await?.id.0, None),
+        Tagged::Volume(name) => (access::volume(session, &name, need).await?.id, None),
         Tagged::Column(name, column) => {
-            let table = metastore.table(&name).await?;
+            let table = access::table(session, &name, need).await?;
             let mut columns = table.columns.iter();
             let found = columns.find(|known| known.name.eq_ignore_ascii_case(&column));
             let Some(found) = found else {

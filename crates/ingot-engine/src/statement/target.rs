@@ -8,7 +8,17 @@ use ingot_delta::{DeltaTable, Snapshot};
 use url::Url;
 
 use super::cursor::Cursor;
+use crate::access::{self, MODIFY, Reader, SELECT};
 use crate::{Result, Session, files, resolve};
+
+/// What is done to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Rows are added, or all are taken away, whatever they are.
+    Add,
+    /// Its rows are looked at to say what becomes of them.
+    Change,
+}
 
 /// A table as a statement names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,25 +66,31 @@ impl Target {
         }
     }
 
-    /// Opens the table.
+    /// Opens the table for who may do so to it.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `InvalidArgument` when the name is a view's.
-    pub async fn open(&self, session: &Session) -> Result<Arc<DeltaTable>> {
-        Ok(self.open_newest(session).await?.0)
+    /// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` when the name is a view's.
+    pub async fn open(&self, session: &Session, act: Act) -> Result<Arc<DeltaTable>> {
+        Ok(self.open_newest(session, act).await?.0)
     }
 
     /// Opens the table, and returns its newest snapshot.
     ///
     /// # Errors
     /// As [`Target::open`].
-    pub async fn open_newest(&self, session: &Session) -> Result<(Arc<DeltaTable>, Arc<Snapshot>)> {
+    pub async fn open_newest(&self, session: &Session, act: Act) -> Result<(Arc<DeltaTable>, Arc<Snapshot>)> {
         match self {
             Self::Name(name) => {
-                let info = session.engine().metastore().table(name).await?;
+                let info = access::table(session, name, MODIFY).await?;
+                if act == Act::Change {
+                    access::check(session, &info, SELECT).await?;
+                }
                 session.open_newest(&info).await
             }
-            Self::Path(location) => Ok(session.engine().tables().open_newest(location).await?),
+            Self::Path(location) => {
+                access::check_path(session, &Reader::Session, location.as_str())?;
+                Ok(session.engine().tables().open_newest(location).await?)
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mo
         let view = TemporaryView {
             name,
             definition,
+            owner: session.context().principal.as_str().to_owned(),
             namespace: session.namespace(),
             temporary,
             columns,

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::cursor::Cursor;
 use super::delete::{condition, target};
+use super::target::Act;
 use super::{Work, counts};
 use crate::dml::{Assignment, NewValue, RowStatement};
 use crate::resolve::parts;
@@ -19,7 +20,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let predicate = condition(cursor)?;
     cursor.end()?;
     Ok(Work::writes(async move {
-        let table = table.open(session).await?;
+        let table = table.open(session, Act::Change).await?;
         let texts: Vec<&str> = predicate
             .iter()
             .map(|predicate| predicate.text.as_str())

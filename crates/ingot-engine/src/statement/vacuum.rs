@@ -8,6 +8,7 @@ use ingot_delta::{Error as DeltaError, VacuumMode, VacuumOptions};
 use super::cursor::Cursor;
 use super::describe::open;
 use super::{Work, text_rows};
+use crate::access::MODIFY;
 use crate::{Error, Result, Session};
 
 /// The setting that lets VACUUM keep files shorter than the table says.
@@ -51,7 +52,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 }
 
 async fn run(session: &Session, name: ObjectName, options: VacuumOptions) -> Result<StatementResult> {
-    let (_, table) = open(session, &name).await?;
+    let (_, table) = open(session, &name, MODIFY).await?;
     let vacuumed = table.vacuum(&options).await.map_err(named)?;
     let paths = match options.dry_run {
         true => vacuumed.paths.iter().map(String::as_str).collect(),

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{ColumnInfo, NewTable, TableKind};
+use ingot_catalog::{ColumnInfo, Need, NewTable, Privilege, Replace, TableKind};
 use ingot_common::{Kind, TableName};
 
 use super::cursor::Cursor;
@@ -12,7 +12,7 @@ use super::{Work, done, namespace, temporary_view};
 use crate::dialect::quoted;
 use crate::resolve::{self, Reads};
 use crate::write::type_text;
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// What stands between the name of a view and the end of its CREATE.
 #[derive(Debug)]
@@ -156,6 +156,20 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
     let name = cursor.table_name(session)?;
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
+        access::check_create(session, &name.schema_name(), Privilege::CreateTable).await?;
+        let existing = access::table(session, &name, Need::Ownership).await;
+        let owner = match existing {
+            Ok(view) => view.audit.owner,
+            Err(ingot_catalog::Error::NotFound { .. }) => session.context().principal.as_str().to_owned(),
+            Err(_) if if_not_exists => return done(),
+            Err(error) if replace => return Err(error.into()),
+            // There is one of somebody else's: that is what is wrong.
+            Err(_) => String::new(),
+        };
+        let replace = match replace {
+            true => Replace::OfOwner(&owner),
+            false => Replace::No,
+        };
         let (definition, columns) = text.plan_lasting(session, &name).await?;
         let view = NewTable {
             name,
@@ -216,7 +230,7 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
         }
         let name = session.resolve(&name)?;
         let metastore = session.engine().metastore();
-        let info = match metastore.table(&name).await {
+        let info = match access::table(session, &name, Need::Manage).await {
             Err(error) => return namespace::missing_is_fine::<()>(Err(error), if_exists),
             Ok(info) => info,
         };
@@ -231,7 +245,8 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>, dropped: D
             return Err(wrong_command(&name.to_string(), hint));
         }
         let principal = session.context().principal.as_str();
-        namespace::missing_is_fine(metastore.drop_table(&name, principal).await, if_exists)
+        metastore.drop_table_by_id(info.id, principal).await?;
+        done()
     }))
 }
 

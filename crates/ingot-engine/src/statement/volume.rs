@@ -5,7 +5,7 @@
 mod list;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{NewVolume, Page, SecurableChange};
+use ingot_catalog::{Need, NewVolume, Page, Privilege, SecurableChange};
 use ingot_common::port::StatementResult;
 use ingot_common::{SchemaName, VolumeName};
 use url::Url;
@@ -15,6 +15,7 @@ use super::cursor::Cursor;
 use super::namespace::missing_is_fine;
 use super::show::Pattern;
 use super::{Work, done, tag, text_rows};
+use crate::access::{self, Reader};
 use crate::session::identifier;
 use crate::{Error, Result, Session, files};
 
@@ -46,6 +47,10 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, external
         }));
     }
     Ok(Work::defines(async move {
+        access::check_create(session, &name.schema, Privilege::CreateVolume).await?;
+        if let Some(location) = &location {
+            access::check_path(session, &Reader::Session, location)?;
+        }
         let volume = NewVolume {
             name,
             location,
@@ -71,7 +76,10 @@ pub(super) fn drop<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<
     let name = volume_name(session, &cursor.object_name()?)?;
     cursor.end()?;
     Ok(Work::defines(async move {
-        let dropped = session.engine().metastore().drop_volume(&name).await;
+        let dropped = match access::volume(session, &name, Need::Manage).await {
+            Ok(_) => session.engine().metastore().drop_volume(&name).await,
+            Err(error) => Err(error),
+        };
         missing_is_fine(dropped, if_exists)
     }))
 }
@@ -91,6 +99,7 @@ pub(super) fn alter<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         return Ok(Work::defines(async move {
             let principal = session.context().principal.as_str();
             let metastore = session.engine().metastore();
+            access::volume(session, &name, Need::Manage).await?;
             metastore
                 .rename_volume(&name, &new_name.volume, principal)
                 .await?;
@@ -127,6 +136,7 @@ pub(super) fn comment<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Resu
 async fn alter_by(session: &Session, name: &VolumeName, change: SecurableChange) -> Result<StatementResult> {
     let principal = session.context().principal.as_str();
     let metastore = session.engine().metastore();
+    access::volume(session, name, Need::Manage).await?;
     metastore.alter_volume(name, &change, principal).await?;
     done()
 }
@@ -134,7 +144,9 @@ async fn alter_by(session: &Session, name: &VolumeName, change: SecurableChange)
 /// `SHOW VOLUMES`.
 pub(super) async fn show(session: &Session, schema: SchemaName, pattern: Pattern) -> Result<StatementResult> {
     let metastore = session.engine().metastore();
-    let volumes = metastore.list_volumes(&schema, &Page::default()).await?;
+    let mut volumes = metastore.list_volumes(&schema, &Page::default()).await?;
+    let sight = access::sight(session).await?;
+    volumes.retain(|volume| sight.sees(volume));
     let names = volumes.iter().map(|volume| volume.name.volume.as_str());
     let names: Vec<&str> = names.filter(|name| pattern.matches(name)).collect();
     let schemas = vec![schema.schema.as_str(); names.len()];
@@ -143,7 +155,7 @@ pub(super) async fn show(session: &Session, schema: SchemaName, pattern: Pattern
 
 /// `DESCRIBE VOLUME`.
 pub(super) async fn describe(session: &Session, name: VolumeName) -> Result<StatementResult> {
-    let volume = session.engine().metastore().volume(&name).await?;
+    let volume = access::volume(session, &name, Need::Sight).await?;
     let comment = volume.comment.unwrap_or_default();
     text_rows(&[
         ("name", vec![volume.name.volume.as_str()]),
@@ -159,13 +171,15 @@ pub(super) async fn describe(session: &Session, name: VolumeName) -> Result<Stat
 /// Finds the place of a path, which may be below `/Volumes`.
 ///
 /// # Errors
-/// `VOLUME_DOES_NOT_EXIST`; `InvalidArgument` for a path that is none, or that leads out of its volume.
-pub(crate) async fn place(session: &Session, path: &str) -> Result<Url> {
+/// `VOLUME_DOES_NOT_EXIST`; `PermissionDenied` for who may not read there; `InvalidArgument` for a path that is none, or
+/// that leads out of its volume.
+pub(crate) async fn place(session: &Session, reader: &Reader, path: &str) -> Result<Url> {
     let below = path
         .strip_prefix("dbfs:")
         .unwrap_or(path)
         .strip_prefix("/Volumes/");
     let Some(below) = below else {
+        access::check_path(session, reader, path)?;
         return files::location(path);
     };
     let mut parts = below.splitn(4, '/');
@@ -177,7 +191,7 @@ pub(crate) async fn place(session: &Session, path: &str) -> Result<Url> {
     let rest = parts.next().unwrap_or_default();
     let schema = SchemaName::new(identifier(catalog)?, identifier(schema)?);
     let name = VolumeName::new(schema, identifier(volume)?);
-    let volume = session.engine().metastore().volume(&name).await?;
+    let volume = access::volume_to_read(session, reader, &name).await?;
     let folder = Url::parse(&volume.location).map_err(|error| Error::internal(error.to_string()))?;
     files::below(&folder, rest)
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use ingot_catalog::TableKind;
+use ingot_catalog::{Need, TableKind};
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CloneSource, DeltaTable, OperationMetrics};
 
 use super::TableSpec;
-use super::create::{abandon, column_infos, empty, new_table, not_empty, parse_location, while_reserved};
+use super::create::{
+    abandon, check_allowed, column_infos, empty, new_table, not_empty, parse_location, while_reserved,
+};
 use super::replace::check_replaceable;
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// The table that becomes a clone.
 #[derive(Debug, Clone)]
@@ -32,7 +34,11 @@ pub(crate) async fn clone_table(
 ) -> Result<Option<OperationMetrics>> {
     let spec = spec(target, source);
     if target.replace || target.if_not_exists {
-        match session.engine().metastore().table(&target.name).await {
+        let need = match target.if_not_exists {
+            true => Need::Sight,
+            false => Need::Manage,
+        };
+        match access::table(session, &target.name, need).await {
             Ok(_) if target.if_not_exists => return Ok(None),
             Ok(info) => {
                 let table = session.open(&info).await?;
@@ -71,6 +77,7 @@ async fn create(session: &Session, spec: &TableSpec, source: &CloneSource) -> Re
     {
         return Err(not_empty(location, "is not empty"));
     }
+    check_allowed(session, spec).await?;
     let metastore = session.engine().metastore();
     let principal = session.context().principal.as_str();
     let new = new_table(spec, &spec.schema, &spec.partition_columns);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use futures::StreamExt;
-use ingot_catalog::{ColumnInfo, Metastore, NewTable, TableId, TableInfo, TableKind};
+use ingot_catalog::{ColumnInfo, Metastore, Need, NewTable, Privilege, TableId, TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CreateTable, DeltaTable, Operation};
@@ -21,6 +21,7 @@ use url::Url;
 
 use super::stage::stage_for;
 use super::type_text;
+use crate::access::{self, Reader};
 use crate::{Error, Result, Session};
 
 /// How long CREATE TABLE IF NOT EXISTS waits for another process that is creating the table.
@@ -94,9 +95,13 @@ pub(crate) async fn create(
             Err(error) if if_not_exists && error.kind() == Kind::AlreadyExists => error,
             created => return created,
         };
-        match session.open_table(&spec.name).await {
-            Err(missing) if missing.kind() == Kind::NotFound => {}
-            opened => return opened.map(|(info, table)| Created::Existed(info, table)),
+        match access::table(session, &spec.name, Need::Sight).await {
+            Err(ingot_catalog::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+            Ok(info) => {
+                let table = session.open(&info).await?;
+                return Ok(Created::Existed(info, table));
+            }
         }
         // The name is reserved by a creator that has not published it: it will, or its reservation ends.
         if !retries.pause().await {
@@ -106,6 +111,7 @@ pub(crate) async fn create(
 }
 
 async fn create_new(session: &Session, spec: &TableSpec, rows: Option<&DataFrame>) -> Result<Created> {
+    check_allowed(session, spec).await?;
     let adopted = match &spec.location {
         Some(location) => existing_table(session, spec, location, rows.is_some()).await?,
         None => None,
@@ -149,6 +155,15 @@ async fn create_new(session: &Session, spec: &TableSpec, rows: Option<&DataFrame
             }
             Err(error.into())
         }
+    }
+}
+
+/// Checks that the session's principal may make a table there.
+pub(super) async fn check_allowed(session: &Session, spec: &TableSpec) -> Result<()> {
+    access::check_create(session, &spec.name.schema_name(), Privilege::CreateTable).await?;
+    match &spec.location {
+        Some(location) => access::check_path(session, &Reader::Session, location),
+        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::dataframe::DataFrame;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, clock};
 use ingot_delta::clustering_domain::CLUSTERING_DOMAIN;
@@ -15,7 +15,7 @@ use ingot_delta::{CommitOutcome, CreateTable, DeltaTable, OperationMetrics, Read
 use super::create::{Created, column_infos, create, description, parse_location, shown_properties};
 use super::stage::stage_for;
 use super::{StagedFiles, TableSpec, conflict_error, snapshot_read};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// How often a replacement starts over after losing a race.
 const REPLACE_RETRIES: RetryPolicy = RetryPolicy {
@@ -38,7 +38,7 @@ pub(crate) async fn replace_table(
 ) -> Result<i64> {
     let mut retries = REPLACE_RETRIES.attempts();
     loop {
-        match session.engine().metastore().table(&spec.name).await {
+        match access::table(session, &spec.name, Need::Manage).await {
             Ok(info) => {
                 let table = session.open(&info).await?;
                 check_replaceable(spec, &info)?;

@@ -29,6 +29,7 @@ mod maintenance;
 mod merge;
 mod numbers;
 mod optimize;
+mod privileges;
 mod resolve;
 mod restore;
 mod row_tracking;

@@ -79,6 +79,9 @@ pub async fn engine_within(
     engine_with(directory, tables, options).await
 }
 
+/// Who may do everything; the others are of tests about what they may do.
+const ADMINISTRATORS: [&str; 4] = ["tester", "another", "hasty", "someone"];
+
 /// The options of engines of tests.
 pub fn options(directory: &std::path::Path) -> EngineOptions {
     EngineOptions {
@@ -98,7 +101,8 @@ pub async fn engine_with(directory: &std::path::Path, tables: DeltaTables, optio
     let root = Url::from_directory_path(root).expect("absolute path");
     let metastore = Metastore::open(&directory.join("metastore.db"), &root)
         .await
-        .expect("metastore");
+        .expect("metastore")
+        .with_administrators(ADMINISTRATORS);
     Engine::new(options, metastore, tables).expect("engine")
 }
 

@@ -187,7 +187,8 @@ async fn engine(directory: &Path) -> Engine {
     let root = Url::from_directory_path(root).expect("absolute path");
     let metastore = Metastore::open(&directory.join("metastore.db"), &root)
         .await
-        .expect("metastore");
+        .expect("metastore")
+        .with_administrators(["tester"]);
     let options = EngineOptions {
         memory_bytes_max: 256 << 20,
         spill_directory: directory.join("spill"),

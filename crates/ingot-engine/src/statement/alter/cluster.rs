@@ -9,6 +9,7 @@ use ingot_delta::clustering_domain::{CLUSTERING_DOMAIN, ClusteringDomain};
 use super::super::Work;
 use super::super::cursor::Cursor;
 use super::{Change, open};
+use crate::access::MODIFY;
 use crate::write::rules::definition::refused;
 use crate::{Error, Result, Session};
 
@@ -21,7 +22,7 @@ pub(super) fn cluster_by<'a>(
     let columns = clustering_columns(cursor)?;
     cursor.end()?;
     Ok(Work::defines(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         if !metadata.partition_columns.is_empty() {
             return Err(refused(

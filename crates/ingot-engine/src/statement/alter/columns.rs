@@ -26,6 +26,7 @@ use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done, tag};
 use super::{Altered, Change, open};
+use crate::access::MODIFY;
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
 use crate::resources::reading;
@@ -53,7 +54,7 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
     }
     cursor.end()?;
     Ok(Work::writes(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let metadata = add_columns(altered.snapshot.metadata(), &columns)?;
         let added = columns.iter().map(added_json).collect::<Result<Vec<_>>>()?;
         let operation = Operation::new("ADD COLUMNS").with("columns", Value::from(added).to_string());
@@ -149,7 +150,7 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     let alteration = alteration(cursor, &path)?;
     cursor.end()?;
     Ok(Work::writes(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         match alteration {
             Alteration::Change(change) => {
                 let metadata = altered.snapshot.metadata().clone();
@@ -224,7 +225,7 @@ pub(super) fn comment_on_column<'a>(session: &'a Session, cursor: &mut Cursor<'_
     };
     cursor.end()?;
     Ok(Work::writes(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let change = ColumnChange::Metadata(COMMENT, comment);
         let metadata = altered.snapshot.metadata().clone();
         change_one(session, altered, metadata, &path, &[change], None).await

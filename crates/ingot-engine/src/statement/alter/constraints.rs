@@ -1,6 +1,7 @@
 //! CHECK constraints: `ADD CONSTRAINT`, `DROP CONSTRAINT`.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::Need;
 use ingot_common::TableName;
 use ingot_delta::Operation;
 
@@ -24,7 +25,7 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
     cursor.expect_token(&Token::RParen)?;
     cursor.end()?;
     Ok(Work::writes(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, Need::Manage).await?;
         let key = format!("{CONSTRAINT_PREFIX}{}", constraint.to_lowercase());
         if let Some(old) = altered.snapshot.properties().get(&key) {
             return Err(refused(
@@ -72,7 +73,7 @@ pub(super) fn drop_constraint<'a>(
     }
     cursor.end()?;
     Ok(Work::writes(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, Need::Manage).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         let key = format!("{CONSTRAINT_PREFIX}{}", constraint.to_lowercase());
         let mut operation = Operation::new("DROP CONSTRAINT").with("name", constraint.clone());

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ingot_catalog::Need;
 use ingot_common::port::StatementResult;
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{TableName, clock};
@@ -42,7 +43,7 @@ async fn run(
     feature: String,
     truncate_history: bool,
 ) -> Result<StatementResult> {
-    let altered = open(session, &name).await?;
+    let altered = open(session, &name, Need::Manage).await?;
     let drop = FeatureDrop::new(&altered.snapshot, &feature, truncate_history)?;
     let author = session.author();
     let mut retries = RETRIES.attempts();

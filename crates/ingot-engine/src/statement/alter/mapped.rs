@@ -11,6 +11,7 @@ use serde_json::json;
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
 use super::{Change, open};
+use crate::access::MODIFY;
 use crate::{Result, Session};
 
 /// `RENAME COLUMN a.b TO c`.
@@ -20,7 +21,7 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     let new_name = cursor.name()?;
     cursor.end()?;
     Ok(Work::defines(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let metadata = renamed_column(altered.snapshot.metadata(), &path, &new_name)?;
         let mut new_path = path.clone();
         if let Some(last) = new_path.last_mut() {
@@ -53,7 +54,7 @@ pub(super) fn drop_columns<'a>(
     }
     cursor.end()?;
     Ok(Work::defines(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         if if_exists {
             paths.retain(|path| column_json(altered.snapshot.metadata(), path).is_ok());
             if paths.is_empty() {

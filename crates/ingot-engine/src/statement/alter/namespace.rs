@@ -2,7 +2,7 @@
 //!
 //! Source: Databricks, `ALTER SCHEMA`, `ALTER CATALOG`, `COMMENT ON`.
 
-use ingot_catalog::SecurableChange;
+use ingot_catalog::{Need, SecurableChange};
 use ingot_common::port::StatementResult;
 use ingot_common::{Identifier, SchemaName};
 
@@ -12,7 +12,7 @@ use super::super::tag::Tagged;
 use super::super::{Work, done, tag, view};
 use super::comment_text;
 use crate::session::identifier;
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// A catalog or a schema.
 #[derive(Debug, Clone)]
@@ -84,8 +84,14 @@ async fn apply(session: &Session, namespace: Namespace, change: SecurableChange)
     let principal = session.context().principal.as_str();
     let metastore = session.engine().metastore();
     match namespace {
-        Namespace::Catalog(name) => metastore.alter_catalog(&name, &change, principal).await?,
-        Namespace::Schema(name) => metastore.alter_schema(&name, &change, principal).await?,
+        Namespace::Catalog(name) => {
+            access::catalog(session, &name, Need::Manage).await?;
+            metastore.alter_catalog(&name, &change, principal).await?;
+        }
+        Namespace::Schema(name) => {
+            access::schema(session, &name, Need::Manage).await?;
+            metastore.alter_schema(&name, &change, principal).await?;
+        }
     }
     done()
 }

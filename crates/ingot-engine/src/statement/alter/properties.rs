@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ingot_catalog::TableKind;
+use ingot_catalog::{Need, TableKind};
 use ingot_common::TableName;
 use ingot_delta::{Metadata, Operation};
 use serde_json::json;
@@ -11,6 +11,7 @@ use super::super::Work;
 use super::super::create_table::check_properties;
 use super::super::cursor::Cursor;
 use super::{Change, comment_text, open, view};
+use crate::access::{self, MODIFY};
 use crate::write::rules::definition::refused;
 use crate::{Result, Session};
 
@@ -28,7 +29,7 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
 
 fn set_properties(session: &Session, name: TableName, properties: BTreeMap<String, String>) -> Work<'_> {
     Work::defines(async move {
-        let mut altered = open(session, &name).await?;
+        let mut altered = open(session, &name, MODIFY).await?;
         let mut metadata = with_properties(altered.snapshot.metadata(), &properties);
         if altered.snapshot.begins_row_tracking(&metadata) {
             // Rows have ids before the table promises them.
@@ -36,7 +37,7 @@ fn set_properties(session: &Session, name: TableName, properties: BTreeMap<Strin
                 .table
                 .backfill_row_ids(&metadata, &session.author())
                 .await?;
-            altered = open(session, &name).await?;
+            altered = open(session, &name, MODIFY).await?;
             metadata = with_properties(altered.snapshot.metadata(), &properties);
         }
         let operation = Operation::new("SET TBLPROPERTIES").with("properties", json!(properties).to_string());
@@ -65,7 +66,7 @@ pub(super) fn unset<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Tab
     check_changeable(keys.iter())?;
     check_properties(&keys.iter().map(|key| (key.clone(), String::new())).collect())?;
     Ok(Work::defines(async move {
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         for key in &keys {
             let existed = match key.eq_ignore_ascii_case(COMMENT) {
@@ -92,10 +93,10 @@ pub(super) fn comment_on_table<'a>(session: &'a Session, cursor: &mut Cursor<'_>
     let name = cursor.table_name(session)?;
     let comment = comment_text(cursor)?;
     Ok(Work::defines(async move {
-        if session.engine().metastore().table(&name).await?.kind == TableKind::View {
+        if access::table(session, &name, Need::Sight).await?.kind == TableKind::View {
             return view::set_comment(session, &name, comment).await;
         }
-        let altered = open(session, &name).await?;
+        let altered = open(session, &name, MODIFY).await?;
         let mut metadata = altered.snapshot.metadata().clone();
         metadata.description.clone_from(&comment);
         let properties = json!({COMMENT: comment.unwrap_or_default()});

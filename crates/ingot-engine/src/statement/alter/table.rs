@@ -1,12 +1,13 @@
 //! The table in the metastore: `RENAME TO`, `SET LOCATION`, `SET OWNER TO`.
 
-use ingot_catalog::TableKind;
+use ingot_catalog::{Need, Privilege, TableKind};
 use ingot_common::TableName;
 use ingot_delta::Snapshot;
 
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
 use super::{Altered, open};
+use crate::access::{self, Reader};
 use crate::write::rules::definition::refused;
 use crate::write::type_text;
 use crate::{Error, Result, Session, files};
@@ -22,11 +23,13 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     }
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
-        session
-            .engine()
-            .metastore()
-            .rename_table(&name, &new_name, principal)
-            .await?;
+        let table = access::table(session, &name, Need::Manage).await?;
+        let schema = new_name.schema_name();
+        if schema != name.schema_name() {
+            access::check_create(session, &schema, Privilege::CreateTable).await?;
+        }
+        let metastore = session.engine().metastore();
+        metastore.rename_table(table.id, &new_name, principal).await?;
         done()
     }))
 }
@@ -41,11 +44,9 @@ pub(super) fn set_owner<'a>(
     cursor.end()?;
     Ok(Work::defines(async move {
         let principal = session.context().principal.as_str();
-        session
-            .engine()
-            .metastore()
-            .set_table_owner(&name, &owner, principal)
-            .await?;
+        let table = access::table(session, &name, Need::Manage).await?;
+        let metastore = session.engine().metastore();
+        metastore.set_table_owner(table.id, &owner, principal).await?;
         done()
     }))
 }
@@ -59,7 +60,8 @@ pub(super) fn set_location<'a>(
     let location = cursor.string()?;
     cursor.end()?;
     Ok(Work::defines(async move {
-        let Altered { info, snapshot, .. } = open(session, &name).await?;
+        access::check_path(session, &Reader::Session, &location)?;
+        let Altered { info, snapshot, .. } = open(session, &name, Need::Manage).await?;
         if info.kind != TableKind::External {
             return Err(refused(
                 "DELTA_CANNOT_SET_LOCATION_ON_PATH_IDENTIFIER",

@@ -1,6 +1,6 @@
 //! `ALTER VIEW`: its query, its name, its properties.
 
-use ingot_catalog::{NewTable, TableInfo, TableKind};
+use ingot_catalog::{Need, NewTable, Replace, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Kind, TableName};
 
@@ -9,7 +9,7 @@ use super::super::tag;
 use super::super::view::{ViewText, schema_mode};
 use super::super::{Work, done};
 use super::{comment_text, table};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// Parses what stands after VIEW.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -27,7 +27,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         let set = cursor.properties()?;
         cursor.end()?;
         return Ok(Work::defines(async move {
-            let mut view = open(session, &name).await?;
+            let mut view = open(session, &name, Need::Manage).await?;
             view.properties.extend(set);
             replace(session, view).await
         }));
@@ -37,7 +37,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         let keys = cursor.in_parentheses(Cursor::property_key)?;
         cursor.end()?;
         return Ok(Work::defines(async move {
-            let mut view = open(session, &name).await?;
+            let mut view = open(session, &name, Need::Manage).await?;
             for key in keys {
                 if view.properties.remove(&key).is_none() && !if_exists {
                     return Err(Error::Condition {
@@ -55,7 +55,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         schema_mode(cursor)?;
         cursor.end()?;
         return Ok(Work::writes(async move {
-            open(session, &name).await?;
+            open(session, &name, Need::Manage).await?;
             done()
         }));
     }
@@ -64,7 +64,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
-        let mut view = open(session, &name).await?;
+        let mut view = open(session, &name, Need::Ownership).await?;
         let (definition, columns) = text.plan_lasting(session, &name).await?;
         view.definition = Some(definition);
         view.definition_namespace = Some(session.namespace());
@@ -88,13 +88,13 @@ pub(super) async fn set_comment(
     name: &TableName,
     comment: Option<String>,
 ) -> Result<StatementResult> {
-    let mut view = open(session, name).await?;
+    let mut view = open(session, name, Need::Manage).await?;
     view.comment = comment;
     replace(session, view).await
 }
 
-async fn open(session: &Session, name: &TableName) -> Result<TableInfo> {
-    let info = session.engine().metastore().table(name).await?;
+async fn open(session: &Session, name: &TableName, need: Need) -> Result<TableInfo> {
+    let info = access::table(session, name, need).await?;
     match info.kind {
         TableKind::View => Ok(info),
         _ => Err(Error::Condition {
@@ -107,6 +107,7 @@ async fn open(session: &Session, name: &TableName) -> Result<TableInfo> {
 }
 
 async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> {
+    let owner = view.audit.owner;
     let view = NewTable {
         name: view.name,
         kind: view.kind,
@@ -121,7 +122,7 @@ async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> 
     session
         .engine()
         .metastore()
-        .create_view(&view, true, principal)
+        .create_view(&view, Replace::OfOwner(&owner), principal)
         .await?;
     done()
 }

@@ -2,13 +2,13 @@
 //!
 //! Source: Databricks, `DESCRIBE FUNCTION`.
 
-use ingot_catalog::{DataAccess, FunctionReturns, ParameterInfo};
+use ingot_catalog::{DataAccess, FunctionReturns, Need, ParameterInfo};
 use ingot_common::port::StatementResult;
 
 use super::super::{function, text_rows};
 use crate::resolve::{Reads, Scope, routines};
 use crate::session::Routine;
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// Describes a function: what it takes and returns, and with `extended` also its body and whose it is.
 pub(super) async fn describe(
@@ -29,6 +29,9 @@ pub(super) async fn describe(
     let scope = Scope::of(&session.namespace());
     let found = routines::find(session, &lower, &scope, &Reads::default()).await?;
     let routine = found.ok_or_else(|| function::not_found(&name.join(".")))?;
+    if let Some(securable) = routine.securable() {
+        access::check(session, securable, Need::Sight).await?;
+    }
     let mut lines = signature(&routine);
     if extended {
         lines.extend(details(&routine));

@@ -4,7 +4,7 @@
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::super::text_rows;
 use super::{columns_of, open};
 use crate::session::TemporaryView;
 use crate::write::type_text;
-use crate::{Result, Session, resolve};
+use crate::{Result, Session, access, resolve};
 
 /// Describes a table or view.
 pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<StatementResult> {
@@ -23,13 +23,7 @@ pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<Stat
     } else {
         let info = match resolve::delta_path(&name)? {
             Some(_) => None,
-            None => Some(
-                session
-                    .engine()
-                    .metastore()
-                    .table(&session.resolve(&name)?)
-                    .await?,
-            ),
+            None => Some(access::table(session, &session.resolve(&name)?, Need::Sight).await?),
         };
         if let Some(info) = &info {
             named(&mut about, info);
@@ -89,7 +83,7 @@ fn named(about: &mut Map<String, Value>, info: &TableInfo) {
 
 /// Adds what the table's log says.
 async fn stored(session: &Session, name: &ObjectName, about: &mut Map<String, Value>) -> Result<()> {
-    let (_, table) = open(session, name).await?;
+    let (_, table) = open(session, name, Need::Sight).await?;
     let snapshot = table.snapshot().await?;
     about.insert("provider".to_owned(), json!("delta"));
     about.insert("table_properties".to_owned(), json!(snapshot.properties()));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_delta::Snapshot;
 
@@ -14,19 +14,15 @@ use super::super::describe::open;
 use super::super::text_rows;
 use crate::dialect::quoted;
 use crate::write::type_text;
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// Writes the statement.
 pub(super) async fn show(session: &Session, name: ObjectName) -> Result<StatementResult> {
-    let info = session
-        .engine()
-        .metastore()
-        .table(&session.resolve(&name)?)
-        .await?;
+    let info = access::table(session, &session.resolve(&name)?, Need::Sight).await?;
     let text = match info.kind {
         TableKind::View => view(&info),
         _ => {
-            let (_, table) = open(session, &name).await?;
+            let (_, table) = open(session, &name, Need::Sight).await?;
             let snapshot = table.snapshot().await?;
             let clustered = table.detail().await?.clustering_columns;
             table_text(&info, &snapshot, &clustered)

@@ -15,7 +15,7 @@ use super::super::describe::columns_of;
 use super::super::rows;
 use super::Pattern;
 use crate::write::type_text;
-use crate::{Result, Session};
+use crate::{Result, Session, access};
 
 /// Shows the tables and views of a schema.
 pub(super) async fn tables(
@@ -28,9 +28,10 @@ pub(super) async fn tables(
         .metastore()
         .list_tables(&schema, &Page::default())
         .await?;
+    let sight = access::sight(session).await?;
     let shown: Vec<&TableInfo> = listed
         .iter()
-        .filter(|table| pattern.matches(table.name.table.as_str()))
+        .filter(|table| pattern.matches(table.name.table.as_str()) && sight.sees(*table))
         .collect();
     let mut information = Vec::with_capacity(shown.len());
     for table in &shown {
@@ -79,7 +80,7 @@ async fn about(session: &Session, table: &TableInfo) -> Result<String> {
     lines.push(format!("Table Properties: [{}]", properties.join(", ")));
     if table.kind != TableKind::View {
         lines.push("Provider: delta".to_owned());
-        let (_, delta) = session.open_table(&table.name).await?;
+        let delta = session.open(table).await?;
         let detail = delta.detail().await?;
         lines.push(format!("Statistics: {} bytes", detail.size_in_bytes));
         lines.push(format!("Location: {}", detail.location));

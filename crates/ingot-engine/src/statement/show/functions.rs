@@ -12,7 +12,7 @@ use super::super::cursor::Cursor;
 use super::super::function::function_name;
 use super::super::{Work, text_rows};
 use super::{Pattern, in_schema, pattern};
-use crate::{Error, Result, Session, resolve};
+use crate::{Error, Result, Session, access, resolve};
 
 /// Which functions are shown, besides those of a schema.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +103,9 @@ fn own(session: &Session, pattern: &Pattern) -> Vec<String> {
 async fn of_schema(session: &Session, schema: &SchemaName, pattern: &Pattern) -> Result<Vec<String>> {
     let metastore = session.engine().metastore();
     let functions = metastore.list_functions(schema, &Page::default()).await?;
+    let sight = access::sight(session).await?;
     let shown = functions
         .into_iter()
-        .filter(|function| pattern.matches(function.name.function.as_str()));
+        .filter(|function| pattern.matches(function.name.function.as_str()) && sight.sees(function));
     Ok(shown.map(|function| function.name.to_string()).collect())
 }

@@ -9,11 +9,12 @@ use ingot_common::port::StatementResult;
 
 use super::super::describe::open;
 use super::super::text_rows;
+use crate::access::SELECT;
 use crate::{Error, Result, Session, resolve};
 
 /// Shows the partitions.
 pub(super) async fn show(session: &Session, name: ObjectName) -> Result<StatementResult> {
-    let (_, table) = open(session, &name).await?;
+    let (_, table) = open(session, &name, SELECT).await?;
     let snapshot = table.snapshot().await?;
     let columns = snapshot.partition_columns();
     if columns.is_empty() {

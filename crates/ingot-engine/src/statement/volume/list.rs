@@ -11,6 +11,7 @@ use ingot_common::port::StatementResult;
 use super::super::cursor::Cursor;
 use super::super::{Work, rows};
 use super::place;
+use crate::access::Reader;
 use crate::{Error, Result, Session};
 
 /// Parses what follows LIST.
@@ -28,7 +29,7 @@ pub(in crate::statement) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<
 type Entry = (String, i64, Option<i64>);
 
 async fn list(session: &Session, path: String, limit: Option<u64>) -> Result<StatementResult> {
-    let url = place(session, &path).await?;
+    let url = place(session, &Reader::Session, &path).await?;
     let (store, root) = session.engine().tables().store_for(&url)?;
     let found = store.list_with_delimiter(Some(&root)).await;
     let found = found

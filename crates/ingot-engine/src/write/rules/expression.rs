@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, visit_expressions_
 use crate::{Error, Result, dialect, spark};
 
 /// Functions whose value depends on when they are called, or by whom.
-const OF_THE_MOMENT: [&str; 9] = [
+const OF_THE_MOMENT: [&str; 11] = [
     "now",
     "current_timestamp",
     "current_date",
@@ -22,6 +22,8 @@ const OF_THE_MOMENT: [&str; 9] = [
     "curdate",
     "today",
     "current_user",
+    "is_account_group_member",
+    "is_member",
     "current_timezone",
 ];
 
