@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ingot_catalog::Metastore;
 use ingot_common::{Kind, Principal, ServiceError};
 use sha2::{Digest, Sha256};
 
@@ -26,22 +27,21 @@ pub struct Caller {
 /// Knows who holds which token.
 #[derive(Debug)]
 pub enum Authenticator {
-    /// Principals by the SHA-256 of their token in lower-case hex. Tokens are random, so a hash tells nothing and
-    /// the time of a look-up tells nothing about a token.
-    Tokens(HashMap<String, Principal>),
+    /// Principals by the SHA-256 of their token in lower-case hex; those that are not here, the metastore may know.
+    /// Tokens are random, so a hash tells nothing and the time of a look-up tells nothing about a token.
+    Tokens(HashMap<String, Principal>, Metastore),
     Development(Principal),
 }
 
 impl Authenticator {
     /// Makes an authenticator of the server's settings.
-    pub fn new(authentication: Authentication) -> Self {
+    pub fn new(authentication: Authentication, metastore: Metastore) -> Self {
         match authentication {
-            Authentication::Tokens(tokens) => Self::Tokens(
-                tokens
-                    .into_iter()
-                    .map(|(hash, principal)| (hash, Principal::new(principal)))
-                    .collect(),
-            ),
+            Authentication::Tokens(tokens) => {
+                let tokens = tokens.into_iter();
+                let tokens = tokens.map(|(hash, principal)| (hash, Principal::new(principal)));
+                Self::Tokens(tokens.collect(), metastore)
+            }
             Authentication::Development { principal } => Self::Development(Principal::new(principal)),
         }
     }
@@ -50,16 +50,21 @@ impl Authenticator {
     ///
     /// # Errors
     /// `Unauthenticated` without a token or with an unknown one; `PermissionDenied` in development for a request
-    /// to another host's name.
-    fn principal(&self, host: Option<&str>, headers: &HeaderMap) -> Result<Principal, ServiceError> {
+    /// to another host's name; `Unavailable` when the metastore does not answer.
+    async fn principal(&self, host: Option<&str>, headers: &HeaderMap) -> Result<Principal, ServiceError> {
         match self {
-            Self::Tokens(tokens) => {
+            Self::Tokens(tokens, metastore) => {
                 let token = bearer(headers).ok_or_else(|| {
                     ServiceError::new(Kind::Unauthenticated, "no bearer token in header `Authorization`")
                 })?;
-                tokens
-                    .get(&hash(token))
-                    .cloned()
+                let hash = hash(token);
+                if let Some(principal) = tokens.get(&hash) {
+                    return Ok(principal.clone());
+                }
+                let holder = metastore.token_holder(&hash).await;
+                let holder = holder.map_err(|error| ServiceError::from_error(&error))?;
+                holder
+                    .map(Principal::new)
                     .ok_or_else(|| ServiceError::new(Kind::Unauthenticated, "bearer token is not known"))
             }
             // A page of another site reaches a loopback server under a name of its own choice (DNS rebinding).
@@ -80,7 +85,7 @@ pub async fn require(
     next: Next,
 ) -> Response {
     let host = host(&request);
-    match state.authenticator.principal(host, request.headers()) {
+    match state.authenticator.principal(host, request.headers()).await {
         Ok(principal) => {
             let caller = Caller {
                 principal,
@@ -131,6 +136,14 @@ mod tests {
     use super::*;
     use test_case::test_case;
 
+    async fn metastore() -> (tempfile::TempDir, Metastore) {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = url::Url::from_directory_path(folder.path()).expect("absolute path");
+        let database = folder.path().join("metastore.sqlite");
+        let metastore = Metastore::open(&database, &root).await.expect("metastore");
+        (folder, metastore)
+    }
+
     fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("header"))])
     }
@@ -140,11 +153,29 @@ mod tests {
     #[test_case("Bearer other", false; "another token")]
     #[test_case("Basic secret", false; "another scheme")]
     #[test_case("secret", false; "no scheme")]
-    fn a_known_token_lets_in(value: &str, expected: bool) {
+    #[tokio::test]
+    async fn a_known_token_lets_in(value: &str, expected: bool) {
+        let (_folder, metastore) = metastore().await;
         let tokens = vec![(hash("secret"), "ann".to_owned())];
-        let authenticator = Authenticator::new(Authentication::Tokens(tokens));
-        let principal = authenticator.principal(None, &headers(AUTHORIZATION, value));
+        let authenticator = Authenticator::new(Authentication::Tokens(tokens), metastore);
+        let principal = authenticator
+            .principal(None, &headers(AUTHORIZATION, value))
+            .await;
         assert_eq!(principal.is_ok(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_token_of_the_metastore_lets_in_until_it_is_revoked() {
+        let (_folder, metastore) = metastore().await;
+        let authenticator = Authenticator::new(Authentication::Tokens(Vec::new()), metastore.clone());
+        let sent = headers(AUTHORIZATION, "Bearer secret");
+        assert!(authenticator.principal(None, &sent).await.is_err());
+        let hash = hash("secret");
+        metastore.create_token(&hash, "bob", "admin").await.expect("made");
+        let principal = authenticator.principal(None, &sent).await.expect("let in");
+        assert_eq!(principal.as_str(), "bob");
+        assert_eq!(metastore.revoke_tokens(&hash[..12]).await.expect("revoked"), 1);
+        assert!(authenticator.principal(None, &sent).await.is_err());
     }
 
     #[test_case("127.0.0.1:8080", true; "address")]
@@ -152,10 +183,12 @@ mod tests {
     #[test_case("[::1]:8080", true; "address of version 6")]
     #[test_case("evil.example:8080", false; "another name")]
     #[test_case("10.0.0.1", false; "another address")]
-    fn development_answers_localhost(host: &str, expected: bool) {
+    #[tokio::test]
+    async fn development_answers_localhost(host: &str, expected: bool) {
+        let (_folder, metastore) = metastore().await;
         let principal = "ann".to_owned();
-        let authenticator = Authenticator::new(Authentication::Development { principal });
-        let principal = authenticator.principal(Some(host), &HeaderMap::new());
+        let authenticator = Authenticator::new(Authentication::Development { principal }, metastore);
+        let principal = authenticator.principal(Some(host), &HeaderMap::new()).await;
         assert_eq!(principal.is_ok(), expected);
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! connection ─► request ─► its id ─► panics caught ─► who is it? ─► route ─► StatementService ─► JSON, CSV, Arrow
-//!  (bounded)                                          (auth)         ├────► Metastore (Unity Catalog, read-only)
+//!  (bounded)                                          (auth)         ├────► Metastore (Unity Catalog)
 //!                                                                    └────► Warehouse (sessions) ─► Thrift, Arrow
 //! ```
-//! Front doors translate and do not think: no SQL is parsed here and no grant decided. What always holds: without
+//! Front doors translate and do not think: no SQL is parsed here; who may do what, the metastore says. What always holds: without
 //! a known token nothing but health and documentation is answered; an error before the first row is an error
 //! status, one after it breaks the answer off, so that half an answer never looks whole; a client that goes away
 //! cancels its work.

@@ -4,6 +4,7 @@ mod databricks;
 mod docs;
 mod health;
 pub mod openapi;
+mod permissions;
 mod query;
 mod sql;
 mod unity_catalog;
@@ -42,7 +43,10 @@ pub fn router(state: AppState) -> Router {
             get(databricks::feature_flags),
         )
         .route("/telemetry-ext", post(databricks::telemetry))
-        .nest("/api/2.1/unity-catalog", unity_catalog::router())
+        .nest(
+            "/api/2.1/unity-catalog",
+            unity_catalog::router().merge(permissions::router()),
+        )
         .layer(from_fn_with_state(state.clone(), auth::require));
     open.merge(closed)
         .fallback(async || ApiError::no_such_route())

@@ -32,8 +32,11 @@ impl AppState {
         Self {
             warehouse: Arc::new(Warehouse::new(Arc::clone(&options.statements))),
             statements: options.statements,
+            authenticator: Arc::new(Authenticator::new(
+                options.authentication,
+                options.metastore.clone(),
+            )),
             metastore: options.metastore,
-            authenticator: Arc::new(Authenticator::new(options.authentication)),
             metrics: metrics::install(),
             limits: Arc::new(options.limits),
             tls: options.identity.is_some(),

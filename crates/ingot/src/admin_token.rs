@@ -14,7 +14,7 @@ use crate::terminal;
 pub fn ensure(data: &DataDirectory) -> Result<String> {
     let path = data.admin_token();
     if !path.exists() {
-        let token = format!("ingot_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let token = generate();
         if write_secret_once(&path, &token)? {
             terminal::note(format_args!(
                 "admin token (shown once, kept in {}): {token}",
@@ -26,11 +26,20 @@ pub fn ensure(data: &DataDirectory) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// Makes a token that nobody can guess.
+pub fn generate() -> String {
+    format!("ingot_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Returns what is kept of a token: its SHA-256 in lower-case hex.
+pub fn hash(token: &str) -> String {
+    let hash = Sha256::digest(token.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Lets the holder of `token` in as the administrator.
 pub fn authentication(token: &str) -> Authentication {
-    let hash = Sha256::digest(token.as_bytes());
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Authentication::Tokens(vec![(hash, ADMIN.to_owned())])
+    Authentication::Tokens(vec![(hash(token), ADMIN.to_owned())])
 }
 
 #[cfg(test)]

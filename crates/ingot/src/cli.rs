@@ -10,6 +10,7 @@ use crate::command::demo::DemoArgs;
 use crate::command::pipeline::PipelineCommand;
 use crate::command::serve::ServeArgs;
 use crate::command::sql::SqlArgs;
+use crate::command::token::TokenCommand;
 use crate::config::{Config, ConfigError, Flags};
 
 /// A data lakehouse in one binary.
@@ -63,6 +64,9 @@ pub enum Command {
     /// Run or check a declarative pipeline.
     #[command(subcommand)]
     Pipeline(PipelineCommand),
+    /// Make, list and revoke the access tokens of users.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Run a Kafka-protocol broker in memory, for development.
     Broker(BrokerArgs),
     /// Show the whole path on real data: broker, pipeline, checked answers.

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod pipeline;
 pub mod serve;
 pub mod sql;
+pub mod token;
 
 use crate::cli::{Cli, Command};
 use crate::error::Result;
@@ -16,6 +17,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&global, args).await,
         Command::Sql(args) => sql::run(&global, args).await,
         Command::Pipeline(command) => pipeline::run(&global, command).await,
+        Command::Token(command) => token::run(&global, command).await,
         Command::Broker(args) => broker::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
     }

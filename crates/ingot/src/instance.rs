@@ -38,17 +38,7 @@ pub struct Instance {
 impl Instance {
     /// Opens the data directory of `config`, creating what is missing.
     pub async fn open(config: &Config) -> Result<Self> {
-        let data = DataDirectory::open(&config.data.directory)?;
-        let managed = match config.data.tables.as_str() {
-            "" => data.tables_url()?,
-            url => {
-                let url = Url::parse(url).map_err(|error| Error::Usage {
-                    message: format!("data.tables=`{url}` is no URL: {error}"),
-                })?;
-                canonical_location(&url)
-            }
-        };
-        let metastore = Metastore::open(&data.metastore(), &managed).await?;
+        let (metastore, data) = open_metastore(config).await?;
         let tables = DeltaTables::new(TablesOptions {
             checkpoint_interval: config.delta.checkpoint_interval,
             commit_retries_max: config.delta.commit_retries_max,
@@ -132,6 +122,22 @@ impl Instance {
             }
         });
     }
+}
+
+/// Opens the data directory of `config`, creating what is missing, and its metastore.
+pub async fn open_metastore(config: &Config) -> Result<(Metastore, DataDirectory)> {
+    let data = DataDirectory::open(&config.data.directory)?;
+    let managed = match config.data.tables.as_str() {
+        "" => data.tables_url()?,
+        url => {
+            let url = Url::parse(url).map_err(|error| Error::Usage {
+                message: format!("data.tables=`{url}` is no URL: {error}"),
+            })?;
+            canonical_location(&url)
+        }
+    };
+    let metastore = Metastore::open(&data.metastore(), &managed).await?;
+    Ok((metastore.with_administrators([ADMIN]), data))
 }
 
 /// Returns where data files of buckets are kept, if they are.

@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::encode::Format;
 use crate::error::{ErrorBody, ErrorInfo};
-use crate::routes::{health, query, sql, unity_catalog};
+use crate::routes::{health, permissions, query, sql, unity_catalog};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,8 +28,18 @@ use crate::routes::{health, query, sql, unity_catalog};
         unity_catalog::get_schema,
         unity_catalog::list_tables,
         unity_catalog::get_table,
+        permissions::get_permissions,
+        permissions::get_effective_permissions,
+        permissions::update_permissions,
     ),
-    components(schemas(sql::SqlRequest, sql::SqlParameter, ErrorBody, ErrorInfo)),
+    components(schemas(
+        sql::SqlRequest,
+        sql::SqlParameter,
+        permissions::UpdatePermissions,
+        permissions::PermissionsChange,
+        ErrorBody,
+        ErrorInfo
+    )),
     modifiers(&BearerToken),
     security(("token" = [])),
 )]

@@ -1,6 +1,6 @@
 //! Unity Catalog's listings, read-only: `/api/2.1/unity-catalog/{catalogs,schemas,tables}`.
 //!
-//! Source: Unity Catalog REST API 0.1: field names, paging by `max_results` and `page_token` (0 and absent mean the
+//! A page leaves out what the caller may not know of, so it may be short. Source: Unity Catalog REST API 0.1: field names, paging by `max_results` and `page_token` (0 and absent mean the
 //! server's default of 100, which is the maximum, too; the token is the last name of the page before).
 
 #![allow(
@@ -9,15 +9,17 @@
 )]
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use ingot_catalog::model::{Audit, CatalogInfo, ColumnInfo, Page, SchemaInfo, TableInfo};
+use ingot_catalog::{Need, Securable, Sight};
 use ingot_common::{Identifier, SchemaName, TableName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
+use crate::auth::Caller;
 use crate::error::{ApiError, ErrorBody};
 use crate::routes::openapi::Failures;
 use crate::state::AppState;
@@ -77,35 +79,54 @@ pub fn router() -> Router<AppState> {
 /// Lists catalogs by name.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/catalogs", tag = "unity-catalog", params(ListCatalogs),
     responses((status = 200, description = "a page of catalogs", body = Object), Failures))]
-pub async fn list_catalogs(State(state): State<AppState>, parameters: Parameters<ListCatalogs>) -> Answer {
+pub async fn list_catalogs(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    parameters: Parameters<ListCatalogs>,
+) -> Answer {
     let ListCatalogs {
         max_results,
         page_token,
     } = known(parameters)?;
     let Listing { page, results } = Listing::new(max_results, page_token)?;
     let found = state.metastore.list_catalogs(&page).await.map_err(failed)?;
-    Ok(paged("catalogs", &found, results, catalog, |info| {
-        info.name.to_string()
-    }))
+    let sight = sight(&state, &caller).await?;
+    Ok(paged(
+        "catalogs",
+        &found,
+        results,
+        |info| sight.sees(info),
+        catalog,
+        |info| info.name.to_string(),
+    ))
 }
 
 /// Returns a catalog.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/catalogs/{name}", tag = "unity-catalog",
     params(("name" = String, Path)), responses((status = 200, description = "the catalog", body = Object),
         (status = 404, description = "no such catalog", body = ErrorBody), Failures))]
-pub async fn get_catalog(State(state): State<AppState>, Path(name): Path<String>) -> Answer {
+pub async fn get_catalog(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answer {
     let info = state
         .metastore
         .catalog(&identifier(&name)?)
         .await
         .map_err(failed)?;
+    check_seen(&state, &caller, &info).await?;
     Ok(Json(catalog(&info)))
 }
 
 /// Lists the schemas of a catalog by name.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/schemas", tag = "unity-catalog", params(ListSchemas),
     responses((status = 200, description = "a page of schemas", body = Object), Failures))]
-pub async fn list_schemas(State(state): State<AppState>, parameters: Parameters<ListSchemas>) -> Answer {
+pub async fn list_schemas(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    parameters: Parameters<ListSchemas>,
+) -> Answer {
     let ListSchemas {
         catalog_name,
         max_results,
@@ -118,28 +139,43 @@ pub async fn list_schemas(State(state): State<AppState>, parameters: Parameters<
         .list_schemas(&catalog, &page)
         .await
         .map_err(failed)?;
-    Ok(paged("schemas", &found, results, schema, |info| {
-        info.name.schema.to_string()
-    }))
+    let sight = sight(&state, &caller).await?;
+    Ok(paged(
+        "schemas",
+        &found,
+        results,
+        |info| sight.sees(info),
+        schema,
+        |info| info.name.schema.to_string(),
+    ))
 }
 
 /// Returns a schema by `catalog.schema`.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/schemas/{full_name}", tag = "unity-catalog",
     params(("full_name" = String, Path)), responses((status = 200, description = "the schema", body = Object),
         (status = 404, description = "no such schema", body = ErrorBody), Failures))]
-pub async fn get_schema(State(state): State<AppState>, Path(full_name): Path<String>) -> Answer {
+pub async fn get_schema(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(full_name): Path<String>,
+) -> Answer {
     let Some((catalog, name)) = full_name.split_once('.') else {
         return Err(ApiError::invalid(format!("`{full_name}` is not catalog.schema")));
     };
     let name = SchemaName::new(identifier(catalog)?, identifier(name)?);
     let info = state.metastore.schema(&name).await.map_err(failed)?;
+    check_seen(&state, &caller, &info).await?;
     Ok(Json(schema(&info)))
 }
 
 /// Lists the tables and views of a schema by name.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/tables", tag = "unity-catalog", params(ListTables),
     responses((status = 200, description = "a page of tables", body = Object), Failures))]
-pub async fn list_tables(State(state): State<AppState>, parameters: Parameters<ListTables>) -> Answer {
+pub async fn list_tables(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    parameters: Parameters<ListTables>,
+) -> Answer {
     let ListTables {
         catalog_name,
         schema_name,
@@ -153,18 +189,29 @@ pub async fn list_tables(State(state): State<AppState>, parameters: Parameters<L
         .list_tables(&schema, &page)
         .await
         .map_err(failed)?;
-    Ok(paged("tables", &found, results, table, |info| {
-        info.name.table.to_string()
-    }))
+    let sight = sight(&state, &caller).await?;
+    Ok(paged(
+        "tables",
+        &found,
+        results,
+        |info| sight.sees(info),
+        table,
+        |info| info.name.table.to_string(),
+    ))
 }
 
 /// Returns a table or view by `catalog.schema.table`.
 #[utoipa::path(get, path = "/api/2.1/unity-catalog/tables/{full_name}", tag = "unity-catalog",
     params(("full_name" = String, Path)), responses((status = 200, description = "the table", body = Object),
         (status = 404, description = "no such table", body = ErrorBody), Failures))]
-pub async fn get_table(State(state): State<AppState>, Path(full_name): Path<String>) -> Answer {
+pub async fn get_table(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Path(full_name): Path<String>,
+) -> Answer {
     let name = TableName::parse(&full_name).map_err(|error| ApiError::from_error(&error))?;
     let info = state.metastore.table(&name).await.map_err(failed)?;
+    check_seen(&state, &caller, &info).await?;
     Ok(Json(table(&info)))
 }
 
@@ -203,17 +250,39 @@ fn paged<T>(
     key: &str,
     found: &[T],
     results: usize,
+    seen: impl Fn(&T) -> bool,
     show: impl Fn(&T) -> Value,
     name: impl Fn(&T) -> String,
 ) -> Json<Value> {
     let page = &found[..found.len().min(results)];
     let next = page.last().filter(|_| found.len() > results).map(name);
-    let shown: Vec<_> = page.iter().map(show).collect();
+    let shown: Vec<_> = page.iter().filter(|entry| seen(entry)).map(show).collect();
     let mut answer = json!({ key: shown });
     if let Some(token) = next {
         answer["next_page_token"] = token.into();
     }
     Json(answer)
+}
+
+async fn sight(state: &AppState, caller: &Caller) -> Result<Sight, ApiError> {
+    state
+        .metastore
+        .sight(caller.principal.as_str())
+        .await
+        .map_err(failed)
+}
+
+/// Refuses who may not know of a securable.
+async fn check_seen<'a, T>(state: &AppState, caller: &Caller, info: &'a T) -> Result<(), ApiError>
+where
+    Securable: From<&'a T>,
+{
+    let principal = caller.principal.as_str();
+    let checked = state
+        .metastore
+        .authorize(principal, &Securable::from(info), Need::Sight)
+        .await;
+    checked.map_err(failed)
 }
 
 fn failed(error: ingot_catalog::Error) -> ApiError {
@@ -340,6 +409,7 @@ mod tests {
             "names",
             &["a", "b"],
             results,
+            |_| true,
             |name| json!(name),
             |name| (*name).to_owned(),
         );

@@ -231,7 +231,8 @@ impl TestServer {
         let tables = Url::from_directory_path(folder.path()).expect("URL");
         let metastore = Metastore::open(&folder.path().join("metastore.sqlite"), &tables)
             .await
-            .expect("metastore");
+            .expect("metastore")
+            .with_administrators(["ann"]);
         let service = Service::default();
         let cancelled = service.cancelled.clone();
         let (running, release) = (service.running.clone(), service.release.clone());

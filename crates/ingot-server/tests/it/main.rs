@@ -10,6 +10,7 @@ mod harness;
 mod hive;
 mod limits;
 mod openapi;
+mod permissions;
 mod protocol;
 mod tls;
 mod unity_catalog;

@@ -24,6 +24,8 @@ async fn every_route_is_named() {
         [
             "/api/2.1/unity-catalog/catalogs",
             "/api/2.1/unity-catalog/catalogs/{name}",
+            "/api/2.1/unity-catalog/effective-permissions/{securable_type}/{full_name}",
+            "/api/2.1/unity-catalog/permissions/{securable_type}/{full_name}",
             "/api/2.1/unity-catalog/schemas",
             "/api/2.1/unity-catalog/schemas/{full_name}",
             "/api/2.1/unity-catalog/tables",
