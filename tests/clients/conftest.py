@@ -11,17 +11,35 @@ from databricks import sql
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+class Server:
+    """A server over a data directory, for as long as its context."""
+
+    def __init__(self, data_dir: Path, *arguments: str):
+        binary = os.environ.get("INGOT", str(REPOSITORY / "target" / "debug" / "ingot"))
+        assert Path(binary).exists(), f"no ingot binary at {binary}; run `make test`"
+        self._data_dir = data_dir
+        self._command = [binary, "serve", "--data-dir", str(data_dir), *arguments]
+
+    def __enter__(self) -> "Server":
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self.url = json.loads(self._process.stdout.readline())["http"]
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        assert self._process.wait(timeout=60) == 0
+
+    @property
+    def token(self) -> str:
+        """The administrator's."""
+        return (self._data_dir / "admin-token").read_text().strip()
+
+
 @pytest.fixture(scope="session")
 def url(tmp_path_factory) -> str:
     """The address of a server that lives as long as the tests."""
-    binary = os.environ.get("INGOT", str(REPOSITORY / "target" / "debug" / "ingot"))
-    assert Path(binary).exists(), f"no ingot binary at {binary}; run `make test`"
-    data_dir = tmp_path_factory.mktemp("data")
-    command = [binary, "serve", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", "--development"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    yield json.loads(server.stdout.readline())["http"]
-    server.terminate()
-    assert server.wait(timeout=60) == 0
+    with Server(tmp_path_factory.mktemp("data"), "--listen", "127.0.0.1:0", "--development") as server:
+        yield server.url
 
 
 @pytest.fixture

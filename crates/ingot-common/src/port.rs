@@ -54,6 +54,61 @@ pub struct SessionRequest {
     pub settings: BTreeMap<String, String>,
 }
 
+/// What is known of a statement before it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatementDescription {
+    /// The columns of its rows; `None` of a statement that changes something, and where only the values of its markers
+    /// tell.
+    pub schema: Option<SchemaRef>,
+    /// Markers without a name, `?`, that it has.
+    pub markers: usize,
+}
+
+/// What becomes of rows whose table does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    Fail,
+    /// The table is made, with the rows' columns.
+    Create,
+}
+
+/// What becomes of rows whose table exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    Fail,
+    /// They are added; columns are matched by name, and one that the rows lack has its default.
+    Append,
+    /// The table has the rows, and their columns, in the place of its own.
+    Replace,
+}
+
+/// Rows of a client, and the table that they are for.
+pub struct IngestRequest {
+    /// The session's when absent.
+    pub catalog: Option<String>,
+    /// The session's when absent.
+    pub schema: Option<String>,
+    pub table: String,
+    pub if_missing: IfMissing,
+    pub if_exists: IfExists,
+    /// Columns of any types of Arrow.
+    pub columns: SchemaRef,
+    /// They end with an error where the client has not sent all.
+    pub rows: BatchStream,
+}
+
+impl std::fmt::Debug for IngestRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IngestRequest")
+            .field("catalog", &self.catalog)
+            .field("schema", &self.schema)
+            .field("table", &self.table)
+            .field("if_missing", &self.if_missing)
+            .field("if_exists", &self.if_exists)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The answer to a statement. A statement without rows has a schema without fields and an empty stream.
 pub struct StatementResult {
     pub schema: SchemaRef,
@@ -130,6 +185,30 @@ pub trait StatementSession: Send + Sync {
         context: &RequestContext,
         statement: String,
         parameters: Vec<StatementParameter>,
+    ) -> Result<StatementResult, ServiceError>;
+
+    /// As [`StatementSession::execute`], with the values of one row for its markers: by their places where the statement
+    /// has markers without names, and by the names of the columns otherwise.
+    async fn execute_bound(
+        &self,
+        context: &RequestContext,
+        statement: String,
+        values: RecordBatch,
+    ) -> Result<StatementResult, ServiceError>;
+
+    /// Says what a statement will give, and changes nothing.
+    async fn describe(
+        &self,
+        context: &RequestContext,
+        statement: String,
+    ) -> Result<StatementDescription, ServiceError>;
+
+    /// Writes rows into a table in one commit, which is made when this returns; the answer counts them as INSERT does.
+    /// Rows that end with an error leave nothing.
+    async fn ingest(
+        &self,
+        context: &RequestContext,
+        request: IngestRequest,
     ) -> Result<StatementResult, ServiceError>;
 }
 

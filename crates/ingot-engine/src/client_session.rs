@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use ingot_common::port::{SessionRequest, StatementParameter, StatementResult, StatementSession};
+use ingot_common::port::{
+    IngestRequest, SessionRequest, StatementDescription, StatementParameter, StatementResult,
+    StatementSession,
+};
 use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
 use tokio::sync::Mutex;
 
@@ -37,6 +41,25 @@ impl ClientSession {
             turn: Arc::default(),
         })
     }
+
+    /// Does work in the session, once what began before it has begun to give rows.
+    async fn in_turn<T, W, F>(&self, context: &RequestContext, work: W) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        W: FnOnce(Session) -> F + Send,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let own = &self.session;
+        let work = |context| {
+            let work = work(own.for_request(context));
+            async move {
+                let _turn = turn;
+                work.await
+            }
+        };
+        own.engine().in_task(context, work).await
+    }
 }
 
 #[async_trait]
@@ -47,17 +70,43 @@ impl StatementSession for ClientSession {
         statement: String,
         parameters: Vec<StatementParameter>,
     ) -> Result<StatementResult, ServiceError> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        let own = &self.session;
-        let work = |context| {
-            let session = own.for_request(context);
-            async move {
-                let _turn = turn;
-                let parameters = statement::parameters(&session, parameters).await?;
-                session.values().parameters = parameters;
-                session.execute(&statement).await
-            }
+        let work = |session: Session| async move {
+            let parameters = statement::parameters(&session, parameters).await?;
+            session.values().parameters = parameters;
+            session.execute(&statement).await
         };
-        own.engine().in_task(context, work).await
+        self.in_turn(context, work).await
+    }
+
+    async fn execute_bound(
+        &self,
+        context: &RequestContext,
+        statement: String,
+        values: RecordBatch,
+    ) -> Result<StatementResult, ServiceError> {
+        let work = |session: Session| async move {
+            let parameters = statement::bound(&statement, &values)?;
+            session.values().parameters = parameters;
+            session.execute(&statement).await
+        };
+        self.in_turn(context, work).await
+    }
+
+    async fn describe(
+        &self,
+        context: &RequestContext,
+        statement: String,
+    ) -> Result<StatementDescription, ServiceError> {
+        let work = |session: Session| async move { statement::foretell(&session, &statement).await };
+        self.in_turn(context, work).await
+    }
+
+    async fn ingest(
+        &self,
+        context: &RequestContext,
+        request: IngestRequest,
+    ) -> Result<StatementResult, ServiceError> {
+        let work = |session: Session| async move { statement::ingest(&session, request).await };
+        self.in_turn(context, work).await
     }
 }

@@ -216,6 +216,20 @@ pub(crate) fn number_markers(text: &str) -> Result<Cow<'_, str>> {
     Ok(Cow::Owned(numbered))
 }
 
+/// Counts the parameter markers of a statement that have no name.
+///
+/// # Errors
+/// `PARSE_SYNTAX_ERROR` for what is no token.
+pub(crate) fn count_markers(text: &str) -> Result<usize> {
+    if !text.contains('?') {
+        return Ok(0);
+    }
+    let mut tokenizer = Tokenizer::new(&SparkDialect, text).with_unescape(false);
+    let tokens = tokenizer.tokenize().map_err(ParserError::from)?;
+    let is_marker = |token: &&Token| matches!(token, Token::Placeholder(marker) if marker == "?");
+    Ok(tokens.iter().filter(is_marker).count())
+}
+
 /// Parses statements.
 pub(crate) fn statements(text: &str) -> Result<Vec<Statement>> {
     Ok(parser(text)?.parse_statements()?)

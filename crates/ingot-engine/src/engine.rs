@@ -180,14 +180,11 @@ impl Engine {
 
     /// Runs a statement in a task of its own: when a client leaves, the future of its request is dropped at any await,
     /// and a statement that writes must not be. It is told to end, as if it had been cancelled.
-    pub(crate) async fn in_task<W, F>(
-        &self,
-        context: &RequestContext,
-        work: W,
-    ) -> Result<StatementResult, ServiceError>
+    pub(crate) async fn in_task<T, W, F>(&self, context: &RequestContext, work: W) -> Result<T, ServiceError>
     where
+        T: Send + 'static,
         W: FnOnce(RequestContext) -> F,
-        F: Future<Output = Result<StatementResult>> + Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
         let mut context = context.clone();
         context.cancellation = context.cancellation.child_token();

@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
-use ingot_common::{Classify, Kind, TableName};
+use ingot_common::{Classify, Kind, ServiceError, TableName};
 
 use crate::write::type_text;
 
@@ -42,6 +42,9 @@ pub enum Error {
     Catalog(#[from] ingot_catalog::Error),
     #[error(transparent)]
     Name(#[from] ingot_common::name::NameError),
+    /// The end of rows that a client sends, before they are all there.
+    #[error(transparent)]
+    Sender(ServiceError),
     #[error("query failed")]
     DataFusion(#[source] DataFusionError),
     #[error("statement was cancelled")]
@@ -187,6 +190,7 @@ impl Error {
                 sqlstate: sqlstate.clone(),
                 message: message.clone(),
             }),
+            Self::Sender(error) => Some(Self::Sender(error.clone())),
             Self::Cancelled => Some(Self::Cancelled),
             _ => None,
         }
@@ -419,6 +423,7 @@ impl Classify for Error {
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Name(error) => error.kind(),
+            Self::Sender(error) => error.kind,
             Self::DataFusion(error) => root_kind(error),
             Self::Cancelled => Kind::Cancelled,
         }
@@ -432,6 +437,7 @@ impl Classify for Error {
             Self::Delta(error) => error.condition(),
             Self::Cancelled => Some("OPERATION_CANCELED"),
             Self::Name(error) => error.condition(),
+            Self::Sender(error) => error.condition(),
             Self::DataFusion(_) => None,
         }
     }
@@ -444,6 +450,7 @@ impl Classify for Error {
             Self::Delta(error) => error.sqlstate(),
             Self::Cancelled => Some("HY008"),
             Self::Name(error) => error.sqlstate(),
+            Self::Sender(error) => error.sqlstate(),
             Self::DataFusion(_) => None,
         }
     }

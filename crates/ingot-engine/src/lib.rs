@@ -7,6 +7,7 @@
 //! ```
 
 mod access;
+mod arrow_types;
 mod ast;
 mod cast;
 pub mod change_feed;

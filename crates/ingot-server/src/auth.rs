@@ -51,7 +51,11 @@ impl Authenticator {
     /// # Errors
     /// `Unauthenticated` without a token or with an unknown one; `PermissionDenied` in development for a request
     /// to another host's name; `Unavailable` when the metastore does not answer.
-    async fn principal(&self, host: Option<&str>, headers: &HeaderMap) -> Result<Principal, ServiceError> {
+    pub async fn principal(
+        &self,
+        host: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Principal, ServiceError> {
         match self {
             Self::Tokens(tokens, metastore) => {
                 let token = bearer(headers).ok_or_else(|| {

@@ -170,6 +170,15 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Writes an error as Spark does, with its condition, which clients look for in the text.
+pub fn spark_message(error: &ServiceError) -> String {
+    let condition = error.condition.as_ref();
+    let state = error.sqlstate.as_ref();
+    let condition = condition.map_or_else(String::new, |condition| format!("[{condition}] "));
+    let state = state.map_or_else(String::new, |state| format!(" SQLSTATE: {state}"));
+    format!("{condition}{}{state}", error.message)
+}
+
 fn http(kind: Kind) -> (StatusCode, &'static str) {
     match kind {
         Kind::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),

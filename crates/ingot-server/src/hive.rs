@@ -22,7 +22,7 @@ use ingot_common::{Kind, RequestContext, ServiceError};
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::error::ApiError;
+use crate::error::{ApiError, spark_message};
 use crate::state::AppState;
 use crate::thrift::{Call, Struct, Value, explain};
 use crate::warehouse::{Encoding, Fetched, Operation, Portion, Progress, Session};
@@ -332,18 +332,9 @@ fn failed(error: &ServiceError) -> Struct {
     };
     let status = status(code)
         .with_some(3, error.sqlstate.clone())
-        .with(5, message(error))
-        .with(6, message(error));
+        .with(5, spark_message(error))
+        .with(6, spark_message(error));
     Struct::default().with(1, status)
-}
-
-/// Writes an error as Spark does, with its condition, which clients look for in the text.
-fn message(error: &ServiceError) -> String {
-    let condition = error.condition.as_ref();
-    let state = error.sqlstate.as_ref();
-    let condition = condition.map_or_else(String::new, |condition| format!("[{condition}] "));
-    let state = state.map_or_else(String::new, |state| format!(" SQLSTATE: {state}"));
-    format!("{condition}{}{state}", error.message)
 }
 
 /// Makes the response that says how far an operation is.
@@ -357,9 +348,9 @@ fn status_of(progress: &Progress) -> Struct {
             .with_some(11, *modified),
         Progress::Failed(error) => state(OperationState::Error)
             .with_some(3, error.sqlstate.clone())
-            .with(5, message(error))
-            .with(1281, message(error))
-            .with(1282, message(error)),
+            .with(5, spark_message(error))
+            .with(1281, spark_message(error))
+            .with(1282, spark_message(error)),
     }
 }
 
@@ -424,6 +415,6 @@ fn parameter(parameter: &Struct) -> StatementParameter {
     StatementParameter {
         name: name.map(str::to_owned),
         value: value.map(str::to_owned),
-        type_text: type_text.filter(|text| !text.eq_ignore_ascii_case("VOID")),
+        type_text,
     }
 }

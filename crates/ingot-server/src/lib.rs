@@ -3,7 +3,7 @@
 //! ```text
 //! connection ─► request ─► its id ─► panics caught ─► who is it? ─► route ─► StatementService ─► JSON, CSV, Arrow
 //!  (bounded)                                          (auth)         ├────► Metastore (Unity Catalog)
-//!                                                                    └────► Warehouse (sessions) ─► Thrift, Arrow
+//!                                                                    └────► Warehouse (sessions) ─► Thrift, Flight SQL
 //! ```
 //! Front doors translate and do not think: no SQL is parsed here; who may do what, the metastore says. What always holds: without
 //! a known token nothing but health and documentation is answered; an error before the first row is an error
@@ -15,7 +15,9 @@ mod auth;
 mod connection;
 mod encode;
 mod error;
+mod flight;
 mod hive;
+mod listings;
 mod metrics;
 mod request_id;
 mod routes;

@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{auth, hive, metrics, request_id};
+use crate::{auth, flight, hive, metrics, request_id};
 
 /// Puts all routes together.
 pub fn router(state: AppState) -> Router {
@@ -31,7 +31,8 @@ pub fn router(state: AppState) -> Router {
         .route("/openapi.json", get(openapi::show))
         .route("/.well-known/databricks-config", get(databricks::config))
         .route("/telemetry-unauth", post(databricks::telemetry))
-        .merge(docs::router());
+        .merge(docs::router())
+        .merge(flight::router(&state));
     let closed = Router::new()
         .route("/metrics", get(metrics::show))
         .route("/api/v1/sql", post(sql::execute))

@@ -1,12 +1,16 @@
-//! Sessions of clients that come back: Thrift stands on them.
+//! Sessions of clients that come back: Thrift and Flight SQL stand on them.
 //!
 //! ```text
-//! Warehouse ──► Session (a principal's; names, settings, temporary views) ──► Operation (one statement)
-//!                  └ ends: closed, or not used for so long        runs in a task; its rows wait to be fetched
+//! Warehouse ──► Session (a principal's; names, settings, temporary views) ─┬► Operation (one statement)
+//!                  └ ends: closed, or not used for so long                 │    runs in a task; its rows wait to be
+//!                                                                          │    fetched, or go to one reader (Flow)
+//!                                                                          └► Prepared (a statement, and values)
 //! ```
 //! A client asks about its sessions and operations by number. One of another principal is as one that there is not.
 
+mod flow;
 mod operation;
+mod prepared;
 mod rows;
 mod session;
 
@@ -20,9 +24,11 @@ use ingot_common::task::Supervisor;
 use ingot_common::{Kind, Principal, RequestContext, ServiceError};
 use uuid::Uuid;
 
+pub use self::flow::flow;
 pub use self::operation::{Operation, Progress};
+pub use self::prepared::Prepared;
 pub use self::rows::{Fetched, Portion};
-pub use self::session::Session;
+pub use self::session::{Session, SessionEnd};
 
 /// How long a session stays that nobody uses.
 const SESSION_IDLE_MAX: Duration = Duration::from_secs(2 * 3600);
@@ -71,7 +77,7 @@ impl Warehouse {
         }
     }
 
-    /// Opens a session of the context's principal.
+    /// Opens a session of the context's principal, which its client closes.
     ///
     /// # Errors
     /// `ResourceExhausted` when there are too many; those of its settings.
@@ -80,6 +86,19 @@ impl Warehouse {
         context: &RequestContext,
         request: SessionRequest,
     ) -> Result<Arc<Session>, ServiceError> {
+        self.open_until(context, request, SessionEnd::Closed).await
+    }
+
+    /// Opens a session of the context's principal.
+    ///
+    /// # Errors
+    /// As [`Warehouse::open`].
+    pub async fn open_until(
+        &self,
+        context: &RequestContext,
+        request: SessionRequest,
+        end: SessionEnd,
+    ) -> Result<Arc<Session>, ServiceError> {
         if self.sessions().len() >= SESSIONS_MAX {
             return Err(ServiceError::new(
                 Kind::ResourceExhausted,
@@ -87,7 +106,8 @@ impl Warehouse {
             ));
         }
         let own = self.statements.open_session(context, request).await?;
-        let session = Arc::new(Session::new(context.principal.clone(), own, self.tasks.clone()));
+        let principal = context.principal.clone();
+        let session = Arc::new(Session::new(principal, end, own, self.tasks.clone()));
         self.sessions().insert(session.id(), Arc::clone(&session));
         Ok(session)
     }
@@ -113,6 +133,14 @@ impl Warehouse {
         self.sessions().remove(&id);
         session.close();
         Ok(())
+    }
+
+    /// Closes a session that ends when it is empty, if it is.
+    pub fn release(&self, session: &Session) {
+        if session.is_done() {
+            self.sessions().remove(&session.id());
+            session.close();
+        }
     }
 
     /// Ends what nobody uses any more, now and then, without end.
@@ -156,7 +184,8 @@ mod tests {
     use async_trait::async_trait;
     use futures::StreamExt;
     use ingot_common::port::{
-        StatementParameter, StatementRequest, StatementResult, StatementSession, TableQuery,
+        IngestRequest, StatementDescription, StatementParameter, StatementRequest, StatementResult,
+        StatementSession, TableQuery,
     };
 
     use super::*;
@@ -213,6 +242,31 @@ mod tests {
                 batches: futures::stream::iter([Ok(batch)]).boxed(),
             })
         }
+
+        async fn execute_bound(
+            &self,
+            _: &RequestContext,
+            _: String,
+            _: RecordBatch,
+        ) -> Result<StatementResult, ServiceError> {
+            refused()
+        }
+
+        async fn describe(
+            &self,
+            _: &RequestContext,
+            _: String,
+        ) -> Result<StatementDescription, ServiceError> {
+            refused()
+        }
+
+        async fn ingest(
+            &self,
+            _: &RequestContext,
+            _: IngestRequest,
+        ) -> Result<StatementResult, ServiceError> {
+            refused()
+        }
     }
 
     fn ann() -> RequestContext {
@@ -262,6 +316,28 @@ mod tests {
         assert!(session.operation(done.id()).is_err());
         assert!(matches!(endless.progress(patience).await, Progress::Canceled));
         assert!(warehouse.session(session.id(), &Principal::new("ann")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_of_one_statement_ends_with_it() {
+        let warehouse = Warehouse::new(Arc::new(Stub));
+        let ann = ann();
+        let opened = warehouse.open_until(&ann, SessionRequest::default(), SessionEnd::Empty);
+        let session = opened.await.expect("a session");
+        let own = &ann.principal;
+        let operation = begun(&session, "rows");
+        let prepared = Prepared::new("rows".to_owned(), StatementDescription::default());
+        let prepared = session.prepare(prepared).expect("prepared");
+        warehouse.release(&session);
+        session.forget(operation.id());
+        warehouse.release(&session);
+        assert!(
+            warehouse.session(session.id(), own).is_ok(),
+            "a statement is prepared"
+        );
+        session.unprepare(prepared.id());
+        warehouse.release(&session);
+        assert!(warehouse.session(session.id(), own).is_err());
     }
 
     #[tokio::test]

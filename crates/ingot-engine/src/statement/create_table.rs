@@ -318,7 +318,7 @@ fn location(definition: &Definition) -> Result<Option<String>> {
 }
 
 /// Returns the columns that a table made by `query` has: all nullable, as Spark makes them.
-fn query_schema(query: &DataFrame, names: ColumnNames) -> Result<SchemaRef> {
+pub(super) fn query_schema(query: &DataFrame, names: ColumnNames) -> Result<SchemaRef> {
     let fields = query.schema().fields().iter().map(|field| {
         // A literal NULL has no type; Spark's void cannot be stored either, and string is what people mean.
         let data_type = match field.data_type() {

@@ -2,6 +2,7 @@
 //!
 //! Source: Databricks, Statement Execution API, `parameters`; "Parameter markers".
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr, Value};
@@ -10,7 +11,7 @@ use ingot_common::port::StatementParameter;
 
 use crate::session::Parameters;
 use crate::types::parse_type;
-use crate::{Error, Result, Session, ast, dialect};
+use crate::{Error, Result, Session, arrow_types, ast, dialect};
 
 /// The type of a value that comes without one.
 const DEFAULT_TYPE: &str = "STRING";
@@ -47,8 +48,32 @@ pub(crate) async fn parameters(session: &Session, given: Vec<StatementParameter>
     }
 }
 
+/// Takes the values of one row for the markers of a statement: by their places where it has markers without names, else
+/// by the names of the columns.
+///
+/// # Errors
+/// What says that a value is of a type that there is not; `PARSE_SYNTAX_ERROR` for what is no token.
+pub(crate) fn bound(statement: &str, row: &RecordBatch) -> Result<Parameters> {
+    let by_place = dialect::count_markers(statement)? > 0;
+    let schema = arrow_types::schema(&row.schema())?;
+    let row = arrow_types::batch(row, &schema)?;
+    let mut parameters = Parameters::default();
+    for (field, column) in schema.fields().iter().zip(row.columns()) {
+        let value = ScalarValue::try_from_array(column, 0)?;
+        match by_place {
+            true => parameters.positional.push(value),
+            false => drop(parameters.named.insert(field.name().to_lowercase(), value)),
+        }
+    }
+    Ok(parameters)
+}
+
 async fn value(session: &Session, parameter: &StatementParameter) -> Result<ScalarValue> {
     let type_text = parameter.type_text.as_deref().unwrap_or(DEFAULT_TYPE);
+    // What has no type but null meets values of any.
+    if type_text.eq_ignore_ascii_case("VOID") && parameter.value.is_none() {
+        return Ok(ScalarValue::Null);
+    }
     let sql_type = dialect::data_type(type_text)?;
     let data_type = parse_type(type_text)?;
     if data_type == DataType::Utf8 {

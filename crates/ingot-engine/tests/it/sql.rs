@@ -22,6 +22,7 @@ mod delete;
 mod describe;
 mod dml_races;
 mod functions;
+mod ingest;
 mod insert;
 mod json;
 mod literals;

@@ -1,5 +1,6 @@
 //! One statement of a session: it runs in a task, and its client asks how it is doing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Operation {
     cancellation: CancellationToken,
     progress: watch::Receiver<Progress>,
     rows: Arc<tokio::sync::Mutex<Option<Rows>>>,
+    /// Its rows are given to one reader, who may not begin again.
+    claimed: AtomicBool,
     used: Mutex<Instant>,
 }
 
@@ -91,6 +94,7 @@ impl Operation {
             cancellation,
             progress,
             rows,
+            claimed: AtomicBool::new(false),
             used: Mutex::new(Instant::now()),
         })
     }
@@ -124,19 +128,35 @@ impl Operation {
     /// `FailedPrecondition` while it runs; those of the statement.
     pub async fn fetch(&self, portion: Portion) -> Result<Fetched, ServiceError> {
         self.touch();
+        let cancelled = || ServiceError::new(Kind::Cancelled, "the operation was cancelled");
         let mut rows = self.rows.lock().await;
+        if self.cancellation.is_cancelled() {
+            return Err(cancelled());
+        }
         let Some(rows) = rows.as_mut() else {
             return Err(ServiceError::new(
                 Kind::FailedPrecondition,
-                "the operation has no rows: it is not finished, or was cancelled",
+                "the operation has no rows: it is not finished",
             ));
         };
         tokio::select! {
             biased;
-            () = self.cancellation.cancelled() => {
-                Err(ServiceError::new(Kind::Cancelled, "the operation was cancelled"))
-            }
+            () = self.cancellation.cancelled() => Err(cancelled()),
             fetched = rows.fetch(portion) => fetched,
+        }
+    }
+
+    /// Says that all its rows go to one reader.
+    ///
+    /// # Errors
+    /// `NotFound` when they went to another before.
+    pub fn claim(&self) -> Result<(), ServiceError> {
+        match self.claimed.swap(true, Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(ServiceError::new(
+                Kind::NotFound,
+                "the rows of the statement were asked for before, and are given once; run it again",
+            )),
         }
     }
 

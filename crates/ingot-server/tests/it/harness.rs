@@ -1,18 +1,19 @@
 //! A server on a port of its own, and the service behind it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use futures::StreamExt;
 use ingot_catalog::Metastore;
 use ingot_common::port::{
-    SessionRequest, StatementParameter, StatementRequest, StatementResult, StatementService,
-    StatementSession, TableQuery,
+    IngestRequest, SessionRequest, StatementDescription, StatementParameter, StatementRequest,
+    StatementResult, StatementService, StatementSession, TableQuery,
 };
 use ingot_common::task::Supervisor;
 use ingot_common::{Kind, RequestContext, ServiceError};
@@ -26,7 +27,7 @@ use url::Url;
 /// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
 /// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`, `parameters` (what it was given);
 /// tables with their query.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Service {
     /// Set when an endless statement has ended.
     pub cancelled: Arc<AtomicBool>,
@@ -36,6 +37,8 @@ pub struct Service {
     pub release: Arc<Notify>,
     /// Notified when rows without end are dropped.
     pub dropped: Arc<Notify>,
+    /// What was ingested last, and how many rows.
+    pub ingested: Arc<Mutex<Option<(String, i64)>>>,
 }
 
 struct NotifyOnDrop(Arc<Notify>);
@@ -116,6 +119,66 @@ impl StatementSession for InSession {
         };
         self.0.execute(context, request).await
     }
+
+    /// Answers with the statement and the values.
+    async fn execute_bound(
+        &self,
+        _: &RequestContext,
+        statement: String,
+        values: RecordBatch,
+    ) -> Result<StatementResult, ServiceError> {
+        let texts = values
+            .columns()
+            .iter()
+            .map(|column| array_value_to_string(column, 0));
+        let texts: Vec<String> = texts.collect::<Result<_, _>>().expect("texts");
+        if statement.starts_with("change") {
+            return Ok(counted(1));
+        }
+        let row = asked(format!("{statement} {}", texts.join(",")));
+        Ok(StatementResult {
+            schema: row.schema(),
+            batches: futures::stream::iter([Ok(row)]).boxed(),
+        })
+    }
+
+    /// Knows the columns of all but `change`.
+    async fn describe(
+        &self,
+        _: &RequestContext,
+        statement: String,
+    ) -> Result<StatementDescription, ServiceError> {
+        Ok(StatementDescription {
+            schema: (!statement.starts_with("change")).then(schema),
+            markers: statement.matches('?').count(),
+        })
+    }
+
+    /// Counts rows; notes the end of those that end with an error as that of an endless statement.
+    async fn ingest(
+        &self,
+        _: &RequestContext,
+        mut request: IngestRequest,
+    ) -> Result<StatementResult, ServiceError> {
+        let _ended = SetOnDrop(self.0.cancelled.clone());
+        self.0.running.notify_one();
+        let mut rows = 0;
+        while let Some(batch) = request.rows.next().await.transpose()? {
+            rows += i64::try_from(batch.num_rows()).expect("few");
+        }
+        *self.0.ingested.lock().expect("lock") = Some((format!("{request:?}"), rows));
+        Ok(counted(rows))
+    }
+}
+
+/// What a statement gives that has changed rows.
+fn counted(rows: i64) -> StatementResult {
+    let column = Arc::new(Int64Array::from(vec![rows]));
+    let batch = RecordBatch::try_from_iter([("num_affected_rows", column as _)]).expect("batch");
+    StatementResult {
+        schema: batch.schema(),
+        batches: futures::stream::iter([Ok(batch)]).boxed(),
+    }
 }
 
 #[async_trait]
@@ -187,12 +250,7 @@ impl StatementService for Service {
         _: &RequestContext,
         _: SessionRequest,
     ) -> Result<Arc<dyn StatementSession>, ServiceError> {
-        Ok(Arc::new(InSession(Self {
-            cancelled: Arc::clone(&self.cancelled),
-            running: Arc::clone(&self.running),
-            release: Arc::clone(&self.release),
-            dropped: Arc::clone(&self.dropped),
-        })))
+        Ok(Arc::new(InSession(self.clone())))
     }
 
     async fn query_table(
@@ -213,6 +271,7 @@ pub struct TestServer {
     tls: bool,
     pub metastore: Metastore,
     pub cancelled: Arc<AtomicBool>,
+    pub ingested: Arc<Mutex<Option<(String, i64)>>>,
     running: Arc<Notify>,
     release: Arc<Notify>,
     dropped: Arc<Notify>,
@@ -236,7 +295,7 @@ impl TestServer {
         let service = Service::default();
         let cancelled = service.cancelled.clone();
         let (running, release) = (service.running.clone(), service.release.clone());
-        let dropped = service.dropped.clone();
+        let (dropped, ingested) = (service.dropped.clone(), service.ingested.clone());
         let options = ServerOptions {
             statements: Arc::new(service),
             metastore: metastore.clone(),
@@ -257,6 +316,7 @@ impl TestServer {
             tls,
             metastore,
             cancelled,
+            ingested,
             running,
             release,
             dropped,
