@@ -42,6 +42,23 @@ def url(tmp_path_factory) -> str:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory):
+    """A server of HTTPS, and the file of the authority that signed its certificate."""
+    data_dir = tmp_path_factory.mktemp("secured")
+    with Server(data_dir, "--listen", "127.0.0.1:0", "--development", "--tls") as server:
+        yield server.url, data_dir / "tls" / "ca.pem"
+
+
+@pytest.fixture
+def secured_url(secured, monkeypatch) -> str:
+    """The address of a server of HTTPS that this process trusts."""
+    url, authority = secured
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    return url
+
+
 @pytest.fixture
 def connect(url):
     """Opens connections of databricks-sql-connector, and closes them."""

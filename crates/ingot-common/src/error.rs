@@ -85,6 +85,23 @@ impl ServiceError {
         }
     }
 
+    /// Writes it as Spark does, for people, and for clients that look for the condition in the text:
+    /// `[CONDITION] message SQLSTATE: 12345`.
+    pub fn described(&self) -> String {
+        let mut text = self.message.clone();
+        if let Some(condition) = &self.condition
+            && !text.starts_with('[')
+        {
+            text = format!("[{condition}] {text}");
+        }
+        if let Some(sqlstate) = &self.sqlstate
+            && !text.contains("SQLSTATE:")
+        {
+            text.push_str(&format!(" SQLSTATE: {sqlstate}"));
+        }
+        text
+    }
+
     /// Converts a crate's error; the message is the error followed by its chain of sources.
     pub fn from_error(error: &impl Classify) -> Self {
         Self {

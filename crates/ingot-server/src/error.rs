@@ -60,6 +60,11 @@ impl ApiError {
         ServiceError::new(Kind::InvalidArgument, message).into()
     }
 
+    /// Makes an error of something that there is not.
+    pub fn missing(message: impl Into<String>) -> Self {
+        ServiceError::new(Kind::NotFound, message).into()
+    }
+
     /// Makes an error of a part that does not answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
         ServiceError::new(Kind::Unavailable, message).into()
@@ -168,15 +173,6 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// Writes an error as Spark does, with its condition, which clients look for in the text.
-pub fn spark_message(error: &ServiceError) -> String {
-    let condition = error.condition.as_ref();
-    let state = error.sqlstate.as_ref();
-    let condition = condition.map_or_else(String::new, |condition| format!("[{condition}] "));
-    let state = state.map_or_else(String::new, |state| format!(" SQLSTATE: {state}"));
-    format!("{condition}{}{state}", error.message)
 }
 
 fn http(kind: Kind) -> (StatusCode, &'static str) {

@@ -22,7 +22,7 @@ use ingot_common::{Kind, RequestContext, ServiceError};
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::error::{ApiError, spark_message};
+use crate::error::ApiError;
 use crate::state::AppState;
 use crate::thrift::{Call, Struct, Value, explain};
 use crate::warehouse::{Encoding, Fetched, Operation, Portion, Progress, Session};
@@ -332,8 +332,8 @@ fn failed(error: &ServiceError) -> Struct {
     };
     let status = status(code)
         .with_some(3, error.sqlstate.clone())
-        .with(5, spark_message(error))
-        .with(6, spark_message(error));
+        .with(5, error.described())
+        .with(6, error.described());
     Struct::default().with(1, status)
 }
 
@@ -348,9 +348,9 @@ fn status_of(progress: &Progress) -> Struct {
             .with_some(11, *modified),
         Progress::Failed(error) => state(OperationState::Error)
             .with_some(3, error.sqlstate.clone())
-            .with(5, spark_message(error))
-            .with(1281, spark_message(error))
-            .with(1282, spark_message(error)),
+            .with(5, error.described())
+            .with(1281, error.described())
+            .with(1282, error.described()),
     }
 }
 

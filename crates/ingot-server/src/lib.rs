@@ -3,7 +3,8 @@
 //! ```text
 //! connection ─► request ─► its id ─► panics caught ─► who is it? ─► route ─► StatementService ─► JSON, CSV, Arrow
 //!  (bounded)                                          (auth)         ├────► Metastore (Unity Catalog)
-//!                                                                    └────► Warehouse (sessions) ─► Thrift, Flight SQL
+//!                                                                    └────► Warehouse (sessions) ─► Thrift, Flight SQL,
+//!                                                                                          Statement Execution API
 //! ```
 //! Front doors translate and do not think: no SQL is parsed here; who may do what, the metastore says. What always holds: without
 //! a known token nothing but health and documentation is answered; an error before the first row is an error
@@ -12,22 +13,27 @@
 
 mod accept;
 mod auth;
+mod body;
 mod connection;
 mod encode;
 mod error;
 mod flight;
 mod hive;
 mod listings;
+mod lz4;
 mod metrics;
+mod nested;
 mod request_id;
 mod routes;
 mod state;
 mod statement;
+mod statement_api;
 mod thrift;
 mod tls;
 mod warehouse;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +49,7 @@ pub use tls::{Identity, TlsError};
 
 use crate::connection::Door;
 use crate::state::AppState;
+use crate::statement_api::Executions;
 use crate::warehouse::Warehouse;
 
 /// How long requests may take to end and to tell their clients after they were cancelled at shutdown.
@@ -66,6 +73,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a client may take to send the head or the body of a request, and to read some of its answer.
     pub stall_max: Duration,
+    /// Bytes of results of the Statement Execution API that wait to be fetched.
+    pub result_bytes_max: u64,
     /// How long requests in flight may take after a shutdown began; then they are cancelled.
     pub drain_max: Duration,
 }
@@ -76,6 +85,7 @@ impl Default for Limits {
             connections_max: 1024,
             body_bytes_max: 16 << 20,
             stall_max: Duration::from_secs(60),
+            result_bytes_max: 20 << 30,
             drain_max: Duration::from_secs(20),
         }
     }
@@ -90,6 +100,8 @@ pub struct ServerOptions {
     pub authentication: Authentication,
     /// What the server shows to clients of HTTPS; `None` serves HTTP.
     pub identity: Option<Identity>,
+    /// Where results of the Statement Execution API wait: files without names, which go with the process.
+    pub results: PathBuf,
 }
 
 /// A bound server that is not serving yet.
@@ -102,6 +114,7 @@ pub struct Server {
     limits: Limits,
     metrics: Option<PrometheusHandle>,
     warehouse: Arc<Warehouse>,
+    executions: Arc<Executions>,
     /// Cancels the work of every request.
     abandon: CancellationToken,
 }
@@ -119,6 +132,7 @@ impl Server {
         let state = AppState::new(options, abandon.clone());
         let metrics = state.metrics.clone();
         let warehouse = Arc::clone(&state.warehouse);
+        let executions = Arc::clone(&state.executions);
         Ok(Self {
             listener,
             address,
@@ -127,6 +141,7 @@ impl Server {
             limits,
             metrics,
             warehouse,
+            executions,
             abandon,
         })
     }
@@ -146,6 +161,7 @@ impl Server {
             () = door.accept_all(self.listener, &token) => {}
             () = metrics::keep_up(self.metrics.as_ref()) => {}
             () = self.warehouse.keep_up() => {}
+            () = self.executions.keep_up() => {}
         }
         connections.shutdown();
         let drained = connections.join(self.limits.drain_max).await;

@@ -8,6 +8,7 @@ mod permissions;
 mod query;
 mod sql;
 mod unity_catalog;
+mod warehouses;
 
 use std::any::Any;
 
@@ -21,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{auth, flight, hive, metrics, request_id};
+use crate::{auth, flight, hive, metrics, request_id, statement_api};
 
 /// Puts all routes together.
 pub fn router(state: AppState) -> Router {
@@ -31,6 +32,7 @@ pub fn router(state: AppState) -> Router {
         .route("/openapi.json", get(openapi::show))
         .route("/.well-known/databricks-config", get(databricks::config))
         .route("/telemetry-unauth", post(databricks::telemetry))
+        .nest("/api/2.0/sql/results", statement_api::links())
         .merge(docs::router())
         .merge(flight::router(&state));
     let closed = Router::new()
@@ -44,6 +46,8 @@ pub fn router(state: AppState) -> Router {
             get(databricks::feature_flags),
         )
         .route("/telemetry-ext", post(databricks::telemetry))
+        .nest("/api/2.0/sql", statement_api::router())
+        .nest("/api/2.0/sql/warehouses", warehouses::router())
         .nest(
             "/api/2.1/unity-catalog",
             unity_catalog::router().merge(permissions::router()),

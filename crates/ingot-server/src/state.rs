@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Caller};
+use crate::statement_api::{Executions, Shelf};
 use crate::warehouse::Warehouse;
 use crate::{Limits, ServerOptions, metrics};
 
@@ -21,6 +22,7 @@ pub struct AppState {
     pub metrics: Option<PrometheusHandle>,
     pub limits: Arc<Limits>,
     pub warehouse: Arc<Warehouse>,
+    pub executions: Arc<Executions>,
     /// The server speaks HTTPS.
     pub tls: bool,
     abandon: CancellationToken,
@@ -29,8 +31,11 @@ pub struct AppState {
 impl AppState {
     /// Makes the state of a server whose work ends with `abandon`.
     pub fn new(options: ServerOptions, abandon: CancellationToken) -> Self {
+        let warehouse = Arc::new(Warehouse::new(Arc::clone(&options.statements)));
+        let shelf = Shelf::new(options.results, options.limits.result_bytes_max);
         Self {
-            warehouse: Arc::new(Warehouse::new(Arc::clone(&options.statements))),
+            executions: Arc::new(Executions::new(Arc::clone(&warehouse), shelf)),
+            warehouse,
             statements: options.statements,
             authenticator: Arc::new(Authenticator::new(
                 options.authentication,

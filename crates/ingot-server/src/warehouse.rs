@@ -143,6 +143,11 @@ impl Warehouse {
         }
     }
 
+    /// Returns how many sessions are open.
+    pub fn sessions_open(&self) -> usize {
+        self.sessions().len()
+    }
+
     /// Ends what nobody uses any more, now and then, without end.
     pub async fn keep_up(&self) {
         loop {

@@ -98,6 +98,7 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     pub stall_seconds_max: u64,
     pub drain_seconds_max: u64,
+    pub result_bytes_max: u64,
 }
 
 /// `[data]`
@@ -432,7 +433,7 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 16] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 17] = [
         ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
         ("engine.statements_max", 0, 100_000, "0 to 100000"),
         ("engine.statements_queued_max", 0, 1_000_000, "0 to 1000000"),
@@ -443,6 +444,7 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
         ("server.body_bytes_max", 1, i64::MAX, "at least 1"),
         ("server.stall_seconds_max", 1, 86_400, "1 to 86400"),
         ("server.drain_seconds_max", 0, 86_400, "0 to 86400"),
+        ("server.result_bytes_max", 0, i64::MAX, "at least 0"),
         ("data.purge_interval_seconds", 1, i64::MAX, "at least 1"),
         (
             "engine.memory_bytes_max",

@@ -160,19 +160,7 @@ impl Classify for Error {
 
 /// Renders an error for a person: `[CONDITION] message SQLSTATE: 12345`, as Spark does.
 pub fn render(error: &impl Classify) -> String {
-    let shown = ServiceError::from_error(error);
-    let mut text = shown.message;
-    if let Some(condition) = shown.condition
-        && !text.starts_with('[')
-    {
-        text = format!("[{condition}] {text}");
-    }
-    if let Some(sqlstate) = shown.sqlstate
-        && !text.contains("SQLSTATE:")
-    {
-        text.push_str(&format!(" SQLSTATE: {sqlstate}"));
-    }
-    text
+    ServiceError::from_error(error).described()
 }
 
 #[cfg(test)]

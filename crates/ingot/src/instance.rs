@@ -32,7 +32,7 @@ pub struct Instance {
     pub metastore: Metastore,
     pub data: DataDirectory,
     purge_interval: Duration,
-    _spill: Arc<SpillDirectory>,
+    spill: Arc<SpillDirectory>,
 }
 
 impl Instance {
@@ -69,7 +69,7 @@ impl Instance {
             metastore,
             data,
             purge_interval: Duration::from_secs(config.data.purge_interval_seconds),
-            _spill: Arc::new(spill),
+            spill: Arc::new(spill),
         })
     }
 
@@ -77,6 +77,11 @@ impl Instance {
     /// folder, for as long as it lives.
     pub fn statements(&self) -> Arc<dyn StatementService> {
         Arc::new(self.clone())
+    }
+
+    /// Returns the folder of what this process alone needs, for as long as it runs.
+    pub fn spill(&self) -> &Path {
+        self.spill.path()
     }
 
     /// Returns the principal of work that the process does for itself.

@@ -11,8 +11,6 @@ use prost::Message;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::error::spark_message;
-
 /// Bytes of a message, at most: it travels as a header, and clients bound those.
 const MESSAGE_BYTES_MAX: usize = 2048;
 
@@ -48,7 +46,7 @@ pub(super) fn status(error: &ServiceError, request_id: Uuid) -> Status {
     } else {
         tracing::debug!(?code, message = error.message, "call refused");
     }
-    let message = shortened(spark_message(error));
+    let message = shortened(error.described());
     let details = details(error, code, &message, request_id);
     Status::with_details(code, message, details)
 }

@@ -2,21 +2,19 @@
 //!
 //! The schema is a message, and each batch is another; a client puts them together to a stream.
 
-use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use arrow::json::writer::{EncoderOptions, make_encoder};
 use ingot_common::{Kind, ServiceError};
-use lz4_flex::frame::FrameEncoder;
 
 use super::columns;
 use crate::thrift::Struct;
 use crate::warehouse::{Encoding, Fetched};
+use crate::{lz4, nested};
 
 /// `TSparkRowSetType.ARROW_BASED_SET`.
 const ARROW_BASED: i32 = 0;
@@ -48,7 +46,7 @@ pub(super) fn rows(encoding: Encoding, schema: &SchemaRef, fetched: Fetched) -> 
     let mut items = Vec::with_capacity(encoded.len());
     for (batch, bytes) in batches.iter().zip(encoded) {
         let bytes = match encoding.lz4 {
-            true => compressed(&bytes)?,
+            true => lz4::frame(&bytes)?,
             false => bytes,
         };
         items.push(Struct::default().with(1, bytes).with(2, number(batch.num_rows())));
@@ -83,33 +81,11 @@ fn converted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| match column.data_type() == field.data_type() {
         true => Ok(Arc::clone(column)),
-        false if column.data_type().is_nested() => texts(column),
+        false if column.data_type().is_nested() => Ok(Arc::new(nested::texts(column)?) as ArrayRef),
         false => cast(column, field.data_type()),
     });
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<_, _>>()?, &options)
-}
-
-/// Writes nested values as JSON.
-///
-/// # Errors
-/// For a map whose keys are no texts.
-fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let field = Arc::new(Field::new("value", column.data_type().clone(), true));
-    let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut encoder = make_encoder(&field, column.as_ref(), &options)?;
-    let mut texts = StringBuilder::new();
-    let mut text = Vec::new();
-    for row in 0..column.len() {
-        if column.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        text.clear();
-        encoder.encode(row, &mut text);
-        texts.append_value(String::from_utf8_lossy(&text));
-    }
-    Ok(Arc::new(texts.finish()))
 }
 
 /// Returns the message of a schema, and those of batches of it.
@@ -122,14 +98,6 @@ fn messages(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(Vec<u8>, Vec
     });
     let batches = batches.collect::<Result<_, ArrowError>>()?;
     Ok((header, batches))
-}
-
-fn compressed(bytes: &[u8]) -> Result<Vec<u8>, ServiceError> {
-    let mut frame = FrameEncoder::new(Vec::with_capacity(bytes.len() / 2));
-    let written = frame.write_all(bytes).map_err(lz4_flex::frame::Error::IoError);
-    written
-        .and_then(|()| frame.finish())
-        .map_err(|error| ServiceError::new(Kind::Internal, format!("rows cannot be compressed: {error}")))
 }
 
 fn unencodable(error: &ArrowError) -> ServiceError {

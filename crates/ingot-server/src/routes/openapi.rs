@@ -13,6 +13,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use crate::encode::Format;
 use crate::error::{ErrorBody, ErrorInfo};
 use crate::routes::{health, permissions, query, sql, unity_catalog};
+use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, StatementBody, StatementResponse};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +23,10 @@ use crate::routes::{health, permissions, query, sql, unity_catalog};
         health::ready,
         sql::execute,
         query::query,
+        statement_api::execute,
+        statement_api::status,
+        statement_api::chunk,
+        statement_api::cancel,
         unity_catalog::list_catalogs,
         unity_catalog::get_catalog,
         unity_catalog::list_schemas,
@@ -37,6 +42,12 @@ use crate::routes::{health, permissions, query, sql, unity_catalog};
         sql::SqlParameter,
         permissions::UpdatePermissions,
         permissions::PermissionsChange,
+        StatementBody,
+        Parameter,
+        QueryTag,
+        StatementResponse,
+        ResultData,
+        Empty,
         ErrorBody,
         ErrorInfo
     )),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::extract::{Extension, FromRequest, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use ingot_common::port::{StatementParameter, StatementRequest};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::body;
 use crate::error::{ApiError, ErrorBody};
 use crate::routes::openapi::Rows;
 use crate::state::AppState;
@@ -84,14 +84,7 @@ pub async fn execute(
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let body = Json::<SqlRequest>::from_request(request, &state);
-    let Json(body) = tokio::time::timeout(state.limits.stall_max, body)
-        .await
-        .map_err(|_| ApiError::body_timed_out())?
-        .map_err(|rejection| {
-            let bytes_max = state.limits.body_bytes_max;
-            ApiError::body(rejection.status(), rejection.body_text(), bytes_max)
-        })?;
+    let body: SqlRequest = body::json(&state, request).await?;
     let request = StatementRequest {
         statement: body.statement,
         catalog: body.catalog,

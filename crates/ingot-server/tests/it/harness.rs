@@ -302,6 +302,7 @@ impl TestServer {
             authentication,
             limits,
             identity,
+            results: folder.path().to_owned(),
         };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, options).await.expect("bind");

@@ -13,5 +13,6 @@ mod limits;
 mod openapi;
 mod permissions;
 mod protocol;
+mod statement_api;
 mod tls;
 mod unity_catalog;

@@ -22,6 +22,10 @@ async fn every_route_is_named() {
     assert_eq!(
         paths,
         [
+            "/api/2.0/sql/statements",
+            "/api/2.0/sql/statements/{statement_id}",
+            "/api/2.0/sql/statements/{statement_id}/cancel",
+            "/api/2.0/sql/statements/{statement_id}/result/chunks/{chunk_index}",
             "/api/2.1/unity-catalog/catalogs",
             "/api/2.1/unity-catalog/catalogs/{name}",
             "/api/2.1/unity-catalog/effective-permissions/{securable_type}/{full_name}",

@@ -125,10 +125,12 @@ impl HttpServer {
             statements: instance.statements(),
             metastore: instance.metastore.clone(),
             authentication,
+            results: instance.spill().to_owned(),
             limits: Limits {
                 connections_max: config.server.connections_max,
                 body_bytes_max: config.server.body_bytes_max,
                 stall_max: Duration::from_secs(config.server.stall_seconds_max),
+                result_bytes_max: config.server.result_bytes_max,
                 drain_max: Duration::from_secs(config.server.drain_seconds_max),
             },
         };
