@@ -7,6 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 import requests
+from conftest import Server
 from databricks import sql
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, NotFound
@@ -148,6 +149,13 @@ def test_the_server_is_a_warehouse(workspace):
     assert warehouse.state.value == "RUNNING"
     assert workspace.warehouses.get(warehouse.id).odbc_params.path == f"/sql/1.0/warehouses/{warehouse.id}"
     workspace.warehouses.start(warehouse.id)
+
+
+def test_a_user_and_a_token_are_credentials_of_oauth(tmp_path):
+    with Server(tmp_path, "--listen", "127.0.0.1:0") as server:
+        workspace = WorkspaceClient(host=server.url, client_id="admin", client_secret=server.token)
+        response = workspace.statement_execution.execute_statement("SELECT current_user()", "ingot")
+        assert response.result.data_array == [["admin"]]
 
 
 TRANSPORTS = {

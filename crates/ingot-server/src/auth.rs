@@ -126,6 +126,17 @@ pub fn host<B>(request: &axum::http::Request<B>) -> Option<&str> {
     authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
+/// Returns how the client reaches the server: `https://HOST:PORT`. A proxy that speaks TLS for the server says so. Source:
+/// the header's use by proxies, <https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/X-Forwarded-Proto>.
+pub fn origin<B>(state: &AppState, request: &axum::http::Request<B>) -> String {
+    let forwarded = request.headers().get("x-forwarded-proto");
+    let scheme = match (state.tls, forwarded.map(HeaderValue::as_bytes)) {
+        (true, _) | (false, Some(b"https")) => "https",
+        _ => "http",
+    };
+    format!("{scheme}://{}", host(request).unwrap_or("localhost"))
+}
+
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

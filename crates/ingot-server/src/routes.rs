@@ -3,6 +3,7 @@
 mod databricks;
 mod docs;
 mod health;
+mod oidc;
 pub mod openapi;
 mod permissions;
 mod query;
@@ -32,6 +33,11 @@ pub fn router(state: AppState) -> Router {
         .route("/openapi.json", get(openapi::show))
         .route("/.well-known/databricks-config", get(databricks::config))
         .route("/telemetry-unauth", post(databricks::telemetry))
+        .route(
+            "/oidc/.well-known/oauth-authorization-server",
+            get(oidc::metadata),
+        )
+        .route("/oidc/v1/token", post(oidc::token))
         .nest("/api/2.0/sql/results", statement_api::links())
         .merge(docs::router())
         .merge(flight::router(&state));

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -123,7 +122,7 @@ pub async fn execute(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let origin = origin(&state, request.headers(), auth::host(&request));
+    let origin = auth::origin(&state, &request);
     let body: StatementBody = body::json(&state, request).await?;
     let (order, wait) = body.order()?;
     let execution = state.executions.begin(&state.context(caller), order).await?;
@@ -154,7 +153,7 @@ pub async fn status(
     request: Request,
 ) -> Result<Response, ApiError> {
     let execution = state.executions.execution(number(&id)?, &caller.principal)?;
-    let origin = origin(&state, request.headers(), auth::host(&request));
+    let origin = auth::origin(&state, &request);
     let progress = execution.state(Duration::ZERO).await;
     Ok(answer::statement(&execution, &progress, &origin)
         .await?
@@ -179,7 +178,7 @@ pub async fn chunk(
     request: Request,
 ) -> Result<Json<ResultData>, ApiError> {
     let execution = state.executions.execution(number(&id)?, &caller.principal)?;
-    let origin = origin(&state, request.headers(), auth::host(&request));
+    let origin = auth::origin(&state, &request);
     let Progress::Succeeded(stored) = execution.state(Duration::ZERO).await else {
         return Err(ServiceError::new(
             Kind::FailedPrecondition,
@@ -255,17 +254,4 @@ fn place(index: &str) -> Result<usize, ApiError> {
     index
         .parse()
         .map_err(|_| ApiError::missing(format!("the result has no chunk `{index}`")))
-}
-
-/// How the client reaches the server. A proxy that speaks TLS for it says so. Source: the header's use by proxies,
-/// https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/X-Forwarded-Proto.
-fn origin(state: &AppState, headers: &HeaderMap, host: Option<&str>) -> String {
-    let forwarded = headers
-        .get("x-forwarded-proto")
-        .and_then(|value| value.to_str().ok());
-    let scheme = match (state.tls, forwarded) {
-        (true, _) | (false, Some("https")) => "https",
-        _ => "http",
-    };
-    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }

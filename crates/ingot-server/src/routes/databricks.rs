@@ -10,13 +10,9 @@ use crate::state::AppState;
 
 /// `GET /.well-known/databricks-config`: what kind of host this is.
 pub async fn config(State(state): State<AppState>, request: Request) -> Json<Value> {
-    let scheme = match state.tls {
-        true => "https",
-        false => "http",
-    };
-    let host = auth::host(&request).unwrap_or("localhost");
+    let origin = auth::origin(&state, &request);
     Json(json!({
-        "oidc_endpoint": format!("{scheme}://{host}/oidc"),
+        "oidc_endpoint": format!("{origin}/oidc"),
         "account_id": "00000000-0000-0000-0000-000000000000",
         "workspace_id": "1",
         "cloud": "AWS",

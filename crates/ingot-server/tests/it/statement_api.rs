@@ -254,3 +254,53 @@ async fn the_server_is_a_warehouse() {
         400
     );
 }
+
+#[test_case("ann", "secret", "client_credentials", 200, None; "a user and a token")]
+#[test_case("bob", "secret", "client_credentials", 401, Some("invalid_client"); "a token of somebody else")]
+#[test_case("ann", "guess", "client_credentials", 401, Some("invalid_client"); "no token")]
+#[test_case("ann", "a\nb", "client_credentials", 401, Some("invalid_client"); "what no header holds")]
+#[test_case("ann", "secret", "password", 400, Some("unsupported_grant_type"); "another grant")]
+#[tokio::test]
+async fn a_token_is_a_secret_of_oauth(
+    client: &str,
+    secret: &str,
+    grant: &str,
+    status: u16,
+    error: Option<&str>,
+) {
+    let hash: String = Sha256::digest(b"secret")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let tokens = Authentication::Tokens(vec![(hash, "ann".to_owned())]);
+    let server = TestServer::start(tokens, Limits::default()).await;
+    let (_, metadata) = get(&server, "/oidc/.well-known/oauth-authorization-server").await;
+    let endpoint = metadata["token_endpoint"].as_str().expect("an endpoint");
+    let request = || Client::new().post(endpoint);
+    let form = |fields: &[(&str, &str)]| {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields).finish()
+    };
+    let in_header = request()
+        .basic_auth(client, Some(secret))
+        .body(form(&[("grant_type", grant)]));
+    let fields = [
+        ("grant_type", grant),
+        ("client_id", client),
+        ("client_secret", secret),
+    ];
+    let in_body = request().body(form(&fields));
+    for request in [in_header, in_body] {
+        let response = request.send().await.expect("answer");
+        assert_eq!(response.status().as_u16(), status);
+        let answer: Value = response.json().await.expect("JSON");
+        assert_eq!(answer["error"].as_str(), error);
+        if error.is_none() {
+            let token = answer["access_token"].as_str().expect("a token");
+            let asked = Client::new()
+                .get(server.url("/api/2.0/sql/warehouses"))
+                .bearer_auth(token);
+            assert_eq!(asked.send().await.expect("answer").status(), StatusCode::OK);
+        }
+    }
+}
