@@ -24,7 +24,7 @@ mod rows;
 use std::time::Duration;
 
 pub(crate) use self::admission::Admission;
-pub(crate) use self::allowance::{Allowance, reading};
+pub(crate) use self::allowance::{Allowance, Pauses, reading};
 pub(crate) use self::cooperation::{CooperativeJoins, UntilOver};
 pub(crate) use self::pairs::PairsExec;
 pub use self::result_cache::CacheCounts;

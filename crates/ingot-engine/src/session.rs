@@ -38,10 +38,11 @@ use url::Url;
 pub(crate) use self::temporary_functions::{Routine, TemporaryFunctions, temporary_name};
 pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryViews};
 pub(crate) use self::values::{Parameters, SESSION, Values, Variable, VariableName, unresolved};
+use crate::error::external;
 use crate::functions::CurrentUser;
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
-use crate::resources::{Allowance, CooperativeJoins, Question, Rows};
+use crate::resources::{Allowance, CooperativeJoins, Pauses, Question, Rows};
 use crate::scan::FileCacheUse;
 use crate::spark::AnsiMode;
 use crate::stack::{deep, with_room};
@@ -62,6 +63,9 @@ pub(crate) const FILE_CACHE: &str = "spark.databricks.io.cache.enabled";
 
 /// Batches that a plan makes before they are asked for.
 const BATCHES_AHEAD: usize = 1;
+
+/// How long a batch waits for its reader before the statement lets others have its turn.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is the same in all sessions: settings and functions, made once.
 pub(crate) struct SessionParts {
@@ -313,12 +317,13 @@ impl Session {
             return Ok(known);
         }
         let shown = Arc::clone(&schema);
-        let stream = ahead(rows.execute_stream().await.map_err(Error::from)?);
+        let stream = rows.execute_stream().await.map_err(Error::from)?;
+        let allowance = Allowance::current_or_of(&self.context);
+        let stream = ahead(stream, self.engine.clone(), allowance.pauses());
         let batches = stream.map(move |batch| {
             let batch = batch.and_then(|batch| renamed(batch, &shown));
             batch.map_err(|error| ServiceError::from_error(&Error::from(error)))
         });
-        let allowance = Allowance::current_or_of(&self.context);
         let result = StatementResult {
             schema,
             batches: Box::pin(Rows::new(batches.boxed(), allowance)),
@@ -428,15 +433,29 @@ fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<Reco
     )?)
 }
 
-/// Reads `stream` in a task of its own, which is aborted when what is returned is dropped.
-fn ahead(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+/// Reads `stream` in a task of its own, which is aborted when what is returned is dropped. While its reader takes
+/// nothing the statement has no turn.
+fn ahead(mut stream: SendableRecordBatchStream, engine: Engine, pauses: Pauses) -> SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(stream.schema(), BATCHES_AHEAD);
     let sender = builder.tx();
     builder.spawn(deep(async move {
         while let Some(batch) = stream.next().await {
             // An operator that failed is not asked again: windows lose count of their rows.
             let failed = batch.is_err();
-            if sender.send(batch).await.is_err() || failed {
+            let place = match tokio::time::timeout(READER_PATIENCE, sender.reserve()).await {
+                Ok(place) => place,
+                Err(_) => {
+                    pauses.pause();
+                    let place = sender.reserve().await;
+                    if place.is_ok() {
+                        pauses.resume(engine.admission()).await.map_err(external)?;
+                    }
+                    place
+                }
+            };
+            let Ok(place) = place else { break };
+            place.send(batch);
+            if failed {
                 break;
             }
         }

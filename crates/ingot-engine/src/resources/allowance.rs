@@ -3,14 +3,14 @@
 //! It is the task's own while the statement runs, and its rows' afterwards. What the statement spawns gets the token.
 //! Source: Databricks, `STATEMENT_TIMEOUT`, `QUERY_EXECUTION_TIMEOUT_EXCEEDED`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ingot_common::{Classify, Kind, RequestContext};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::admission::Slot;
+use super::admission::{Admission, Slot};
 use crate::{Error, Result};
 
 tokio::task_local! {
@@ -25,13 +25,24 @@ struct Deadline {
     after: Duration,
 }
 
+/// The right of a statement to do work.
+#[derive(Debug)]
+enum Turn {
+    /// Taken when the statement, or one that it runs, first does work.
+    None,
+    Taken {
+        _slot: Slot,
+    },
+    /// Given back while nobody takes what was made.
+    Paused,
+}
+
 /// See the module's documentation. Clones are of the same statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowance {
     token: CancellationToken,
     deadline: Option<Deadline>,
-    /// Taken when the statement, or one that it runs, first does work.
-    slot: Arc<OnceLock<Slot>>,
+    slot: Arc<Mutex<Turn>>,
     /// Cancels the token with the last clone: what a task of the statement still does is for nobody.
     _guard: Arc<DropGuard>,
 }
@@ -47,7 +58,9 @@ impl Allowance {
             _guard: Arc::new(token.clone().drop_guard()),
             token,
             deadline: at.map(|at| Deadline { at, after: time_max }),
-            slot: Arc::new(slot.map_or_else(OnceLock::new, OnceLock::from)),
+            slot: Arc::new(Mutex::new(
+                slot.map_or(Turn::None, |slot| Turn::Taken { _slot: slot }),
+            )),
         }
     }
 
@@ -63,13 +76,28 @@ impl Allowance {
 
     /// Says if the statement has a slot.
     pub fn has_slot(&self) -> bool {
-        self.slot.get().is_some()
+        matches!(*self.turn(), Turn::Taken { .. })
     }
 
     /// Keeps a slot until the statement ends.
     pub fn keep(&self, slot: Slot) {
+        let mut turn = self.turn();
         // One that is there already serves as well.
-        let _ = self.slot.set(slot);
+        if !matches!(*turn, Turn::Taken { .. }) {
+            *turn = Turn::Taken { _slot: slot };
+        }
+    }
+
+    /// Returns what lets others have the slot while nobody takes what the statement makes.
+    pub fn pauses(&self) -> Pauses {
+        Pauses {
+            turn: Arc::downgrade(&self.slot),
+            token: self.token.clone(),
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        lock(&self.slot)
     }
 
     /// Returns the token that is cancelled when the statement has to end.
@@ -148,6 +176,44 @@ impl Deadline {
             ),
         }
     }
+}
+
+/// Gives a statement's slot back for a time. It does not keep the statement's allowance.
+#[derive(Debug, Clone)]
+pub(crate) struct Pauses {
+    turn: Weak<Mutex<Turn>>,
+    token: CancellationToken,
+}
+
+impl Pauses {
+    /// Lets others have the slot, if there is one.
+    pub fn pause(&self) {
+        let Some(turn) = self.turn.upgrade() else { return };
+        let mut turn = lock(&turn);
+        if matches!(*turn, Turn::Taken { .. }) {
+            *turn = Turn::Paused;
+        }
+    }
+
+    /// Waits for a slot again after [`Self::pause`].
+    ///
+    /// # Errors
+    /// As [`Admission::admit`].
+    pub async fn resume(&self, admission: &Admission) -> Result<()> {
+        let paused = |turn: Arc<Mutex<Turn>>| matches!(*lock(&turn), Turn::Paused);
+        if !self.turn.upgrade().is_some_and(paused) {
+            return Ok(());
+        }
+        let slot = admission.admit(&self.token).await?;
+        if let Some(turn) = self.turn.upgrade() {
+            *lock(&turn) = Turn::Taken { _slot: slot };
+        }
+        Ok(())
+    }
+}
+
+fn lock(turn: &Mutex<Turn>) -> MutexGuard<'_, Turn> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells if a statement has to end. It does not keep the statement's allowance.

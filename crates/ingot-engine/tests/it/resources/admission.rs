@@ -192,3 +192,20 @@ async fn who_is_cancelled_leaves_the_queue() {
     assert_eq!(waiting.await.expect_err("cancelled").kind(), Kind::Cancelled);
     assert_eq!(engine.statements(), (1, 0));
 }
+
+/// A reader that takes nothing for a while lets others have its turn, and gets one again when it goes on.
+#[tokio::test]
+async fn a_reader_that_waits_holds_nobody_up() {
+    let (_directory, engine, session) = limited(one_slot()).await;
+    let mut long = session.execute(LONG).await.expect("rows");
+    begun(&mut long).await;
+    let another = support::session(&engine);
+    assert_eq!(rows(&another, "SELECT count(*) FROM range(10)").await, ["10"]);
+    assert_eq!(engine.statements(), (0, 0));
+    // What was made ahead comes without a turn.
+    for _ in 0..4 {
+        assert!(long.batches.try_next().await.expect("batches").is_some());
+    }
+    assert_eq!(engine.statements(), (1, 0));
+    drop(long);
+}
