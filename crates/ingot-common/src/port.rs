@@ -1,8 +1,10 @@
 //! Ports: what a front door may ask of the engine, without linking it.
 //!
-//! A front door turns its protocol into a [`StatementRequest`] or a [`TableQuery`], and gets a
+//! A front door turns its protocol into a [`StatementRequest`], or opens a table for a [`TableQuery`], and gets a
 //! [`StatementResult`]: a schema and a stream of record batches. Results are produced as they are read; a
 //! reader that stops reading stops the work.
+
+mod table;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -13,7 +15,11 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::Stream;
 
-use crate::{RequestContext, ServiceError, TableName};
+pub use self::table::{
+    Aggregate, AggregateFunction, Aggregation, Filter, FilterOperator, FilterValue, OrderBy, Page,
+    PageRequest, RowPosition, StateId, TableQuery, TableReader, TableRequest, TableState, TableVersion,
+};
+use crate::{RequestContext, ServiceError};
 
 /// Record batches of one schema, as they become ready.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ServiceError>> + Send>>;
@@ -123,59 +129,6 @@ impl std::fmt::Debug for StatementResult {
     }
 }
 
-/// Which state of a table to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableVersion {
-    /// The newest commit.
-    Latest,
-    /// The state after this commit.
-    Version(i64),
-    /// The newest commit at or before this instant, milliseconds since the epoch.
-    Timestamp(i64),
-}
-
-/// Compares a column with a JSON value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterOperator {
-    Eq,
-    NotEq,
-    Lt,
-    LtEq,
-    Gt,
-    GtEq,
-    /// The value is an array; the column equals one of its items.
-    In,
-}
-
-/// A condition on one column. Conditions of a query are joined by AND.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Filter {
-    pub column: String,
-    pub operator: FilterOperator,
-    /// A JSON scalar of the column's type; `null` with `Eq` and `NotEq` means IS NULL and IS NOT NULL.
-    pub value: serde_json::Value,
-}
-
-/// Sorts by one column. Nulls come first when ascending and last when descending, as in Spark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderBy {
-    pub column: String,
-    pub descending: bool,
-}
-
-/// A read of one table without SQL text: the engine compiles it to a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TableQuery {
-    pub table: TableName,
-    /// Columns to return, in this order; empty means all.
-    pub select: Vec<String>,
-    pub filters: Vec<Filter>,
-    pub order: Vec<OrderBy>,
-    /// Rows to return at most; `None` for all.
-    pub limit: Option<usize>,
-    pub version: TableVersion,
-}
-
 /// A client's session: what a statement sets, declares or makes for a time is there for the next.
 #[async_trait]
 pub trait StatementSession: Send + Sync {
@@ -233,11 +186,10 @@ pub trait StatementService: Send + Sync {
         request: SessionRequest,
     ) -> Result<Arc<dyn StatementSession>, ServiceError>;
 
-    /// Reads one table. An unknown column or a value of the wrong type is `InvalidArgument`, naming the
-    /// column and the expected type.
-    async fn query_table(
+    /// Opens a table or view as the principal sees it, without reading it.
+    async fn open_table(
         &self,
         context: &RequestContext,
-        query: TableQuery,
-    ) -> Result<StatementResult, ServiceError>;
+        request: TableRequest,
+    ) -> Result<Arc<dyn TableReader>, ServiceError>;
 }

@@ -215,6 +215,7 @@ impl ChangesProvider {
             partition_columns: &part.constants,
             tagged: false,
             rows: &part.rows,
+            order: None,
             projection: projection.map(Vec::as_slice),
             filters: &by_row,
             limit: None,

@@ -12,7 +12,8 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ingot_catalog::Metastore;
 use ingot_common::port::{
-    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
+    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableReader,
+    TableRequest,
 };
 use ingot_common::task::Supervisor;
 use ingot_common::{Identifier, Kind, RequestContext, SchemaName, ServiceError};
@@ -21,10 +22,11 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use crate::client_session::ClientSession;
-use crate::resources::{Admission, Allowance, CacheCounts, ResultCache, StatementLimits};
+use crate::resources::{Admission, CacheCounts, ResultCache, StatementLimits};
 use crate::session::{SessionParts, TemporaryViews};
+use crate::table_query::Reading;
 use crate::write::Compactions;
-use crate::{Error, Result, Session, table_query};
+use crate::{Error, Result, Session};
 
 /// Consumers of memory that an out-of-memory error names.
 const MEMORY_CONSUMERS_NAMED: usize = 5;
@@ -292,22 +294,18 @@ impl StatementService for Engine {
         Ok(Arc::new(session))
     }
 
-    async fn query_table(
+    async fn open_table(
         &self,
         context: &RequestContext,
-        query: TableQuery,
-    ) -> Result<StatementResult, ServiceError> {
-        let run = async {
-            let session = self.session(context)?;
-            let slot = self.admission().admit(&context.cancellation).await?;
-            let allowance = Allowance::begin(context, session.time_max(), Some(slot));
-            let read = async {
-                let rows = table_query::plan(&session, &query).await?;
-                session.run(rows).await
-            };
-            allowance.read(read).await
+        request: TableRequest,
+    ) -> Result<Arc<dyn TableReader>, ServiceError> {
+        let stop = context.cancellation.clone();
+        let opened = tokio::select! {
+            opened = Reading::open(self, context, request) => opened,
+            () = stop.cancelled() => Err(Error::Cancelled),
         };
-        run.await.map_err(|error: Error| ServiceError::from_error(&error))
+        let reading = opened.map_err(|error| ServiceError::from_error(&error))?;
+        Ok(Arc::new(reading))
     }
 }
 

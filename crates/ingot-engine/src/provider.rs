@@ -7,6 +7,8 @@
 //!
 //! Always true: a file that may hold a matching row is read; rows that a deletion vector deletes are not.
 
+mod file_order;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +24,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use ingot_delta::{Add, DeletionVector, DeltaTable, FileIndex, RowIdColumns, Snapshot};
 use parquet::arrow::RowNumber;
 
+pub(crate) use self::file_order::FileOrder;
 use crate::pruning::{self, PartitionColumns};
 use crate::scan::{ScanRequest, plan_scan};
 use crate::statistics::TableFacts;
@@ -48,6 +51,8 @@ pub(crate) enum Rows {
     Except(Arc<Positions>),
     /// Those that are listed; of a file that is not, those that are not deleted.
     Listed(Arc<Positions>),
+    /// Those that are not deleted; of one file, by its number, from this position on.
+    From { file: usize, row: u64 },
 }
 
 /// Makes the provider of one snapshot. Also `files`, if given, restricts it to files of the snapshot's
@@ -179,6 +184,23 @@ pub(crate) fn tagged_rows_provider(
     })
 }
 
+/// Makes such a provider whose [`FILE_COLUMN`] is the file's rank in `order`. A plan of one partition gives the rows by
+/// rank and position.
+pub(crate) fn ordered_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    order: Arc<FileOrder>,
+    files: Vec<usize>,
+    rows: Rows,
+) -> Arc<dyn TableProvider> {
+    Arc::new(DeltaTableProvider {
+        files: Some(files),
+        rows,
+        order: Some(order),
+        ..DeltaTableProvider::with_hidden(table, snapshot, true, None)
+    })
+}
+
 /// Which columns a provider has after the table's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Hidden {
@@ -223,8 +245,10 @@ pub struct DeltaTableProvider {
     snapshot: Arc<Snapshot>,
     /// The files to choose from; the snapshot's when `None`.
     index: Option<FileIndex>,
-    /// Ascending file numbers; all when `None`.
+    /// File numbers, ascending or in `order`; all when `None`.
     files: Option<Vec<usize>>,
+    /// In which order files are read; in any when `None`.
+    order: Option<Arc<FileOrder>>,
     schema: SchemaRef,
     hidden: Hidden,
     rows: Rows,
@@ -248,6 +272,7 @@ impl DeltaTableProvider {
             snapshot,
             index: None,
             files: None,
+            order: None,
             schema,
             hidden: Hidden::default(),
             rows: Rows::Live,
@@ -386,10 +411,14 @@ impl TableProvider for DeltaTableProvider {
         let (partition_filters, data_filters) = self.split_filters(filters);
         let mut files = self.select_files(state, index, &partition_filters, &data_filters)?;
         // Rows that the rest of the filters drop cannot count towards the limit.
-        let whole = matches!(self.rows, Rows::Live);
-        let limit = limit.filter(|_| data_filters.is_empty() && whole);
-        if let Some(limit) = limit {
-            pruning::stop_at_rows(index, &mut files, limit);
+        let passed_over = match self.rows {
+            Rows::Live => Some(0),
+            Rows::From { row, .. } => usize::try_from(row).ok(),
+            Rows::Except(_) | Rows::Listed(_) => None,
+        };
+        let limit = limit.filter(|_| data_filters.is_empty() && passed_over.is_some());
+        if let (Some(limit), Some(passed_over)) = (limit, passed_over) {
+            pruning::stop_at_rows(index, &mut files, limit.saturating_add(passed_over));
         }
         if files.is_empty() {
             let schema = project_schema(&self.schema, projection)?;
@@ -403,6 +432,7 @@ impl TableProvider for DeltaTableProvider {
             partition_columns: self.snapshot.partition_columns(),
             tagged: self.hidden.any(),
             rows: &self.rows,
+            order: self.order.as_deref(),
             projection: projection.map(Vec::as_slice),
             filters: &data_filters,
             limit,

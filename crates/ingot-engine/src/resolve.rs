@@ -53,6 +53,7 @@ use self::columns::Columns;
 pub(crate) use self::constants::{constant, literal, rows_of};
 pub(crate) use self::generators::GENERATORS;
 pub(crate) use self::names::{delta_path, object_name, parts, table_name};
+pub(crate) use self::providers::{Found, TableAt};
 use self::providers::{provider_of, session_relation, table_provider};
 pub(crate) use self::reads::Reads;
 use self::routines::Routines;
@@ -94,18 +95,13 @@ pub(crate) async fn plan(
     plan_in(session, query, Scope::of(namespace), reads, None).await
 }
 
-/// Plans the rows of a table or view, of a table at `point` of its history if given.
+/// Finds a table or view by its name, a table at `point` of its history if given, and reads none of its rows.
 ///
 /// # Errors
 /// `NotFound` when there is none; `Unsupported` for a point in the history of a view.
-pub(crate) async fn table(
-    session: &Session,
-    name: &TableName,
-    point: Option<TimeTravel>,
-) -> Result<DataFrame> {
+pub(crate) async fn table(session: &Session, name: &TableName, point: Option<TimeTravel>) -> Result<Found> {
     let scope = Scope::of(&session.namespace());
-    let provider = table_provider(session, name, point, &Reads::default(), &scope).await?;
-    Ok(session.datafusion().read_table(provider)?)
+    providers::found(session, name, point, &Reads::default(), &scope).await
 }
 
 /// Plans the rows of what a name stands for in the session: a table, a view or a temporary view.

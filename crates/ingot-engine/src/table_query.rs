@@ -1,139 +1,201 @@
-//! A [`TableQuery`] to a plan, without SQL text on the way.
+//! Reads of one table for the data API, without SQL text on the way.
+//!
+//! ```text
+//! TableRequest ─► resolve ─► version of a table, or a view ─► state: no file is read, nothing planned
+//!                              ├─ rows ─► filters ─► groups ─► order ─► columns ─► limit ─► plan
+//!                              └─ page ─► the same, cut by where rows are (`page`)
+//! ```
+
+mod aggregation;
+mod conditions;
+mod page;
+mod shape;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::Column;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, SortExpr, lit};
-use datafusion::scalar::ScalarValue;
-use ingot_common::Kind;
-use ingot_common::port::{Filter, FilterOperator, TableQuery, TableVersion};
-use ingot_delta::TimeTravel;
-use serde_json::Value;
+use ingot_common::port::{
+    Page, PageRequest, StateId, StatementResult, TableQuery, TableReader, TableRequest, TableState,
+    TableVersion,
+};
+use ingot_common::{Kind, RequestContext, ServiceError, TableName};
+use ingot_delta::change_feed::check_recorded;
+use ingot_delta::{ChangeFeed, TimeTravel};
 
-use crate::write::type_text;
-use crate::{Error, Result, Session, resolve};
+use crate::change_feed::feed_provider;
+use crate::resolve::{self, Found, TableAt};
+use crate::resources::Allowance;
+use crate::{Engine, Error, Result, Session};
 
-/// Plans the query.
-///
-/// # Errors
-/// `InvalidArgument`, naming the column and what was expected, for unknown columns and values that do not fit.
-pub(crate) async fn plan(session: &Session, query: &TableQuery) -> Result<DataFrame> {
-    let mut rows = table(session, query).await?;
-    let schema = Arc::new(rows.schema().as_arrow().clone());
-    for filter in &query.filters {
-        rows = rows.filter(condition(&schema, filter)?)?;
+/// A table or view, opened for one request.
+pub(crate) struct Reading {
+    session: Session,
+    name: TableName,
+    source: Source,
+    state: TableState,
+}
+
+/// What is read.
+enum Source {
+    Table(Box<TableAt>),
+    /// The changes of the table after a version.
+    Changes(Box<TableAt>, i64),
+    /// What has no versions.
+    Other(Arc<dyn TableProvider>),
+}
+
+impl Reading {
+    /// Opens a table or view.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or no such version; `Unsupported` for versions of a view.
+    pub async fn open(engine: &Engine, context: &RequestContext, request: TableRequest) -> Result<Self> {
+        let session = engine.session(context)?;
+        let point = match request.version {
+            TableVersion::Latest => None,
+            TableVersion::Version(version) => Some(TimeTravel::Version(version)),
+            TableVersion::Timestamp(timestamp) => Some(TimeTravel::Timestamp(timestamp)),
+        };
+        let found = resolve::table(&session, &request.table, point).await?;
+        let source = match (found, request.changes_since) {
+            (Found::Table(table), None) => Source::Table(Box::new(table)),
+            (Found::Table(table), Some(since)) => Source::Changes(Box::new(table), since),
+            (Found::Other(provider), None) => Source::Other(provider),
+            (Found::Other(_), Some(_)) => {
+                let name = &request.table;
+                return Err(refused(format!(
+                    "`{name}` is a view, which has no change data feed; read that of its tables"
+                )));
+            }
+        };
+        Ok(Self {
+            state: source.state(context),
+            session,
+            name: request.table,
+            source,
+        })
     }
-    if !query.order.is_empty() {
-        let order = query
-            .order
-            .iter()
-            .map(|order| {
-                let field = field(&schema, &order.column)?;
-                // Spark: nulls first when ascending, last when descending.
-                Ok(SortExpr::new(column(field), !order.descending, !order.descending))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        rows = rows.sort(order)?;
+
+    /// Reads within a turn and a time of its own.
+    async fn admitted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T, ServiceError> {
+        let read = async {
+            let context = self.session.context();
+            let slot = self
+                .session
+                .engine()
+                .admission()
+                .admit(&context.cancellation)
+                .await?;
+            let allowance = Allowance::begin(context, self.session.time_max(), Some(slot));
+            allowance.read(work).await
+        };
+        read.await
+            .map_err(|error: Error| ServiceError::from_error(&error))
     }
-    if !query.select.is_empty() {
-        let selected = query.select.iter().map(|name| Ok(column(field(&schema, name)?)));
-        rows = rows.select(selected.collect::<Result<Vec<_>>>()?)?;
-    }
-    match query.limit {
-        Some(limit) => Ok(rows.limit(0, Some(limit))?),
-        None => Ok(rows),
+
+    /// Plans all rows of what is read.
+    async fn all(&self) -> Result<DataFrame> {
+        let provider = match &self.source {
+            Source::Table(table) => table.provider().await?,
+            Source::Changes(table, since) => changes(table, *since).await?,
+            Source::Other(provider) => Arc::clone(provider),
+        };
+        Ok(self.session.datafusion().read_table(provider)?)
     }
 }
 
-/// Reads the table or view by its name as it is: no text of it is ever parsed.
-async fn table(session: &Session, query: &TableQuery) -> Result<DataFrame> {
-    let point = match query.version {
-        TableVersion::Latest => None,
-        TableVersion::Version(version) => Some(TimeTravel::Version(version)),
-        TableVersion::Timestamp(timestamp) => Some(TimeTravel::Timestamp(timestamp)),
-    };
-    resolve::table(session, &query.table, point).await
+#[async_trait]
+impl TableReader for Reading {
+    fn state(&self) -> &TableState {
+        &self.state
+    }
+
+    async fn rows(&self, query: TableQuery) -> Result<StatementResult, ServiceError> {
+        let read = async {
+            let rows = shape::shaped(&self.session, self.all().await?, &query)?;
+            self.session.run(rows).await
+        };
+        self.admitted(read).await
+    }
+
+    async fn page(&self, query: TableQuery, page: PageRequest) -> Result<Page, ServiceError> {
+        let read = async {
+            match &self.source {
+                Source::Table(table) => page::read(&self.session, table, &query, &page).await,
+                Source::Changes(..) => Err(refused(
+                    "changes come in one answer without pages; `version` bounds it, and `changes_since` goes on from \
+                     there"
+                        .to_owned(),
+                )),
+                Source::Other(_) => Err(refused(format!(
+                    "`{}` is a view, which has no version that pages could stay at; leave `page_size` out, or read its \
+                     tables",
+                    self.name
+                ))),
+            }
+        };
+        self.admitted(read).await
+    }
 }
 
-fn field<'a>(schema: &'a Schema, name: &str) -> Result<&'a Field> {
-    let found = schema
-        .fields()
-        .iter()
-        .find(|field| field.name().eq_ignore_ascii_case(name));
-    found.map(AsRef::as_ref).ok_or_else(|| {
-        let known: Vec<String> = schema
-            .fields()
-            .iter()
-            .map(|field| format!("`{}`", field.name()))
-            .collect();
-        Error::Condition {
+impl Source {
+    fn state(&self, context: &RequestContext) -> TableState {
+        let (schema, id): (SchemaRef, _) = match self {
+            Self::Table(table) => (Arc::clone(table.snapshot.schema()), Some(state_id(table))),
+            Self::Changes(table, _) => (ChangeFeed::schema(table.snapshot.schema()), Some(state_id(table))),
+            Self::Other(provider) => (provider.schema(), None),
+        };
+        TableState {
+            schema,
+            id,
+            policy: Some(context.principal.as_str().to_owned()),
+        }
+    }
+}
+
+fn state_id(table: &TableAt) -> StateId {
+    StateId {
+        // A folder that was made anew from outside has another id in its log.
+        table: format!("{}/{}", table.info.id, table.snapshot.metadata().id),
+        version: table.snapshot.version(),
+        committed_at_ms: table.snapshot.timestamp_ms(),
+    }
+}
+
+/// Makes the relation of the changes after version `since` up to that of `table`.
+async fn changes(table: &TableAt, since: i64) -> Result<Arc<dyn TableProvider>> {
+    let newest = Arc::clone(&table.snapshot);
+    let latest = newest.version();
+    if !(-1..=latest).contains(&since) {
+        return Err(Error::Condition {
             kind: Kind::InvalidArgument,
-            condition: "UNRESOLVED_COLUMN.WITH_SUGGESTION",
-            sqlstate: "42703",
+            condition: "DELTA_INVALID_CDC_RANGE",
+            sqlstate: "22003",
             message: format!(
-                "column `{name}` cannot be resolved; the table has {}",
-                known.join(", ")
+                "there are no changes since version {since}; give one from -1, for all, to {latest}, the version that \
+                 is read"
             ),
+        });
+    }
+    let versions = since + 1..=latest;
+    let feed = match versions.is_empty() {
+        true => {
+            check_recorded(newest.metadata(), latest, &versions)?;
+            ChangeFeed::new(newest)
         }
-    })
-}
-
-fn column(field: &Field) -> Expr {
-    Expr::Column(Column::from_name(field.name()))
-}
-
-fn condition(schema: &Schema, filter: &Filter) -> Result<Expr> {
-    let field = field(schema, &filter.column)?;
-    let column = column(field);
-    let value = |value: &Value| literal(field, value);
-    Ok(match (filter.operator, &filter.value) {
-        (FilterOperator::Eq, Value::Null) => column.is_null(),
-        (FilterOperator::NotEq, Value::Null) => column.is_not_null(),
-        (FilterOperator::Eq, given) => column.eq(value(given)?),
-        (FilterOperator::NotEq, given) => column.not_eq(value(given)?),
-        (FilterOperator::Lt, given) => column.lt(value(given)?),
-        (FilterOperator::LtEq, given) => column.lt_eq(value(given)?),
-        (FilterOperator::Gt, given) => column.gt(value(given)?),
-        (FilterOperator::GtEq, given) => column.gt_eq(value(given)?),
-        (FilterOperator::In, Value::Array(items)) => {
-            let items = items.iter().map(value).collect::<Result<Vec<_>>>()?;
-            column.in_list(items, false)
-        }
-        (FilterOperator::In, _) => return Err(wrong_type(field, &filter.value, "an array of ")),
-    })
-}
-
-/// Makes a literal of the column's type.
-fn literal(field: &Field, value: &Value) -> Result<Expr> {
-    let refuse = || wrong_type(field, value, "");
-    let text = match (field.data_type(), value) {
-        (DataType::Boolean, Value::Bool(flag)) => flag.to_string(),
-        (data_type, Value::Number(number)) if data_type.is_integer() => match number.is_f64() {
-            false => number.to_string(),
-            true => return Err(refuse()),
-        },
-        (data_type, Value::Number(number)) if data_type.is_numeric() => number.to_string(),
-        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, Value::String(text)) => text.clone(),
-        (DataType::Date32 | DataType::Timestamp(_, _) | DataType::Decimal128(_, _), Value::String(text)) => {
-            text.clone()
-        }
-        _ => return Err(refuse()),
+        false => table.table.change_feed(newest, versions).await?,
     };
-    let scalar = ScalarValue::try_from_string(text, field.data_type()).map_err(|_| refuse())?;
-    Ok(lit(scalar))
+    Ok(feed_provider(Arc::clone(&table.table), feed))
 }
 
-fn wrong_type(field: &Field, value: &Value, of: &str) -> Error {
+fn refused(message: String) -> Error {
     Error::Condition {
         kind: Kind::InvalidArgument,
-        condition: "DATATYPE_MISMATCH",
-        sqlstate: "42K09",
-        message: format!(
-            "column `{}` expects {of}{}, not {value}",
-            field.name(),
-            type_text(field.data_type())
-        ),
+        condition: "INVALID_PARAMETER_VALUE",
+        sqlstate: "22023",
+        message,
     }
 }

@@ -1,4 +1,4 @@
-//! Rows as JSON, CSV or an Arrow stream, piece by piece.
+//! Rows as JSON, JSON lines, CSV, an Arrow stream or Parquet, piece by piece.
 
 use arrow::array::RecordBatch;
 use arrow::csv;
@@ -6,9 +6,16 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 
 /// Rows that are encoded at a time: keeps a piece small and the runtime's threads free.
 pub const ROWS_PER_PIECE: usize = 1024;
+
+/// Encoded bytes after which a row group of Parquet is given out: what an answer holds in memory.
+const ROW_GROUP_BYTES: usize = 8 << 20;
 
 /// What a client can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +26,31 @@ pub enum Format {
     Csv,
     /// An Arrow IPC stream.
     Arrow,
+    /// An object as in JSON on each line.
+    Ndjson,
+    /// A Parquet file.
+    Parquet,
 }
 
 impl Format {
     /// All of them, the preferred one first.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Arrow];
+    pub const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Arrow, Self::Ndjson, Self::Parquet];
+
+    /// Returns what the parameter `format` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Arrow => "arrow",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Finds a format by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
 
     /// Returns the media type, without parameters.
     pub fn media_type(self) -> &'static str {
@@ -31,6 +58,8 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
             Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 
@@ -45,9 +74,9 @@ impl Format {
     /// Returns the first column that the format has no place for.
     pub fn refused(self, schema: &Schema) -> Option<&str> {
         let fits = |data_type: &DataType| match self {
-            Self::Json => keys_are_text(data_type),
+            Self::Json | Self::Ndjson => keys_are_text(data_type),
             Self::Csv => !data_type.is_nested(),
-            Self::Arrow => true,
+            Self::Arrow | Self::Parquet => true,
         };
         let refused = schema.fields().iter().find(|field| !fits(field.data_type()));
         refused.map(|field| field.name().as_str())
@@ -59,6 +88,8 @@ pub enum Encoder {
     Json { rows: bool },
     Csv { header: bool, schema: SchemaRef },
     Arrow(Box<StreamWriter<Vec<u8>>>),
+    Ndjson,
+    Parquet(Box<ArrowWriter<Vec<u8>>>),
 }
 
 impl Encoder {
@@ -71,10 +102,18 @@ impl Encoder {
                 schema: schema.clone(),
             },
             Format::Arrow => Self::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema)?)),
+            Format::Ndjson => Self::Ndjson,
+            Format::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::SNAPPY)
+                    .build();
+                let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
+                Self::Parquet(Box::new(writer.map_err(parquet)?))
+            }
         })
     }
 
-    /// Encodes a batch.
+    /// Encodes a batch. What it returns may be empty, and hold rows of batches before.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
         match self {
             Self::Json { rows } => json(batch, rows),
@@ -82,6 +121,14 @@ impl Encoder {
             Self::Arrow(writer) => {
                 writer.write(batch)?;
                 Ok(std::mem::take(writer.get_mut()))
+            }
+            Self::Ndjson => lines(batch),
+            Self::Parquet(writer) => {
+                writer.write(batch).map_err(parquet)?;
+                if writer.in_progress_size() >= ROW_GROUP_BYTES {
+                    writer.flush().map_err(parquet)?;
+                }
+                Ok(std::mem::take(writer.inner_mut()))
             }
         }
     }
@@ -97,10 +144,14 @@ impl Encoder {
             Self::Csv { header, schema } if *header && !schema.fields().is_empty() => {
                 csv_rows(&RecordBatch::new_empty(schema.clone()), header)
             }
-            Self::Csv { .. } => Ok(Vec::new()),
+            Self::Csv { .. } | Self::Ndjson => Ok(Vec::new()),
             Self::Arrow(writer) => {
                 writer.finish()?;
                 Ok(std::mem::take(writer.get_mut()))
+            }
+            Self::Parquet(writer) => {
+                writer.finish().map_err(parquet)?;
+                Ok(std::mem::take(writer.inner_mut()))
             }
         }
     }
@@ -129,13 +180,7 @@ fn keys_are_text(data_type: &DataType) -> bool {
 
 /// One object a line, with commas between.
 fn json(batch: &RecordBatch, rows: &mut bool) -> Result<Vec<u8>, ArrowError> {
-    let mut lines = Vec::new();
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, LineDelimited>(&mut lines);
-    writer.write(batch)?;
-    writer.finish()?;
-    drop(writer);
+    let lines = lines(batch)?;
     let mut piece = Vec::with_capacity(lines.len() + batch.num_rows() + 2);
     // JSON escapes line breaks within strings, so a line is a row.
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -144,6 +189,23 @@ fn json(batch: &RecordBatch, rows: &mut bool) -> Result<Vec<u8>, ArrowError> {
         piece.extend_from_slice(line);
     }
     Ok(piece)
+}
+
+/// One object a line.
+fn lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut lines = Vec::new();
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(&mut lines);
+    writer.write(batch)?;
+    writer.finish()?;
+    drop(writer);
+    Ok(lines)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "maps errors")]
+fn parquet(error: ParquetError) -> ArrowError {
+    ArrowError::ParquetError(error.to_string())
 }
 
 fn csv_rows(batch: &RecordBatch, header: &mut bool) -> Result<Vec<u8>, ArrowError> {
@@ -204,6 +266,8 @@ mod tests {
     #[test_case(Format::Json, Some("by_id"))]
     #[test_case(Format::Csv, Some("tags"))]
     #[test_case(Format::Arrow, None)]
+    #[test_case(Format::Ndjson, Some("by_id"))]
+    #[test_case(Format::Parquet, None)]
     fn a_column_that_does_not_fit_is_named(format: Format, column: Option<&str>) {
         assert_eq!(format.refused(&nested_schema()), column);
     }
@@ -233,5 +297,27 @@ mod tests {
                 .sum::<usize>(),
             6
         );
+    }
+
+    #[test]
+    fn lines_are_objects() {
+        let text = String::from_utf8(encoded(Format::Ndjson, 2)).expect("UTF-8");
+        let rows: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(rows[1], serde_json::json!({"id": 2, "name": null}));
+        assert!(encoded(Format::Ndjson, 0).is_empty());
+    }
+
+    #[test_case(0, 0)]
+    #[test_case(3, 6)]
+    fn parquet_is_read_back(batches: usize, rows: usize) {
+        let bytes = bytes::Bytes::from(encoded(Format::Parquet, batches));
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes);
+        let reader = reader.expect("footer").build().expect("reader");
+        let read: usize = reader.map(|batch| batch.expect("batch").num_rows()).sum();
+        assert_eq!(read, rows);
     }
 }

@@ -16,8 +16,8 @@ use crate::encode::Format;
 /// Client Closed Request: nobody reads the answer. Source: nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Seconds after which a request that met a limit may be sent again.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// Seconds after which a request that met a limit may be sent again, where nothing tells more.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct ApiError {
     status: StatusCode,
     error_code: &'static str,
     error: ServiceError,
+    retry_after_seconds: u64,
 }
 
 /// The body of every answer that is an error.
@@ -99,6 +100,19 @@ impl ApiError {
         Self::http(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
     }
 
+    /// Makes the error of a page that cannot be had any more: its cursor was good once.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::http(StatusCode::GONE, "CURSOR_EXPIRED", message)
+    }
+
+    /// Makes the error of a caller who asks too much at a time.
+    pub fn too_many(message: impl Into<String>, retry_after_seconds: u64) -> Self {
+        Self {
+            retry_after_seconds,
+            ..ServiceError::new(Kind::ResourceExhausted, message).into()
+        }
+    }
+
     /// Makes the error of a body that did not arrive in time.
     pub fn body_timed_out() -> Self {
         let message = "the request's body did not arrive in time";
@@ -124,6 +138,7 @@ impl ApiError {
             status,
             error_code,
             error: ServiceError::new(Kind::InvalidArgument, message),
+            retry_after_seconds: RETRY_AFTER_SECONDS,
         }
     }
 }
@@ -135,6 +150,7 @@ impl From<ServiceError> for ApiError {
             status,
             error_code,
             error,
+            retry_after_seconds: RETRY_AFTER_SECONDS,
         }
     }
 }
@@ -145,6 +161,7 @@ impl IntoResponse for ApiError {
             status,
             error_code,
             error,
+            retry_after_seconds,
         } = self;
         // What is not supported, and what takes too long, is the client's to know; nobody here must look.
         let known = [StatusCode::NOT_IMPLEMENTED, StatusCode::GATEWAY_TIMEOUT].contains(&status);
@@ -168,7 +185,7 @@ impl IntoResponse for ApiError {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         ) {
-            let after = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            let after = HeaderValue::from(retry_after_seconds);
             response.headers_mut().insert(RETRY_AFTER, after);
         }
         response

@@ -15,6 +15,7 @@ mod accept;
 mod auth;
 mod body;
 mod connection;
+mod cursor;
 mod encode;
 mod error;
 mod flight;
@@ -23,6 +24,7 @@ mod listings;
 mod lz4;
 mod metrics;
 mod nested;
+mod quota;
 mod request_id;
 mod routes;
 mod state;
@@ -44,6 +46,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use cursor::CursorKey;
+pub use quota::ApiLimits;
 pub use routes::openapi::document as openapi_document;
 pub use tls::{Identity, TlsError};
 
@@ -77,6 +81,8 @@ pub struct Limits {
     pub result_bytes_max: u64,
     /// How long requests in flight may take after a shutdown began; then they are cancelled.
     pub drain_max: Duration,
+    /// Of the data API and of SQL over HTTP.
+    pub api: ApiLimits,
 }
 
 impl Default for Limits {
@@ -87,6 +93,7 @@ impl Default for Limits {
             stall_max: Duration::from_secs(60),
             result_bytes_max: 20 << 30,
             drain_max: Duration::from_secs(20),
+            api: ApiLimits::default(),
         }
     }
 }
@@ -100,6 +107,8 @@ pub struct ServerOptions {
     pub authentication: Authentication,
     /// What the server shows to clients of HTTPS; `None` serves HTTP.
     pub identity: Option<Identity>,
+    /// What cursors of the data API are signed with: the same in all processes that one client may meet.
+    pub cursor_key: CursorKey,
     /// Where results of the Statement Execution API wait: files without names, which go with the process.
     pub results: PathBuf,
 }

@@ -1,12 +1,12 @@
 //! The routes and what stands before them.
 
+mod data;
 mod databricks;
 mod docs;
 mod health;
 mod oidc;
 pub mod openapi;
 mod permissions;
-mod query;
 mod sql;
 mod unity_catalog;
 mod warehouses;
@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{auth, flight, hive, metrics, request_id, statement_api};
+use crate::{auth, flight, hive, metrics, quota, request_id, statement_api};
 
 /// Puts all routes together.
 pub fn router(state: AppState) -> Router {
@@ -43,8 +43,7 @@ pub fn router(state: AppState) -> Router {
         .merge(flight::router(&state));
     let closed = Router::new()
         .route("/metrics", get(metrics::show))
-        .route("/api/v1/sql", post(sql::execute))
-        .route("/api/v1/query", get(query::query))
+        .merge(api(state.clone()))
         .route("/sql/1.0/warehouses/{id}", post(hive::serve))
         .route("/sql/protocolv1/o/{workspace}/{cluster}", post(hive::serve))
         .route(
@@ -67,6 +66,20 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn(metrics::count))
         .layer(from_fn(request_id::identify))
         .with_state(state)
+}
+
+/// The routes whose requests are counted for their callers.
+fn api(state: AppState) -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/sql", post(sql::execute))
+        .route("/api/v1/query", get(data::query))
+        .route("/api/v1/data", get(data::listing::list))
+        .route("/api/v1/data/{table}", get(data::table))
+        .route(
+            "/api/v1/data/{table}/openapi.json",
+            get(data::description::describe),
+        )
+        .layer(from_fn_with_state(state, quota::enforce))
 }
 
 /// Answers a request whose handler panicked.

@@ -9,6 +9,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Caller};
+use crate::cursor::Cursors;
+use crate::quota::Quotas;
 use crate::statement_api::{Executions, Shelf};
 use crate::warehouse::Warehouse;
 use crate::{Limits, ServerOptions, metrics};
@@ -25,6 +27,8 @@ pub struct AppState {
     pub executions: Arc<Executions>,
     /// The server speaks HTTPS.
     pub tls: bool,
+    pub cursors: Arc<Cursors>,
+    pub quotas: Arc<Quotas>,
     abandon: CancellationToken,
 }
 
@@ -43,6 +47,8 @@ impl AppState {
             )),
             metastore: options.metastore,
             metrics: metrics::install(),
+            cursors: Arc::new(Cursors::new(options.cursor_key)),
+            quotas: Arc::new(Quotas::new(&options.limits.api)),
             limits: Arc::new(options.limits),
             tls: options.identity.is_some(),
             abandon,

@@ -190,7 +190,7 @@ mod tests {
     use futures::StreamExt;
     use ingot_common::port::{
         IngestRequest, StatementDescription, StatementParameter, StatementRequest, StatementResult,
-        StatementSession, TableQuery,
+        StatementSession, TableReader, TableRequest,
     };
 
     use super::*;
@@ -220,11 +220,11 @@ mod tests {
             Ok(Arc::new(Self))
         }
 
-        async fn query_table(
+        async fn open_table(
             &self,
             _: &RequestContext,
-            _: TableQuery,
-        ) -> Result<StatementResult, ServiceError> {
+            _: TableRequest,
+        ) -> Result<Arc<dyn TableReader>, ServiceError> {
             refused()
         }
     }

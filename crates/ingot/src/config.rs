@@ -75,6 +75,7 @@ fn suggestion(nearest: Option<&str>) -> String {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: ServerConfig,
+    pub api: ApiConfig,
     pub data: DataConfig,
     pub engine: EngineConfig,
     pub delta: DeltaConfig,
@@ -99,6 +100,17 @@ pub struct ServerConfig {
     pub stall_seconds_max: u64,
     pub drain_seconds_max: u64,
     pub result_bytes_max: u64,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    pub answer_rows_max: usize,
+    pub answer_bytes_max: usize,
+    pub page_rows_max: usize,
+    pub requests_max: usize,
+    pub requests_per_minute_max: u32,
 }
 
 /// `[data]`
@@ -433,8 +445,13 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 17] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 22] = [
         ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
+        ("api.answer_rows_max", 0, i64::MAX, "at least 0"),
+        ("api.answer_bytes_max", 0, i64::MAX, "at least 0"),
+        ("api.page_rows_max", 1, 1_000_000, "1 to 1000000"),
+        ("api.requests_max", 0, 1_000_000, "0 to 1000000"),
+        ("api.requests_per_minute_max", 0, 60_000_000, "0 to 60000000"),
         ("engine.statements_max", 0, 100_000, "0 to 100000"),
         ("engine.statements_queued_max", 0, 1_000_000, "0 to 1000000"),
         ("engine.statement_queue_seconds_max", 0, 86_400, "0 to 86400"),

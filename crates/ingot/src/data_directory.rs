@@ -7,6 +7,7 @@
 //!             spill/<uuid>/         of one process each, gone with it
 //!             tls/                  the development authority of certificates
 //!             admin-token           mode 0600
+//!             cursor-key            mode 0600; signs cursors of the data API
 //! ```
 //! Several processes may use one data directory: the metastore and the Delta logs arbitrate between them. What
 //! only one may use at a time (a spill folder, a pipeline's state) is held by a lock on a file, which the
@@ -83,6 +84,11 @@ impl DataDirectory {
     /// Returns the file that holds the admin token.
     pub fn admin_token(&self) -> PathBuf {
         self.root.join("admin-token")
+    }
+
+    /// Returns the file that holds what cursors are signed with.
+    pub fn cursor_key(&self) -> PathBuf {
+        self.root.join("cursor-key")
     }
 
     /// Returns the file that says which demo the directory holds.

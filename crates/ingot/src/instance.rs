@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ingot_catalog::Metastore;
 use ingot_common::port::{
-    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
+    SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableReader,
+    TableRequest,
 };
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
@@ -176,11 +177,11 @@ impl StatementService for Instance {
         self.engine.execute(context, request).await
     }
 
-    async fn query_table(
+    async fn open_table(
         &self,
         context: &RequestContext,
-        query: TableQuery,
-    ) -> Result<StatementResult, ServiceError> {
-        self.engine.query_table(context, query).await
+        request: TableRequest,
+    ) -> Result<Arc<dyn TableReader>, ServiceError> {
+        self.engine.open_table(context, request).await
     }
 }

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod cursor_key;
 pub mod data_directory;
 pub mod demo;
 pub mod error;

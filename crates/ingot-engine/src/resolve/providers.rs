@@ -6,9 +6,9 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
-use ingot_catalog::TableKind;
+use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::{Kind, TableName};
-use ingot_delta::{DeltaTable, TimeTravel};
+use ingot_delta::{DeltaTable, Snapshot, TimeTravel};
 
 use super::scope::{Scope, SeenValues};
 use super::{Reads, plan_in};
@@ -89,10 +89,41 @@ async fn view_provider(
     )))
 }
 
+/// What a name of the metastore stands for, before any of it is read.
+pub(crate) enum Found {
+    /// A version of a table.
+    Table(TableAt),
+    /// What has no versions: a view, or a relation of `information_schema`.
+    Other(Arc<dyn TableProvider>),
+}
+
+/// A version of a table.
+#[derive(Debug)]
+pub(crate) struct TableAt {
+    pub info: TableInfo,
+    pub table: Arc<DeltaTable>,
+    pub snapshot: Arc<Snapshot>,
+    /// It was asked for by number or time.
+    past: bool,
+}
+
+impl TableAt {
+    /// Makes the provider of its rows.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>> {
+        let (table, snapshot) = (Arc::clone(&self.table), Arc::clone(&self.snapshot));
+        if self.past {
+            return Ok(past_provider(table, snapshot));
+        }
+        // The optimiser asks for them, and cannot wait.
+        snapshot.files().await?;
+        Ok(delta_provider(table, snapshot, None))
+    }
+}
+
 /// Finds the table or view `name`, a table at `point` of its history if given, in a query of `scope`.
 ///
 /// # Errors
-/// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` for a point in the history of a view.
+/// `NotFound` when there is none; `PermissionDenied`; `Unsupported` for a point in the history of a view.
 pub(super) async fn table_provider(
     session: &Session,
     name: &TableName,
@@ -100,16 +131,39 @@ pub(super) async fn table_provider(
     reads: &Reads,
     scope: &Scope,
 ) -> Result<Arc<dyn TableProvider>> {
+    match found(session, name, point, reads, scope).await? {
+        Found::Table(table) => table.provider().await,
+        Found::Other(provider) => Ok(provider),
+    }
+}
+
+/// Does what [`table_provider`] does, and reads no files of tables.
+///
+/// # Errors
+/// As [`table_provider`].
+pub(super) async fn found(
+    session: &Session,
+    name: &TableName,
+    point: Option<TimeTravel>,
+    reads: &Reads,
+    scope: &Scope,
+) -> Result<Found> {
     if information_schema::has(name) && point.is_none() {
-        return information_schema::provider(session, name).await;
+        return Ok(Found::Other(information_schema::provider(session, name).await?));
     }
     let info = access::table_to_read(session, &scope.reader, reads, name).await?;
     if info.kind != TableKind::View {
         let (table, newest) = session.open_newest(&info).await?;
-        if point.is_none() {
-            reads.see(&table, newest);
-        }
-        return provider(table, point, reads).await;
+        let snapshot = match point {
+            None => reads.see(&table, newest),
+            Some(point) => table.snapshot_at(point).await?,
+        };
+        return Ok(Found::Table(TableAt {
+            info,
+            table,
+            snapshot,
+            past: point.is_some(),
+        }));
     }
     if point.is_some() {
         return Err(Error::Condition {
@@ -133,7 +187,8 @@ pub(super) async fn table_provider(
         SeenValues::None,
         reader,
     )?;
-    view_provider(session, &definition, scope, reads).await
+    let view = view_provider(session, &definition, scope, reads).await?;
+    Ok(Found::Other(view))
 }
 
 /// Makes the provider of a table as the statement sees it, or of its past.

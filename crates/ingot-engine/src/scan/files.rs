@@ -24,7 +24,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::mapped::MappedReaderFactory;
 use super::small_files::SmallFileReaderFactory;
-use crate::provider::{BASE_ROW_ID, FILE_COLUMN, FILE_COMMIT_VERSION, ROW_COLUMN, Rows, external};
+use crate::provider::{BASE_ROW_ID, FILE_COLUMN, FILE_COMMIT_VERSION, FileOrder, ROW_COLUMN, Rows, external};
 use crate::pruning;
 use crate::scan::{DeltaScanExec, ScanTarget};
 use crate::statistics::ScanStatistics;
@@ -43,6 +43,8 @@ pub(crate) struct ScanRequest<'a> {
     pub partition_columns: &'a [String],
     pub tagged: bool,
     pub rows: &'a Rows,
+    /// In which order `files` are, if they are to be read in one.
+    pub order: Option<&'a FileOrder>,
     /// Numbers of `schema`'s columns; all when `None`.
     pub projection: Option<&'a [usize]>,
     /// Filters that the rows pass later; they say which columns' statistics matter.
@@ -63,7 +65,7 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
     let statistics = ScanStatistics::collect(request.index, &request.files, &schema, &used)?;
     let statistics = match request.rows {
         Rows::Live => statistics,
-        Rows::Except(_) | Rows::Listed(_) => statistics.of_some_rows(),
+        Rows::Except(_) | Rows::Listed(_) | Rows::From { .. } => statistics.of_some_rows(),
     };
     let files = partitioned_files(request, &layout, &statistics).await?;
     let (store, _) = request.table.store();
@@ -86,6 +88,7 @@ pub(crate) async fn plan_scan(state: &dyn Session, request: &ScanRequest<'_>) ->
         .with_statistics(statistics.total()?)
         .with_projection_indices(Some(layout.projection(request.projection)))?
         .with_limit(request.limit)
+        .with_preserve_order(request.order.is_some())
         .build();
     let target = ScanTarget {
         location: location.clone(),
@@ -233,7 +236,7 @@ async fn partitioned_files(
     for (place, number) in request.files.iter().enumerate() {
         let add = request.index.add(*number);
         let mut file = PartitionedFile::new_from_meta(object_meta(request.table, &add)?);
-        file.partition_values = constant_values(layout, &values, *number, &add)?;
+        file.partition_values = constant_values(request, layout, &values, *number, &add)?;
         file.statistics = by_file.get(place).cloned();
         if let Some(selection) = selections.get(number) {
             file = file.with_extension(ParquetRowSelection::new(selection.clone()));
@@ -255,18 +258,20 @@ fn object_meta(table: &DeltaTable, add: &Add) -> Result<ObjectMeta> {
 }
 
 fn constant_values(
+    request: &ScanRequest<'_>,
     layout: &Layout,
     values: &[Option<ArrayRef>],
     number: usize,
     add: &Add,
 ) -> Result<Vec<ScalarValue>> {
+    let place = request.order.map_or(number, |order| order.rank(number));
     layout
         .constants
         .iter()
         .zip(values)
         .map(|(field, values)| match values {
             Some(values) => ScalarValue::try_from_array(values, number),
-            None if field.name() == FILE_COLUMN => Ok(ScalarValue::Int64(Some(number as i64))),
+            None if field.name() == FILE_COLUMN => Ok(ScalarValue::Int64(Some(place as i64))),
             None if field.name() == BASE_ROW_ID => Ok(ScalarValue::Int64(add.base_row_id)),
             None if field.name() == FILE_COMMIT_VERSION => {
                 Ok(ScalarValue::Int64(add.default_row_commit_version))
@@ -286,10 +291,14 @@ async fn selections(request: &ScanRequest<'_>) -> Result<HashMap<usize, RowSelec
     for number in &request.files {
         let deleted = deleted.get(number).map(Arc::as_ref);
         let listed = match request.rows {
-            Rows::Live => None,
+            Rows::Live | Rows::From { .. } => None,
             Rows::Except(rows) | Rows::Listed(rows) => rows.get(number),
         };
-        if deleted.is_none() && listed.is_none() {
+        let first = match request.rows {
+            Rows::From { file, row } if file == number => *row,
+            _ => 0,
+        };
+        if deleted.is_none() && listed.is_none() && first == 0 {
             continue;
         }
         let add = request.index.add(*number);
@@ -311,14 +320,14 @@ async fn selections(request: &ScanRequest<'_>) -> Result<HashMap<usize, RowSelec
             }));
         }
         let selection = match (request.rows, deleted, listed) {
-            (Rows::Listed(_), _, Some(listed)) => rows_of(stored, listed, Kept::Listed),
+            (Rows::Listed(_), _, Some(listed)) => rows_of(0, stored, listed, Kept::Listed),
             (_, Some(deleted), Some(listed)) => {
                 let mut gone = deleted.clone();
                 gone.merge(listed);
-                rows_of(stored, &gone, Kept::Others)
+                rows_of(0, stored, &gone, Kept::Others)
             }
-            (_, Some(gone), None) | (_, None, Some(gone)) => rows_of(stored, gone, Kept::Others),
-            (_, None, None) => continue,
+            (_, Some(gone), None) | (_, None, Some(gone)) => rows_of(first, stored, gone, Kept::Others),
+            (_, None, None) => rows_of(first, stored, &DeletionVector::new(), Kept::Others),
         };
         selections.insert(*number, selection);
     }
@@ -344,7 +353,7 @@ pub(crate) async fn stored_rows(
 async fn deleted_rows(request: &ScanRequest<'_>) -> Result<HashMap<usize, Arc<DeletionVector>>> {
     let listed = |number: &usize| match request.rows {
         Rows::Listed(rows) => rows.contains_key(number),
-        Rows::Live | Rows::Except(_) => false,
+        Rows::Live | Rows::Except(_) | Rows::From { .. } => false,
     };
     let with_vectors: Vec<(usize, Arc<Add>)> = request
         .files
@@ -373,16 +382,16 @@ enum Kept {
     Others,
 }
 
-/// Selects rows of a file of `stored` rows by a list of some, which lies within it.
-fn rows_of(stored: u64, list: &DeletionVector, kept: Kept) -> RowSelection {
+/// Selects rows of a file of `stored` rows, from `first` on, by a list of some, which lies within it.
+fn rows_of(first: u64, stored: u64, list: &DeletionVector, kept: Kept) -> RowSelection {
     let rows = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let run = |listed: bool, count: u64| match listed == (kept == Kept::Listed) {
         true => RowSelector::select(rows(count)),
         false => RowSelector::skip(rows(count)),
     };
-    let mut selectors = Vec::new();
-    let mut next = 0;
-    for row in list.iter() {
+    let mut next = first.min(stored);
+    let mut selectors = vec![RowSelector::skip(rows(next))];
+    for row in list.iter().skip_while(|row| *row < first) {
         if row > next {
             selectors.push(run(false, row - next));
         }
@@ -456,7 +465,7 @@ mod tests {
             RowSelector::skip(2),
             RowSelector::select(1),
         ];
-        assert_eq!(Vec::from(rows_of(6, &list, Kept::Others)), others);
+        assert_eq!(Vec::from(rows_of(0, 6, &list, Kept::Others)), others);
         let listed: Vec<RowSelector> = others
             .into_iter()
             .map(|run| RowSelector {
@@ -464,10 +473,28 @@ mod tests {
                 ..run
             })
             .collect();
-        assert_eq!(Vec::from(rows_of(6, &list, Kept::Listed)), listed);
+        assert_eq!(Vec::from(rows_of(0, 6, &list, Kept::Listed)), listed);
         let all: DeletionVector = [0, 1].into_iter().collect();
-        assert_eq!(rows_of(2, &all, Kept::Others).row_count(), 0);
-        assert_eq!(rows_of(2, &DeletionVector::new(), Kept::Others).row_count(), 2);
+        assert_eq!(rows_of(0, 2, &all, Kept::Others).row_count(), 0);
+        assert_eq!(rows_of(0, 2, &DeletionVector::new(), Kept::Others).row_count(), 2);
+    }
+
+    #[test]
+    fn rows_are_selected_from_one_on() {
+        let list: DeletionVector = [0, 3, 4].into_iter().collect();
+        let from = |first| Vec::from(rows_of(first, 6, &list, Kept::Others));
+        assert_eq!(
+            from(2),
+            [
+                RowSelector::skip(2),
+                RowSelector::select(1),
+                RowSelector::skip(2),
+                RowSelector::select(1),
+            ]
+        );
+        assert_eq!(from(4), [RowSelector::skip(5), RowSelector::select(1)]);
+        assert_eq!(from(6), [RowSelector::skip(6)]);
+        assert_eq!(rows_of(9, 6, &list, Kept::Others).row_count(), 0);
     }
 
     #[test]

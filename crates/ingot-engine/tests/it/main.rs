@@ -19,4 +19,5 @@ mod scan;
 mod spark;
 mod sql;
 mod support;
+mod table_query;
 mod write;

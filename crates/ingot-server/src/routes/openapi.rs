@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::encode::Format;
 use crate::error::{ErrorBody, ErrorInfo};
-use crate::routes::{health, permissions, query, sql, unity_catalog};
+use crate::routes::{data, health, permissions, sql, unity_catalog};
 use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, StatementBody, StatementResponse};
 
 #[derive(OpenApi)]
@@ -22,7 +22,10 @@ use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, Stateme
         health::live,
         health::ready,
         sql::execute,
-        query::query,
+        data::query,
+        data::listing::list,
+        data::table,
+        data::description::describe,
         statement_api::execute,
         statement_api::status,
         statement_api::chunk,
@@ -48,8 +51,10 @@ use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, Stateme
         StatementResponse,
         ResultData,
         Empty,
+        data::listing::TableListing,
+        data::listing::ListedTable,
         ErrorBody,
-        ErrorInfo
+        ErrorInfo,
     )),
     modifiers(&BearerToken),
     security(("token" = [])),
@@ -65,8 +70,10 @@ impl IntoResponses for Rows {
         for format in Format::ALL {
             let schema = match format {
                 Format::Json => RefOr::T(ArrayBuilder::new().items(ObjectBuilder::new()).build().into()),
-                Format::Csv => RefOr::T(ObjectBuilder::new().schema_type(Type::String).build().into()),
-                Format::Arrow => RefOr::T(
+                Format::Csv | Format::Ndjson => {
+                    RefOr::T(ObjectBuilder::new().schema_type(Type::String).build().into())
+                }
+                Format::Arrow | Format::Parquet => RefOr::T(
                     ObjectBuilder::new()
                         .schema_type(Type::String)
                         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))

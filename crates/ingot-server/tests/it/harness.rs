@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use ingot_catalog::Metastore;
 use ingot_common::port::{
-    IngestRequest, SessionRequest, StatementDescription, StatementParameter, StatementRequest,
-    StatementResult, StatementService, StatementSession, TableQuery,
+    IngestRequest, Page, PageRequest, RowPosition, SessionRequest, StateId, StatementDescription,
+    StatementParameter, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
+    TableReader, TableRequest, TableState, TableVersion,
 };
 use ingot_common::task::Supervisor;
 use ingot_common::{Kind, RequestContext, ServiceError};
-use ingot_server::{Authentication, Identity, Limits, Server, ServerOptions};
+use ingot_server::{Authentication, CursorKey, Identity, Limits, Server, ServerOptions};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -26,7 +27,7 @@ use url::Url;
 
 /// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
 /// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`, `parameters` (what it was given);
-/// tables with their query.
+/// tables with what was asked of them; see [`OneTable`].
 #[derive(Default, Clone)]
 pub struct Service {
     /// Set when an endless statement has ended.
@@ -39,6 +40,92 @@ pub struct Service {
     pub dropped: Arc<Notify>,
     /// What was ingested last, and how many rows.
     pub ingested: Arc<Mutex<Option<(String, i64)>>>,
+    /// What the tables are now.
+    pub tables: Arc<Mutex<TablesNow>>,
+}
+
+/// What the tables are now.
+#[derive(Debug, Clone)]
+pub struct TablesNow {
+    pub version: i64,
+    /// Versions before this one are gone.
+    pub earliest: i64,
+    pub id: String,
+    pub policy: Option<String>,
+    /// Files of a version that can be opened are gone.
+    pub files_gone: bool,
+    /// Rows that were asked for.
+    pub reads: usize,
+}
+
+impl Default for TablesNow {
+    fn default() -> Self {
+        Self {
+            version: 7,
+            earliest: 0,
+            id: "t".to_owned(),
+            policy: Some("p".to_owned()),
+            files_gone: false,
+            reads: 0,
+        }
+    }
+}
+
+/// A table of any name: of ten rows where it is asked for pages, of one that says what was asked otherwise. `v` has no
+/// versions.
+struct OneTable {
+    state: TableState,
+    tables: Arc<Mutex<TablesNow>>,
+}
+
+const TABLE_ROWS: i64 = 10;
+
+#[async_trait]
+impl TableReader for OneTable {
+    fn state(&self) -> &TableState {
+        &self.state
+    }
+
+    async fn rows(&self, query: TableQuery) -> Result<StatementResult, ServiceError> {
+        for filter in &query.filters {
+            if self.state.schema.field_with_name(&filter.column).is_err() {
+                let message = format!("column `{}` cannot be resolved", filter.column);
+                return Err(ServiceError::new(Kind::InvalidArgument, message));
+            }
+        }
+        self.tables.lock().expect("lock").reads += 1;
+        Ok(StatementResult {
+            schema: schema(),
+            batches: futures::stream::iter([Ok(asked(format!("{query:?}")))]).boxed(),
+        })
+    }
+
+    async fn page(&self, _query: TableQuery, page: PageRequest) -> Result<Page, ServiceError> {
+        if self.tables.lock().expect("lock").files_gone {
+            return Err(ServiceError::new(Kind::NotFound, "a file of the table is gone"));
+        }
+        let first = match page.after {
+            Some(RowPosition::Row { row, .. }) => row + 1,
+            _ => 0,
+        };
+        let most = i64::try_from(page.rows_max).expect("small");
+        let end = first.saturating_add(most).min(TABLE_ROWS);
+        let flights: Vec<i64> = (first..end).collect();
+        let carriers: Vec<String> = flights.iter().map(|row| format!("row {row}")).collect();
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(StringArray::from(carriers)),
+            Arc::new(Int64Array::from(flights)),
+        ];
+        let next = RowPosition::Row {
+            file: "f".to_owned(),
+            row: end - 1,
+        };
+        Ok(Page {
+            schema: schema(),
+            batches: vec![RecordBatch::try_new(schema(), columns).expect("batch")],
+            next: (end < TABLE_ROWS).then_some(next),
+        })
+    }
 }
 
 struct NotifyOnDrop(Arc<Notify>);
@@ -253,15 +340,35 @@ impl StatementService for Service {
         Ok(Arc::new(InSession(self.clone())))
     }
 
-    async fn query_table(
+    async fn open_table(
         &self,
         _context: &RequestContext,
-        query: TableQuery,
-    ) -> Result<StatementResult, ServiceError> {
-        Ok(StatementResult {
-            schema: schema(),
-            batches: futures::stream::iter([Ok(asked(format!("{query:?}")))]).boxed(),
-        })
+        request: TableRequest,
+    ) -> Result<Arc<dyn TableReader>, ServiceError> {
+        let now = self.tables.lock().expect("lock").clone();
+        let version = match request.version {
+            TableVersion::Version(version) => version,
+            TableVersion::Latest | TableVersion::Timestamp(_) => now.version,
+        };
+        if !(now.earliest..=now.version).contains(&version) {
+            return Err(ServiceError {
+                condition: Some("DELTA_VERSION_NOT_FOUND".to_owned()),
+                ..ServiceError::new(Kind::NotFound, format!("version={version} does not exist"))
+            });
+        }
+        let id = StateId {
+            table: now.id,
+            version,
+            committed_at_ms: 0,
+        };
+        Ok(Arc::new(OneTable {
+            state: TableState {
+                schema: schema(),
+                id: (request.table.table.as_str() != "v").then_some(id),
+                policy: now.policy,
+            },
+            tables: Arc::clone(&self.tables),
+        }))
     }
 }
 
@@ -272,6 +379,7 @@ pub struct TestServer {
     pub metastore: Metastore,
     pub cancelled: Arc<AtomicBool>,
     pub ingested: Arc<Mutex<Option<(String, i64)>>>,
+    pub tables: Arc<Mutex<TablesNow>>,
     running: Arc<Notify>,
     release: Arc<Notify>,
     dropped: Arc<Notify>,
@@ -296,6 +404,7 @@ impl TestServer {
         let cancelled = service.cancelled.clone();
         let (running, release) = (service.running.clone(), service.release.clone());
         let (dropped, ingested) = (service.dropped.clone(), service.ingested.clone());
+        let tables_now = service.tables.clone();
         let options = ServerOptions {
             statements: Arc::new(service),
             metastore: metastore.clone(),
@@ -303,6 +412,7 @@ impl TestServer {
             limits,
             identity,
             results: folder.path().to_owned(),
+            cursor_key: CursorKey::new([7; 32]),
         };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(listen, options).await.expect("bind");
@@ -318,6 +428,7 @@ impl TestServer {
             metastore,
             cancelled,
             ingested,
+            tables: tables_now,
             running,
             release,
             dropped,

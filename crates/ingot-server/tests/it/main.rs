@@ -6,6 +6,7 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod data;
 mod flight;
 mod harness;
 mod hive;

@@ -34,6 +34,9 @@ async fn every_route_is_named() {
             "/api/2.1/unity-catalog/schemas/{full_name}",
             "/api/2.1/unity-catalog/tables",
             "/api/2.1/unity-catalog/tables/{full_name}",
+            "/api/v1/data",
+            "/api/v1/data/{table}",
+            "/api/v1/data/{table}/openapi.json",
             "/api/v1/query",
             "/api/v1/sql",
             "/healthz",
@@ -50,7 +53,7 @@ async fn every_error_has_its_body_described() {
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for operation in operations.as_object().expect("operations").values() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
-                if status != "200" {
+                if !["200", "304"].contains(&status.as_str()) {
                     let described = &response["content"]["application/json"]["schema"];
                     assert_eq!(*described, schema, "{path} {status}");
                 }
@@ -60,7 +63,8 @@ async fn every_error_has_its_body_described() {
 }
 
 #[test_case("/api/v1/sql", "post", &["400", "401", "404", "406", "408", "409", "413", "415", "429", "503", "504"])]
-#[test_case("/api/v1/query", "get", &["400", "401", "404", "406", "429", "503", "504"])]
+#[test_case("/api/v1/query", "get", &["304", "400", "401", "403", "404", "406", "410", "429", "501", "503", "504"])]
+#[test_case("/api/v1/data/{table}", "get", &["304", "400", "401", "403", "404", "406", "410", "429", "501", "503", "504"])]
 #[tokio::test]
 async fn rows_and_errors_are_described(path: &str, method: &str, errors: &[&str]) {
     let document = document().await;
@@ -75,6 +79,31 @@ async fn rows_and_errors_are_described(path: &str, method: &str, errors: &[&str]
         content["application/vnd.apache.arrow.stream"]["schema"],
         json!({"type": "string", "format": "binary"})
     );
+}
+
+#[tokio::test]
+async fn a_table_is_described_with_its_columns() {
+    let server = TestServer::open().await;
+    let (status, document) = server.get("/api/v1/data/a.b.c/openapi.json").await;
+    assert_eq!(status, 200);
+    let paths: Vec<_> = document["paths"].as_object().expect("paths").keys().collect();
+    assert_eq!(paths, ["/api/v1/data/a.b.c"]);
+    let operation = &document["paths"]["/api/v1/data/a.b.c"]["get"];
+    let parameters = operation["parameters"].as_array().expect("parameters");
+    let schema = |name: &str| {
+        let found = parameters.iter().find(|parameter| parameter["name"] == name);
+        found.map(|parameter| parameter["schema"].clone())
+    };
+    assert_eq!(
+        schema("flights.gte"),
+        Some(json!({"type": "integer", "format": "int64"}))
+    );
+    assert_eq!(schema("carrier"), Some(json!({"type": "string"})));
+    assert_eq!(schema("carrier.is_null"), Some(json!({"type": "boolean"})));
+    assert_eq!(schema("flights.like"), None);
+    assert!(schema("cursor").is_some() && schema("table").is_none());
+    let row = &operation["responses"]["200"]["content"]["application/json"]["schema"]["items"];
+    assert_eq!(row["properties"]["flights"]["type"], json!(["integer", "null"]));
 }
 
 #[test_case("catalogs", &[])]

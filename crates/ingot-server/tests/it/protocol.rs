@@ -30,6 +30,7 @@ async fn only_a_known_token_lets_in() {
     };
     for path in [
         "/api/v1/query?table=a.b.c",
+        "/api/v1/data/a.b.c",
         "/metrics",
         "/api/2.1/unity-catalog/catalogs",
     ] {
@@ -37,7 +38,14 @@ async fn only_a_known_token_lets_in() {
         assert_eq!(ask(Some("other"), path).await, 401, "{path}");
         assert_eq!(ask(Some("secret"), path).await, 200, "{path}");
     }
-    for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/docs/tables",
+        "/docs/swagger-ui.css",
+    ] {
         assert_eq!(ask(None, path).await, 200, "{path}");
     }
 }
@@ -144,7 +152,11 @@ async fn a_client_that_leaves_cancels_its_statement() {
 #[test_case("/api/v1/query?table=a.b.c&colour=red", "colour"; "unknown parameter")]
 #[test_case("/api/v1/query?table=a.b.c&limit=many", "limit"; "limit that is no number")]
 #[test_case("/api/v1/query?table=a.b.c&version=1&timestamp=2", "exclude each other"; "two points in time")]
-#[test_case("/api/v1/query?table=a.b.c&filters=%7B%22n%22%3A%7B%22like%22%3A1%7D%7D", "column `n` has unknown operator `like`"; "operator")]
+#[test_case("/api/v1/query?table=a.b.c&filters=%7B%22n%22%3A%7B%22near%22%3A1%7D%7D", "column `n` has unknown operator `near`"; "operator")]
+#[test_case("/api/v1/query?table=a.b.c&flights.gtr=1", "column `flights` has unknown operator `gtr`"; "operator of a parameter")]
+#[test_case("/api/v1/query?limit=1", "parameter `table` is missing"; "no table")]
+#[test_case("/api/v1/data/t", "has 1 parts, expected 3"; "short name in the path")]
+#[test_case("/api/v1/data/a.b.c?format=xml", "parameter `format` is `xml`"; "format")]
 #[tokio::test]
 async fn a_wrong_query_is_named(path: &str, message: &str) {
     let server = TestServer::open().await;

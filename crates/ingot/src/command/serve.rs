@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ingot_common::task::Supervisor;
-use ingot_server::{Authentication, Limits, Server, ServerOptions};
+use ingot_server::{ApiLimits, Authentication, Limits, Server, ServerOptions};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
@@ -16,7 +16,7 @@ use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::instance::{ADMIN, Instance};
 use crate::pipeline_task::PipelineTask;
-use crate::{admin_token, logging, shutdown, terminal};
+use crate::{admin_token, cursor_key, logging, shutdown, terminal};
 
 /// How long tasks may take to end after a signal, beside what the HTTP server may take to drain.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
@@ -126,12 +126,20 @@ impl HttpServer {
             metastore: instance.metastore.clone(),
             authentication,
             results: instance.spill().to_owned(),
+            cursor_key: cursor_key::ensure(&instance.data)?,
             limits: Limits {
                 connections_max: config.server.connections_max,
                 body_bytes_max: config.server.body_bytes_max,
                 stall_max: Duration::from_secs(config.server.stall_seconds_max),
                 result_bytes_max: config.server.result_bytes_max,
                 drain_max: Duration::from_secs(config.server.drain_seconds_max),
+                api: ApiLimits {
+                    answer_rows_max: config.api.answer_rows_max,
+                    answer_bytes_max: config.api.answer_bytes_max,
+                    page_rows_max: config.api.page_rows_max,
+                    requests_max: config.api.requests_max,
+                    requests_per_minute_max: config.api.requests_per_minute_max,
+                },
             },
         };
         let listen = config.server.listen;

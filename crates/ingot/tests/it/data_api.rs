@@ -230,3 +230,80 @@ async fn a_statement_takes_parameters() {
         "{body}"
     );
 }
+
+async fn data(server: &Process, path: &str) -> reqwest::Response {
+    let url = format!("{}{path}", server.address("http"));
+    reqwest::get(url).await.expect("answer")
+}
+
+fn next(response: &reqwest::Response) -> Option<String> {
+    let link = response.headers().get("link")?.to_str().expect("text");
+    let target = link.strip_prefix('<').expect("a target");
+    target.split_once('>').map(|(target, _)| target.to_owned())
+}
+
+#[test_case("carrier=UA", json!(["UA"]); "equal")]
+#[test_case("flights.gte=1000&order=-flights", json!(["UA", "EV"]); "at least")]
+#[test_case("carrier.in=F9,AA&order=carrier", json!(["AA", "F9"]); "one of")]
+#[test_case("carrier.is_null=true", json!([null]); "null")]
+#[test_case("carrier.like=%25V", json!(["EV"]); "pattern")]
+#[test_case("aggregate=count,max:flights&select=max_flights", json!([58665]); "aggregate")]
+#[test_case("group_by=carrier&aggregate=count&order=carrier&limit=2", json!([null, "AA"]); "groups")]
+#[tokio::test]
+async fn typed_parameters_give_their_rows(parameters: &str, expected: Value) {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let response = data(&server, &format!("/api/v1/data/main.default.t?{parameters}")).await;
+    assert_eq!(response.status(), 200);
+    let body = response.bytes().await.expect("body");
+    assert_eq!(values(&body), expected);
+}
+
+/// Each page is asked of another process on the data directory.
+#[tokio::test]
+async fn a_cursor_outlives_its_process() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let mut server = server_with_table(data_dir.path()).await;
+    let mut path = Some("/api/v1/data/main.default.t?page_size=2&order=flights".to_owned());
+    let mut found = Vec::new();
+    while let Some(this) = path {
+        let response = data(&server, &this).await;
+        assert_eq!(response.status(), 200, "{this}");
+        path = next(&response);
+        let rows: Vec<Value> = response.json().await.expect("rows");
+        found.extend(rows.into_iter().map(|row| row["carrier"].clone()));
+        server
+            .client()
+            .rows("INSERT INTO main.default.t VALUES ('ZZ', 2)")
+            .await
+            .expect("written");
+        assert!(server.terminate());
+        server = Process::server(data_dir.path());
+    }
+    assert_eq!(json!(found), json!(["AA", null, "F9", "EV", "UA"]));
+}
+
+#[tokio::test]
+async fn tables_are_listed_and_described() {
+    let data_dir = tempfile::tempdir().expect("tempdir");
+    let server = server_with_table(data_dir.path()).await;
+    let mut names = Vec::new();
+    let mut path = Some("/api/v1/data?schema=default&max_results=2".to_owned());
+    while let Some(this) = path {
+        let page: Value = data(&server, &this).await.json().await.expect("JSON");
+        for table in page["tables"].as_array().expect("tables") {
+            names.push(table["table"].as_str().expect("a name").to_owned());
+            let described = data(&server, table["openapi"].as_str().expect("a path")).await;
+            assert_eq!(described.status(), 200, "{table}");
+        }
+        let token = page["next_page_token"].as_str();
+        path = token.map(|token| {
+            let token: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
+            format!("/api/v1/data?schema=default&max_results=2&page_token={token}")
+        });
+    }
+    assert_eq!(
+        names,
+        ["main.default.odd`name", "main.default.t", "main.default.v"]
+    );
+}
