@@ -11,6 +11,7 @@ from pathlib import Path
 import commits
 import large_log
 import queries
+import serve
 from harness import HERE, INGOT, PYTHON, Run, measure, report
 from merge import merge
 from optimize import optimize
@@ -118,7 +119,7 @@ def kafka(work: Path, rounds: int, records: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize", "log", "tpch", "tpcds"],
+        "suite", nargs="?", choices=["append", "kafka", "merge", "commits", "optimize", "log", "serve", "tpch", "tpcds"],
         help="one suite; all when absent",
     )
     parser.add_argument("--rounds", type=int, default=3)
@@ -139,6 +140,8 @@ def main() -> None:
             optimize(Path(work), arguments.rounds, arguments.scale)
         if arguments.suite in (None, "log"):
             large_log.run(INGOT, Path(work), arguments.rounds)
+        if arguments.suite in (None, "serve"):
+            serve.run(INGOT, Path(work), arguments.rounds)
         for suite in ("tpch", "tpcds"):
             if arguments.suite in (None, suite):
                 queries.run(suite, Path(work), arguments.rounds, arguments.scale)
