@@ -8,6 +8,7 @@
 //! ```
 
 pub mod error;
+pub mod history;
 pub mod metastore;
 pub mod model;
 pub mod policy;
@@ -15,6 +16,7 @@ pub mod privilege;
 pub mod securable;
 
 pub use error::{Error, Result};
+pub use history::{HistoryRetention, HistoryStore, history_file};
 pub use metastore::{GrantChange, Metastore, Sight, check_principal};
 pub use model::*;
 pub use policy::{ACCOUNT_USERS, Denied, Grant, GrantOn, Identity, Need, Policy};

@@ -40,7 +40,7 @@ use self::policy::KnownPolicy;
 use crate::{Error, Result};
 
 /// How long a statement waits for another process's write.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often opening is tried again while other processes open the same file.
 const OPEN_RETRIES: RetryPolicy = RetryPolicy {
@@ -69,7 +69,7 @@ pub struct Metastore {
 
 impl Metastore {
     /// Opens the SQLite file at `database`, creates or migrates it, and makes catalogs `main` and `system`
-    /// and schema `main.default` where they are missing. Managed tables are placed below `tables_root`.
+    /// and schemas `main.default` and `system.query` where they are missing. Managed tables are placed below `tables_root`.
     ///
     /// # Errors
     /// `FailedPrecondition` when the file was written by a newer version, `Unavailable` when it cannot be opened.
@@ -159,8 +159,11 @@ impl Metastore {
             let name = identifier(name)?;
             ignore_existing(self.create_catalog(&name, None, SYSTEM_PRINCIPAL).await)?;
         }
-        let default = SchemaName::new(identifier("main")?, identifier("default")?);
-        ignore_existing(self.create_schema(&default, None, SYSTEM_PRINCIPAL).await)
+        for (catalog, schema) in [("main", "default"), ("system", "query")] {
+            let name = SchemaName::new(identifier(catalog)?, identifier(schema)?);
+            ignore_existing(self.create_schema(&name, None, SYSTEM_PRINCIPAL).await)?;
+        }
+        Ok(())
     }
 
     /// Begins a transaction that may write.
@@ -171,7 +174,7 @@ impl Metastore {
 }
 
 /// Opens the database. The first of all connections makes it a WAL, for which SQLite waits for nobody.
-async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
+pub(crate) async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
     let mut retries = OPEN_RETRIES.attempts();
     loop {
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX);

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod context;
 pub mod error;
+pub mod history;
 pub mod name;
 pub mod port;
 pub mod retry;

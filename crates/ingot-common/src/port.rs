@@ -19,6 +19,7 @@ pub use self::table::{
     Aggregate, AggregateFunction, Aggregation, Filter, FilterOperator, FilterValue, OrderBy, Page,
     PageRequest, RowPosition, StateId, TableQuery, TableReader, TableRequest, TableState, TableVersion,
 };
+use crate::history::StatementHistory;
 use crate::{RequestContext, ServiceError};
 
 /// Record batches of one schema, as they become ready.
@@ -192,4 +193,9 @@ pub trait StatementService: Send + Sync {
         context: &RequestContext,
         request: TableRequest,
     ) -> Result<Arc<dyn TableReader>, ServiceError>;
+
+    /// Returns what ran and what runs; `None` where nothing is kept of it.
+    fn history(&self) -> Option<Arc<dyn StatementHistory>> {
+        None
+    }
 }

@@ -75,7 +75,8 @@ pub use restore::Restored;
 pub use row_tracking::RowIdColumns;
 pub use snapshot::Snapshot;
 pub use store::{
-    CachedFiles, FileCache, FileCacheCounts, FileCacheOptions, StoreSettings, canonical as canonical_location,
+    CacheHits, CachedFiles, FileCache, FileCacheCounts, FileCacheOptions, StoreSettings,
+    canonical as canonical_location,
 };
 pub use table::{CreateTable, DeltaTable, DeltaTables, TablesOptions, TimeTravel};
 pub use transaction::{CommitOutcome, ReadPredicate, ReadSet, Transaction};

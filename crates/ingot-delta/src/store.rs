@@ -14,7 +14,7 @@ mod local;
 mod receipt;
 mod remote;
 
-pub use self::file_cache::{CachedFiles, FileCache, FileCacheCounts, FileCacheOptions};
+pub use self::file_cache::{CacheHits, CachedFiles, FileCache, FileCacheCounts, FileCacheOptions};
 pub(crate) use self::local::{LocalStaging, LocalStore, Published, StagedFile, local_store};
 pub(crate) use self::receipt::PutReceipt;
 pub(crate) use self::remote::remote_store;

@@ -11,6 +11,7 @@ use ingot_common::port::{
 use ingot_common::{Identifier, RequestContext, SchemaName, ServiceError};
 use tokio::sync::Mutex;
 
+use crate::history::{QUERY_TAGS, Recording, Started};
 use crate::{Engine, Result, Session, statement};
 
 /// See the module's documentation.
@@ -42,6 +43,13 @@ impl ClientSession {
         })
     }
 
+    /// Notes in the query history that a statement has come.
+    fn begin(&self, context: &RequestContext, text: &str) -> Result<Recording, ServiceError> {
+        let tags = self.session.setting(QUERY_TAGS);
+        let started = Started::new(context, text.to_owned(), tags.as_deref());
+        Recording::begin(self.session.engine().query_history(), context, started)
+    }
+
     /// Does work in the session, once what began before it has begun to give rows.
     async fn in_turn<T, W, F>(&self, context: &RequestContext, work: W) -> Result<T, ServiceError>
     where
@@ -70,10 +78,13 @@ impl StatementSession for ClientSession {
         statement: String,
         parameters: Vec<StatementParameter>,
     ) -> Result<StatementResult, ServiceError> {
-        let work = |session: Session| async move {
-            let parameters = statement::parameters(&session, parameters).await?;
-            session.values().parameters = parameters;
-            session.execute(&statement).await
+        let recording = self.begin(context, &statement)?;
+        let work = |session: Session| {
+            recording.of(async move {
+                let parameters = statement::parameters(&session, parameters).await?;
+                session.values().parameters = parameters;
+                session.execute(&statement).await
+            })
         };
         self.in_turn(context, work).await
     }
@@ -84,10 +95,13 @@ impl StatementSession for ClientSession {
         statement: String,
         values: RecordBatch,
     ) -> Result<StatementResult, ServiceError> {
-        let work = |session: Session| async move {
-            let parameters = statement::bound(&statement, &values)?;
-            session.values().parameters = parameters;
-            session.execute(&statement).await
+        let recording = self.begin(context, &statement)?;
+        let work = |session: Session| {
+            recording.of(async move {
+                let parameters = statement::bound(&statement, &values)?;
+                session.values().parameters = parameters;
+                session.execute(&statement).await
+            })
         };
         self.in_turn(context, work).await
     }
@@ -106,7 +120,11 @@ impl StatementSession for ClientSession {
         context: &RequestContext,
         request: IngestRequest,
     ) -> Result<StatementResult, ServiceError> {
-        let work = |session: Session| async move { statement::ingest(&session, request).await };
+        let recording = self.begin(
+            context,
+            &format!("INSERT INTO `{}` -- rows of the client", request.table),
+        )?;
+        let work = |session: Session| recording.of(async move { statement::ingest(&session, request).await });
         self.in_turn(context, work).await
     }
 }

@@ -11,6 +11,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ingot_catalog::Metastore;
+use ingot_common::history::StatementHistory;
 use ingot_common::port::{
     SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableReader,
     TableRequest,
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use crate::client_session::ClientSession;
+use crate::history::{History, HistoryOptions, QUERY_TAGS, Recording, Started};
 use crate::resources::{Admission, CacheCounts, ResultCache, StatementLimits};
 use crate::session::{SessionParts, TemporaryViews};
 use crate::table_query::Reading;
@@ -49,6 +51,8 @@ pub struct EngineOptions {
     pub statements: StatementLimits,
     /// Bytes of the results that are kept for who asks again; none with 0.
     pub result_cache_bytes_max: usize,
+    /// What is kept of statements.
+    pub history: HistoryOptions,
 }
 
 /// Runs statements. Cheap to clone.
@@ -70,6 +74,7 @@ struct Shared {
     /// Those of front doors.
     statements: Supervisor,
     results: Arc<ResultCache>,
+    history: Arc<History>,
 }
 
 impl Engine {
@@ -95,6 +100,7 @@ impl Engine {
                 admission: Admission::new(options.statements.clone()),
                 statements: Supervisor::new(),
                 results: Arc::new(ResultCache::new(options.result_cache_bytes_max)),
+                history: History::new(options.history.clone(), metastore.clone()),
                 options,
                 metastore,
                 tables,
@@ -138,6 +144,10 @@ impl Engine {
         &self.shared.results
     }
 
+    pub(crate) fn query_history(&self) -> &Arc<History> {
+        &self.shared.history
+    }
+
     /// Returns what the cache of results holds, and what it was asked.
     pub fn result_cache(&self) -> CacheCounts {
         self.results().counts()
@@ -162,12 +172,14 @@ impl Engine {
         self.shared.compactions.ended(patience).await
     }
 
-    /// Waits for the statements whose clients are gone, and ends compactions, before a process ends; at most `patience`
+    /// Waits for the statements whose clients are gone, ends compactions, and writes the query history, before a process ends; at most `patience`
     /// for each. Returns `false` when some had not ended: what they did is not committed.
     pub async fn ended(&self, patience: Duration) -> bool {
         let statements = self.shared.statements.join(patience).await;
         self.shared.compactions.stop();
-        self.shared.compactions.ended(patience).await && statements
+        let ended = self.shared.compactions.ended(patience).await && statements;
+        self.shared.history.flush().await;
+        ended
     }
 
     /// Opens a session in catalog `main`, schema `default`.
@@ -279,8 +291,12 @@ impl StatementService for Engine {
         context: &RequestContext,
         request: StatementRequest,
     ) -> Result<StatementResult, ServiceError> {
+        let named = |(key, _): &(&String, &String)| key.eq_ignore_ascii_case(QUERY_TAGS);
+        let tags = request.settings.iter().find(named).map(|(_, tags)| tags.as_str());
+        let started = Started::new(context, request.statement.clone(), tags);
+        let recording = Recording::begin(self.query_history(), context, started)?;
         let engine = self.clone();
-        let work = async move |context| engine.run(&context, request).await;
+        let work = async move |context| recording.of(engine.run(&context, request)).await;
         self.in_task(context, work).await
     }
 
@@ -306,6 +322,10 @@ impl StatementService for Engine {
         };
         let reading = opened.map_err(|error| ServiceError::from_error(&error))?;
         Ok(Arc::new(reading))
+    }
+
+    fn history(&self) -> Option<Arc<dyn StatementHistory>> {
+        Some(Arc::clone(self.query_history()) as _)
     }
 }
 

@@ -27,7 +27,7 @@ use ingot_catalog::{
 };
 use ingot_common::TableName;
 
-use crate::{Error, Result, Session, access};
+use crate::{Error, Result, Session, access, system_tables};
 
 /// The schema.
 pub(crate) const NAME: &str = "information_schema";
@@ -189,6 +189,7 @@ impl Contents {
                 contents
                     .tables
                     .extend(tables.into_iter().filter(|table| sight.sees(table)));
+                contents.tables.extend(system_tables::list(&schema.name)?);
             }
             if needed.functions {
                 let functions = metastore.list_functions(&schema.name, &all).await?;

@@ -52,6 +52,7 @@ pub(crate) use self::metrics::Summary;
 use self::plan::{Bin, Candidate};
 pub(crate) use self::rewrite::rewrite_all;
 use self::rewrite::{Rewriter, Rewritten};
+use crate::history::Trace;
 use crate::pruning::{PartitionColumns, deleted_rows};
 use crate::write::conflict_error;
 use crate::{Result, Session};
@@ -136,6 +137,10 @@ pub(crate) async fn optimize(
             lost = conflict.or(lost);
             if !committed.is_empty() {
                 let added = committed.iter().flat_map(|bin| &bin.added);
+                if let Some(trace) = Trace::current() {
+                    let bytes = added.clone().map(|add| add.size).sum();
+                    trace.wrote(added.clone().count(), 0, bytes);
+                }
                 written.extend(added.map(|add| add.path.clone()));
                 summary.committed(&committed);
             }

@@ -40,6 +40,7 @@ pub(crate) use self::temporary_views::{GLOBAL_TEMP, TemporaryView, TemporaryView
 pub(crate) use self::values::{Parameters, SESSION, Values, Variable, VariableName, unresolved};
 use crate::error::external;
 use crate::functions::CurrentUser;
+use crate::history::{Trace, WatchPlans};
 use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::resources::{Allowance, CooperativeJoins, Pauses, Question, Rows};
@@ -100,6 +101,7 @@ impl SessionParts {
             .with_type_planner(Arc::new(types::SparkTypes))
             .with_optimizer_rules(optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
+            .with_physical_optimizer_rule(Arc::new(WatchPlans))
             .build();
         Ok(Self { state })
     }
@@ -314,6 +316,9 @@ impl Session {
             false => None,
         };
         if let Some(known) = question.as_ref().and_then(|question| cache.get(question)) {
+            if let Some(trace) = Trace::current() {
+                trace.known();
+            }
             return Ok(known);
         }
         let shown = Arc::clone(&schema);

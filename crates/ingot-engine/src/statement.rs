@@ -25,6 +25,7 @@ mod merge;
 mod namespace;
 mod optimize;
 mod parameters;
+mod query_tags;
 mod restore;
 mod script;
 mod set;
@@ -56,6 +57,7 @@ use self::light::is_light;
 pub(crate) use self::parameters::{bound, parameters};
 pub(crate) use self::set::{ANSI_MODE, JOIN_REORDER, TIME_ZONE, is_harmless, is_setting, set_setting};
 pub use self::set::{SettingChange, setting_change};
+use crate::history::Trace;
 use crate::resolve::{self, Reads};
 use crate::resources::Allowance;
 use crate::stack::{deep, with_room};
@@ -154,7 +156,12 @@ async fn run(session: &Session, work: Work<'_>) -> Result<Answer> {
     let allowance = allowance(session, work.light).await?;
     match work.reads_only {
         true => allowance.read(run).await,
-        false => allowance.write(run).await,
+        false => {
+            if let Some(trace) = Trace::current() {
+                trace.changes();
+            }
+            allowance.write(run).await
+        }
     }
 }
 

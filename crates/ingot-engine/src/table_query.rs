@@ -13,6 +13,7 @@ mod shape;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -26,6 +27,7 @@ use ingot_delta::change_feed::check_recorded;
 use ingot_delta::{ChangeFeed, TimeTravel};
 
 use crate::change_feed::feed_provider;
+use crate::history::{Recording, Started};
 use crate::resolve::{self, Found, TableAt};
 use crate::resources::Allowance;
 use crate::{Engine, Error, Result, Session};
@@ -80,20 +82,19 @@ impl Reading {
     }
 
     /// Reads within a turn and a time of its own.
-    async fn admitted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T, ServiceError> {
-        let read = async {
-            let context = self.session.context();
-            let slot = self
-                .session
-                .engine()
-                .admission()
-                .admit(&context.cancellation)
-                .await?;
-            let allowance = Allowance::begin(context, self.session.time_max(), Some(slot));
-            allowance.read(work).await
-        };
-        read.await
-            .map_err(|error: Error| ServiceError::from_error(&error))
+    async fn admitted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let context = self.session.context();
+        let admission = self.session.engine().admission();
+        let slot = admission.admit(&context.cancellation).await?;
+        let allowance = Allowance::begin(context, self.session.time_max(), Some(slot));
+        allowance.read(work).await
+    }
+
+    /// Notes in the query history that a query has come.
+    fn begin(&self, query: &TableQuery) -> Result<Recording, ServiceError> {
+        let context = self.session.context();
+        let started = Started::new(context, text(&self.name, query), None);
+        Recording::begin(self.session.engine().query_history(), context, started)
     }
 
     /// Plans all rows of what is read.
@@ -114,14 +115,17 @@ impl TableReader for Reading {
     }
 
     async fn rows(&self, query: TableQuery) -> Result<StatementResult, ServiceError> {
+        let recording = self.begin(&query)?;
         let read = async {
             let rows = shape::shaped(&self.session, self.all().await?, &query)?;
             self.session.run(rows).await
         };
-        self.admitted(read).await
+        let rows = recording.of(self.admitted(read)).await;
+        rows.map_err(|error| ServiceError::from_error(&error))
     }
 
     async fn page(&self, query: TableQuery, page: PageRequest) -> Result<Page, ServiceError> {
+        let recording = self.begin(&query)?;
         let read = async {
             match &self.source {
                 Source::Table(table) => page::read(&self.session, table, &query, &page).await,
@@ -137,8 +141,33 @@ impl TableReader for Reading {
                 ))),
             }
         };
-        self.admitted(read).await
+        let read = recording.run(self.admitted(read)).await;
+        let (page, recording) = read.map_err(|error| ServiceError::from_error(&error))?;
+        recording.finish(page.batches.iter().map(RecordBatch::num_rows).sum());
+        Ok(page)
     }
+}
+
+/// Writes a query as the history of statements shows it. Values stay out of it: they may be anybody's.
+fn text(name: &TableName, query: &TableQuery) -> String {
+    let columns = match (query.select.as_slice(), &query.aggregation) {
+        ([], None) => "*".to_owned(),
+        ([], Some(_)) => "…".to_owned(),
+        (select, _) => select.join(", "),
+    };
+    let mut text = format!("SELECT {columns} FROM {name}");
+    let filtered: Vec<&str> = query
+        .filters
+        .iter()
+        .map(|filter| filter.column.as_str())
+        .collect();
+    if !filtered.is_empty() {
+        text += &format!(" WHERE {} …", filtered.join(" … AND "));
+    }
+    if let Some(limit) = query.limit {
+        text += &format!(" LIMIT {limit}");
+    }
+    text
 }
 
 impl Source {

@@ -4,24 +4,32 @@ use std::collections::HashMap;
 
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ingot_catalog::Metastore;
 use ingot_common::{Kind, Principal, ServiceError};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::Authentication;
 use crate::error::ApiError;
 use crate::request_id::RequestId;
 use crate::state::AppState;
 
+/// Carries the id of a statement: in an answer, and in the request of a client that wants to ask about it meanwhile.
+pub const STATEMENT_ID: HeaderName = HeaderName::from_static("x-ingot-statement-id");
+
 /// Who asks, and under which id; an extension of every request that was let in.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Principal,
     pub request_id: RequestId,
+    /// What its program says of itself.
+    pub user_agent: Option<String>,
+    /// The id that it gives the statement of the request, if it gives one.
+    pub statement_id: Option<Uuid>,
 }
 
 /// Knows who holds which token.
@@ -91,9 +99,12 @@ pub async fn require(
     let host = host(&request);
     match state.authenticator.principal(host, request.headers()).await {
         Ok(principal) => {
+            let headers = request.headers();
             let caller = Caller {
                 principal,
                 request_id,
+                user_agent: text(headers, &USER_AGENT).map(str::to_owned),
+                statement_id: text(headers, &STATEMENT_ID).and_then(|id| Uuid::parse_str(id).ok()),
             };
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -108,6 +119,10 @@ pub async fn require(
             response
         }
     }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -200,8 +200,15 @@ impl Service {
         statement: String,
         parameters: Vec<StatementParameter>,
     ) -> Struct {
+        // `confOverlay`, of which tags are what is honoured.
+        let mut overlay = request.texts(3);
+        let tags = overlay.find(|(key, _)| key.eq_ignore_ascii_case("query_tags"));
+        let context = RequestContext {
+            query_tags: tags.map(|(_, tags)| tags.to_owned()),
+            ..self.context.clone()
+        };
         let begun = self.session(request).and_then(|session| {
-            let operation = session.begin(&self.context, statement, parameters, encoding(request))?;
+            let operation = session.begin(&context, statement, parameters, encoding(request))?;
             Ok((session, operation))
         });
         let (session, operation) = match begun {

@@ -7,6 +7,8 @@ mod health;
 mod oidc;
 pub mod openapi;
 mod permissions;
+mod profile;
+mod query_history;
 mod sql;
 mod unity_catalog;
 mod warehouses;
@@ -44,6 +46,8 @@ pub fn router(state: AppState) -> Router {
     let closed = Router::new()
         .route("/metrics", get(metrics::show))
         .merge(api(state.clone()))
+        .route("/api/v1/statements/{statement_id}/profile", get(profile::show))
+        .route("/api/2.0/sql/history/queries", get(query_history::list))
         .route("/sql/1.0/warehouses/{id}", post(hive::serve))
         .route("/sql/protocolv1/o/{workspace}/{cluster}", post(hive::serve))
         .route(

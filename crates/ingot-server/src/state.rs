@@ -59,6 +59,10 @@ impl AppState {
     pub fn context(&self, caller: Caller) -> RequestContext {
         let mut context = RequestContext::new(caller.principal);
         context.request_id = caller.request_id.0;
+        context.user_agent = caller.user_agent;
+        if let Some(id) = caller.statement_id {
+            context.statement_id = id;
+        }
         context.cancellation = self.abandon.child_token();
         context
     }

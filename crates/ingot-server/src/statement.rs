@@ -15,7 +15,7 @@ use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use crate::accept;
-use crate::auth::Caller;
+use crate::auth::{Caller, STATEMENT_ID};
 use crate::encode::{Encoder, Format, ROWS_PER_PIECE};
 use crate::error::ApiError;
 use crate::quota::ApiLimits;
@@ -37,11 +37,18 @@ where
     let context = state.context(caller);
     let guard = context.cancellation.clone().drop_guard();
     let request_id = context.request_id;
+    let statement_id = context.statement_id;
     let begin = async {
         let rows = Rows::new(work(context).await?, format, &state.limits.api, request_id)?;
         rows.stream(guard).await
     };
-    begin.await.map_err(|error| ApiError::from(state.blame(error)))
+    let answered: Result<Response, ServiceError> = begin.await;
+    let mut response = answered.map_err(|error| ApiError::from(state.blame(error)))?;
+    // A UUID is always a header's value.
+    if let Ok(id) = HeaderValue::from_str(&statement_id.to_string()) {
+        response.headers_mut().insert(STATEMENT_ID, id);
+    }
+    Ok(response)
 }
 
 /// Rows on their way out.

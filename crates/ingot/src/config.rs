@@ -80,6 +80,7 @@ pub struct Config {
     pub engine: EngineConfig,
     pub delta: DeltaConfig,
     pub stores: BTreeMap<String, BTreeMap<String, String>>,
+    pub history: HistoryConfig,
     pub pipelines: PipelinesConfig,
     pub log: LogConfig,
 }
@@ -148,6 +149,15 @@ pub struct DeltaConfig {
     pub checkpoint_interval: u64,
     pub commit_retries_max: u32,
     pub deletion_vectors: bool,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryConfig {
+    pub days_max: u32,
+    pub bytes_max: u64,
+    pub profiles_max: usize,
 }
 
 /// `[pipelines]`
@@ -445,7 +455,7 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
     {
         return Err(wrong("log.level", "a level or directives of levels"));
     }
-    let ranges: [(&'static str, i64, i64, &'static str); 22] = [
+    let ranges: [(&'static str, i64, i64, &'static str); 25] = [
         ("server.connections_max", 1, 1_000_000, "1 to 1000000"),
         ("api.answer_rows_max", 0, i64::MAX, "at least 0"),
         ("api.answer_bytes_max", 0, i64::MAX, "at least 0"),
@@ -472,6 +482,9 @@ fn check_values(settings: &Table) -> Result<(), ConfigError> {
         ("engine.target_partitions", 0, 4096, "0 to 4096"),
         ("delta.checkpoint_interval", 1, i64::MAX, "at least 1"),
         ("delta.commit_retries_max", 0, 10_000, "0 to 10000"),
+        ("history.days_max", 1, 36_500, "1 to 36500"),
+        ("history.bytes_max", 1 << 20, i64::MAX, "at least 1048576 (1 MiB)"),
+        ("history.profiles_max", 0, 100_000, "0 to 100000"),
         ("pipelines.restart_pause_seconds_max", 1, 86_400, "1 to 86400"),
     ];
     for (key, least, most, expected) in ranges {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data-dir>/ metastore.sqlite      securables, tokens
+//!             history.sqlite        statements that have ended
 //!             tables/               managed tables
 //!             pipelines/<name>/     checkpoints and state of a pipeline, and the lock of the process that runs it
 //!             spill/<uuid>/         of one process each, gone with it
@@ -18,6 +19,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use ingot_catalog::history_file;
 use url::Url;
 use uuid::Uuid;
 
@@ -62,6 +64,11 @@ impl DataDirectory {
     /// Returns the folder of the development authority of certificates.
     pub fn tls(&self) -> PathBuf {
         self.root.join("tls")
+    }
+
+    /// Returns the SQLite file of the query history.
+    pub fn history(&self) -> PathBuf {
+        history_file(&self.root)
     }
 
     /// Returns the folder of managed tables as a URL with a trailing slash.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ingot_catalog::Metastore;
+use ingot_common::history::StatementHistory;
 use ingot_common::port::{
     SessionRequest, StatementRequest, StatementResult, StatementService, StatementSession, TableReader,
     TableRequest,
@@ -13,7 +14,7 @@ use ingot_common::port::{
 use ingot_common::task::Supervisor;
 use ingot_common::{Principal, RequestContext, ServiceError};
 use ingot_delta::{DeltaTables, FileCacheOptions, TablesOptions, canonical_location};
-use ingot_engine::{Engine, EngineOptions, StatementLimits};
+use ingot_engine::{Engine, EngineOptions, HistoryOptions, StatementLimits};
 use url::Url;
 
 use crate::config::Config;
@@ -64,6 +65,12 @@ impl Instance {
                 time_max: Duration::from_secs(config.engine.statement_seconds_max),
             },
             result_cache_bytes_max: config.engine.result_cache_bytes_max,
+            history: HistoryOptions {
+                file: Some(data.history()),
+                days_max: config.history.days_max,
+                bytes_max: config.history.bytes_max,
+                profiles_max: config.history.profiles_max,
+            },
         };
         Ok(Self {
             engine: Engine::new(options, metastore.clone(), tables)?,
@@ -90,7 +97,7 @@ impl Instance {
         Principal::new(ADMIN)
     }
 
-    /// Waits for statements whose clients are gone, and for checkpoints that commits left behind, before a process ends
+    /// Waits for statements whose clients are gone, for the query history to be written, and for checkpoints that commits left behind, before a process ends
     /// that made few of them: one that makes many leaves the last to the next process.
     pub async fn settle(&self) {
         if !self.engine.ended(SETTLE_MAX).await {
@@ -183,5 +190,9 @@ impl StatementService for Instance {
         request: TableRequest,
     ) -> Result<Arc<dyn TableReader>, ServiceError> {
         self.engine.open_table(context, request).await
+    }
+
+    fn history(&self) -> Option<Arc<dyn StatementHistory>> {
+        self.engine.history()
     }
 }

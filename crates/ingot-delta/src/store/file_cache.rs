@@ -116,6 +116,7 @@ impl FileCache {
         path: &Path,
         id: FileId,
         ranges: &[Range<u64>],
+        hits: Option<&CacheHits>,
     ) -> Result<Vec<Bytes>> {
         if !self.open().await
             || ranges
@@ -141,6 +142,9 @@ impl FileCache {
             .try_collect::<Vec<_>>()
             .await?;
         self.blocks().count(kept.len() - missing.len(), missing.len());
+        if let Some(hits) = hits {
+            hits.tell(ranges, kept.len() - missing.len(), kept.len());
+        }
         let mut found: HashMap<u32, Bytes> = fetched.into_iter().flatten().collect();
         found.extend(
             kept.into_iter()
@@ -304,6 +308,32 @@ impl FileCache {
     }
 }
 
+/// Who is told how many of the bytes that a reader asked for were on the local disk. Cheap to clone.
+#[derive(Clone)]
+pub struct CacheHits(Arc<dyn Fn(u64) + Send + Sync>);
+
+impl CacheHits {
+    /// Has `told` called with each number of bytes.
+    pub fn new(told: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+
+    /// Tells of a read of which so many of all blocks were there.
+    fn tell(&self, ranges: &[Range<u64>], kept: usize, all: usize) {
+        let asked: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let part = |blocks: usize| u64::try_from(blocks).unwrap_or_default();
+        if let Some(bytes) = asked.saturating_mul(part(kept)).checked_div(part(all)) {
+            (self.0)(bytes);
+        }
+    }
+}
+
+impl std::fmt::Debug for CacheHits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheHits").finish_non_exhaustive()
+    }
+}
+
 /// The files of one store, through a cache. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CachedFiles {
@@ -313,13 +343,14 @@ pub struct CachedFiles {
 }
 
 impl CachedFiles {
-    /// Returns the store as the reader of one file of `size` bytes sees it.
-    pub fn file(&self, path: &Path, size: u64) -> Arc<dyn ObjectStore> {
+    /// Returns the store as the reader of one file of `size` bytes sees it; `hits` is told what was there.
+    pub fn file(&self, path: &Path, size: u64, hits: CacheHits) -> Arc<dyn ObjectStore> {
         Arc::new(CachedFile {
             cache: Arc::clone(&self.cache),
             store: Arc::clone(&self.store),
             path: path.clone(),
             id: self.id(path, size),
+            hits,
         })
     }
 
@@ -335,7 +366,7 @@ impl CachedFiles {
             let range = start..end;
             let ranges = std::slice::from_ref(&range);
             self.cache
-                .read(&self.store, path, self.id(path, size), ranges)
+                .read(&self.store, path, self.id(path, size), ranges, None)
                 .await?;
             start = end;
         }

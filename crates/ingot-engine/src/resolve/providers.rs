@@ -15,7 +15,7 @@ use super::{Reads, plan_in};
 use crate::access::Reader;
 use crate::provider::{delta_provider, past_provider};
 use crate::session::identifier;
-use crate::{Error, Result, Session, access, information_schema};
+use crate::{Error, Result, Session, access, information_schema, system_tables};
 
 /// Finds what a name in a query stands for, and the full name under which DataFusion will look for it.
 pub(super) async fn provider_of(
@@ -150,6 +150,11 @@ pub(super) async fn found(
 ) -> Result<Found> {
     if information_schema::has(name) && point.is_none() {
         return Ok(Found::Other(information_schema::provider(session, name).await?));
+    }
+    if point.is_none()
+        && let Some(table) = system_tables::provider(session, name)?
+    {
+        return Ok(table);
     }
     let info = access::table_to_read(session, &scope.reader, reads, name).await?;
     if info.kind != TableKind::View {

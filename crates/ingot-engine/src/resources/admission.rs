@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 
 use super::StatementLimits;
+use crate::history::Trace;
 use crate::{Error, Result};
 
 /// Slots for each core: some statements wait for a store, others for their readers.
@@ -71,6 +72,7 @@ impl Admission {
             Err(TryAcquireError::NoPermits) => {}
             Err(TryAcquireError::Closed) => return Err(closed()),
         }
+        let _queued = Trace::queue();
         let _place = Place::take(&self.queued, self.limits.queued_max).ok_or_else(|| {
             busy(
                 format!("{} more wait, as many as may", self.limits.queued_max),

@@ -14,10 +14,10 @@ use datafusion::datasource::physical_plan::parquet::{
 };
 use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use ingot_delta::CachedFiles;
+use ingot_delta::{CacheHits, CachedFiles};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -61,7 +61,7 @@ impl ParquetFileReaderFactory for SmallFileReaderFactory {
         let kept = self
             .cached
             .as_ref()
-            .map(|cached| cached.file(&file.location, file.size));
+            .map(|cached| cached.file(&file.location, file.size, cache_hits(metrics, partition_index)));
         if metadata_size_hint.is_none_or(|first_read| file.size > first_read as u64) {
             let through = kept.map(|kept| CachedParquetFileReaderFactory::new(kept, Arc::clone(&self.cache)));
             return through.as_ref().unwrap_or(&self.others).create_reader(
@@ -79,6 +79,12 @@ impl ParquetFileReaderFactory for SmallFileReaderFactory {
             content: None,
         }))
     }
+}
+
+/// Counts what scans read from the local disk instead of the store.
+fn cache_hits(metrics: &ExecutionPlanMetricsSet, partition: usize) -> CacheHits {
+    let counter = MetricBuilder::new(metrics).counter("bytes_from_cache", partition);
+    CacheHits::new(move |bytes| counter.add(usize::try_from(bytes).unwrap_or(usize::MAX)))
 }
 
 struct SmallFileReader {

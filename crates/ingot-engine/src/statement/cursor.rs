@@ -441,6 +441,11 @@ impl<'a> Cursor<'a> {
         self.is_word(1, word)
     }
 
+    /// Says if `token` comes after the next one.
+    pub fn is_next(&self, token: &Token) -> bool {
+        self.parser.peek_nth_token(1).token == *token
+    }
+
     /// Takes everything that is left but for a semicolon at the end, as the text has it.
     pub fn rest(&mut self) -> &'a str {
         let start = self.next_offset();

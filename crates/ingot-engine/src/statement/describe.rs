@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
-use ingot_common::{Identifier, Kind, SchemaName};
+use ingot_common::{Identifier, Kind, SchemaName, TableName};
 use ingot_delta::{DeltaTable, HistoryEntry};
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ use super::{Work, rows, text_rows, volume};
 use crate::access::{self, Reader, SELECT};
 use crate::session::{TemporaryView, identifier};
 use crate::write::type_text;
-use crate::{Error, Result, Session, dialect, files, resolve};
+use crate::{Error, Result, Session, dialect, files, resolve, system_tables};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -156,6 +156,14 @@ pub(super) async fn columns_of(session: &Session, name: &ObjectName) -> Result<F
     }
 }
 
+/// Returns what there is to know of a table or view of the catalog.
+async fn named_table(session: &Session, name: &TableName) -> Result<TableInfo> {
+    match system_tables::info(name)? {
+        Some(info) => Ok(info),
+        None => Ok(access::table(session, name, Need::Sight).await?),
+    }
+}
+
 async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<StatementResult> {
     let mut lines: Vec<[String; 3]> = Vec::new();
     let fields = columns_of(session, &name).await?;
@@ -163,8 +171,9 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
     let info = match resolve::delta_path(&name)? {
         Some(_) => None,
         None if view.is_some() => None,
-        None => Some(access::table(session, &session.resolve(&name)?, Need::Sight).await?),
+        None => Some(named_table(session, &session.resolve(&name)?).await?),
     };
+    let made = info.as_ref().is_some_and(|info| system_tables::has(&info.name));
     for field in &fields {
         let listed = info.iter().flat_map(|info| &info.columns);
         let listed = listed.chain(view.iter().flat_map(|view| &view.columns));
@@ -177,7 +186,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
             comment.unwrap_or_default(),
         ]);
     }
-    if view.is_none() && info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
+    if view.is_none() && !made && info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
         let (_, table) = open(session, &name, Need::Sight).await?;
         let snapshot = table.snapshot().await?;
         let partitions = snapshot.partition_columns();

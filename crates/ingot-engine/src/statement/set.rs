@@ -9,7 +9,7 @@ use ingot_common::port::StatementResult;
 use ingot_delta::CompressionCodec;
 
 use super::cursor::Cursor;
-use super::{Work, done, text_rows, vacuum};
+use super::{Work, done, query_tags, text_rows, vacuum};
 use crate::resources::STATEMENT_SECONDS_MAX;
 use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::{self, temporal::Zone};
@@ -236,8 +236,11 @@ fn reset_key(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
     Ok((!key.is_empty()).then(|| key.to_owned()))
 }
 
-/// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`.
+/// `SET`, `SET key`, `SET key = value`, `SET TIME ZONE zone`, `SET QUERY_TAGS`.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if let Some(work) = query_tags::parse(session, cursor)? {
+        return Ok(work);
+    }
     let set = Set::read(cursor)?;
     Ok(Work::reads(async move {
         match set {

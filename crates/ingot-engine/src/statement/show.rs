@@ -19,7 +19,7 @@ use super::describe::{columns_of, open};
 use super::namespace::schema_name;
 use super::{Work, grant, rows, text_rows, volume};
 use crate::session::identifier;
-use crate::{Result, Session, access};
+use crate::{Result, Session, access, system_tables};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -186,8 +186,13 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
             .iter()
             .filter(shown)
             .map(|table| (schema.schema.as_str(), table.name.table.as_str(), false));
+        let made = system_tables::list(&schema)?;
+        let made = made
+            .iter()
+            .filter(|table| !views && pattern.matches(table.name.table.as_str()))
+            .map(|table| (schema.schema.as_str(), table.name.table.as_str(), false));
         let own = temporary.iter().map(|view| ("", view.name.as_str(), true));
-        let mut listed: Vec<(&str, &str, bool)> = names.chain(own).collect();
+        let mut listed: Vec<(&str, &str, bool)> = names.chain(made).chain(own).collect();
         listed.sort_by_key(|(_, name, _)| *name);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(

@@ -29,6 +29,7 @@ use super::options::compression_setting;
 use super::predicate::TablePredicate;
 use super::rules::{RowRules, identity};
 use super::{StagedFiles, snapshot_read};
+use crate::history::Trace;
 use crate::{Error, Result, Session, spark};
 
 /// Bytes in memory up to which a partition's rows wait for those of the others.
@@ -106,10 +107,14 @@ pub(crate) async fn stage(session: &Session, request: StageRequest) -> Result<St
     let mut files = Vec::new();
     match staging.run(&plan, &task, &mut files).await {
         Ok(rows) => {
+            let bytes = files.iter().map(|file| file.size).sum();
+            if let Some(trace) = Trace::current() {
+                trace.wrote(files.len(), rows, bytes);
+            }
             let mut metrics = OperationMetrics::default();
             metrics.increase("numFiles", count(files.len()));
             metrics.increase("numOutputRows", count(rows));
-            metrics.increase("numOutputBytes", files.iter().map(|file| file.size).sum());
+            metrics.increase("numOutputBytes", bytes);
             Ok(StagedFiles {
                 files,
                 metrics,

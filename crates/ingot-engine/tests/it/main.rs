@@ -9,6 +9,7 @@
 mod deletion_vectors;
 mod expressions;
 mod functions;
+mod history;
 mod hooked_store;
 mod join_order;
 mod merge;

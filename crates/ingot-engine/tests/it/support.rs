@@ -10,7 +10,7 @@ use ingot_common::{Principal, RequestContext};
 use ingot_delta::{
     CommitOutcome, CreateTable, DeltaTable, DeltaTables, FileWriter, Operation, TablesOptions, WriterOptions,
 };
-use ingot_engine::{Engine, EngineOptions, Session, StatementLimits};
+use ingot_engine::{Engine, EngineOptions, HistoryOptions, Session, StatementLimits};
 use url::Url;
 
 /// Makes a registry that does not wait for the disk.
@@ -91,6 +91,7 @@ pub fn options(directory: &std::path::Path) -> EngineOptions {
         deletion_vectors: true,
         statements: StatementLimits::default(),
         result_cache_bytes_max: 16 << 20,
+        history: HistoryOptions::default(),
     }
 }
 

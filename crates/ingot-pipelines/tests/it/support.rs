@@ -9,7 +9,7 @@ use arrow::util::display::array_value_to_string;
 use ingot_catalog::Metastore;
 use ingot_common::{Identifier, Principal, RequestContext, TableName};
 use ingot_delta::{DeltaTables, TablesOptions};
-use ingot_engine::{Engine, EngineOptions, Session, StatementLimits};
+use ingot_engine::{Engine, EngineOptions, HistoryOptions, Session, StatementLimits};
 use ingot_pipelines::{Mode, Project, Result, UpdateHandle, run_update};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -196,6 +196,7 @@ async fn engine(directory: &Path) -> Engine {
         deletion_vectors: true,
         statements: StatementLimits::default(),
         result_cache_bytes_max: 16 << 20,
+        history: HistoryOptions::default(),
     };
     let tables = DeltaTables::new(TablesOptions {
         sync: false,

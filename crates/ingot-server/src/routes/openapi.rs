@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::encode::Format;
 use crate::error::{ErrorBody, ErrorInfo};
-use crate::routes::{data, health, permissions, sql, unity_catalog};
+use crate::routes::{data, health, permissions, profile, query_history, sql, unity_catalog};
 use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, StatementBody, StatementResponse};
 
 #[derive(OpenApi)]
@@ -30,6 +30,8 @@ use crate::statement_api::{self, Empty, Parameter, QueryTag, ResultData, Stateme
         statement_api::status,
         statement_api::chunk,
         statement_api::cancel,
+        profile::show,
+        query_history::list,
         unity_catalog::list_catalogs,
         unity_catalog::get_catalog,
         unity_catalog::list_schemas,

@@ -56,6 +56,10 @@ impl Operation {
     {
         let mut own = RequestContext::new(context.principal.clone());
         own.request_id = context.request_id;
+        own.session_id = context.session_id;
+        own.user_agent = context.user_agent.clone();
+        own.query_tags = context.query_tags.clone();
+        let id = own.statement_id;
         let cancellation = own.cancellation.clone();
         let (sender, progress) = watch::channel(Progress::Running);
         let rows = Arc::new(tokio::sync::Mutex::new(None));
@@ -89,7 +93,7 @@ impl Operation {
             Ok::<(), ServiceError>(())
         });
         Arc::new(Self {
-            id: Uuid::new_v4(),
+            id,
             encoding,
             cancellation,
             progress,
@@ -99,7 +103,7 @@ impl Operation {
         })
     }
 
-    /// Returns its number, which nobody guesses.
+    /// Returns its number, which nobody guesses: the statement's id in the query history.
     pub fn id(&self) -> Uuid {
         self.id
     }

@@ -117,6 +117,10 @@ impl Session {
             ));
         }
         let own = Arc::clone(&self.own);
+        let context = &RequestContext {
+            session_id: Some(self.id),
+            ..context.clone()
+        };
         let operation = Operation::begin(context, &self.tasks, encoding, |context| work(own, context));
         operations.insert(operation.id(), Arc::clone(&operation));
         Ok(operation)

@@ -11,6 +11,10 @@ use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use futures::StreamExt;
 use ingot_catalog::Metastore;
+use ingot_common::history::{
+    HistoryFilter, StatementCounts, StatementHistory, StatementProfile, StatementRecord, StatementStatus,
+    StatementTimes,
+};
 use ingot_common::port::{
     IngestRequest, Page, PageRequest, RowPosition, SessionRequest, StateId, StatementDescription,
     StatementParameter, StatementRequest, StatementResult, StatementService, StatementSession, TableQuery,
@@ -24,6 +28,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use url::Url;
+use uuid::Uuid;
 
 /// Answers statements by their text: `rows`, `nothing`, `nested`, `break`, `endless` (no rows ever), `wait` (rows
 /// once it is released), `flood` (rows without end), `busy` (no turn for it), `panic`, `parameters` (what it was given);
@@ -369,6 +374,63 @@ impl StatementService for Service {
             },
             tables: Arc::clone(&self.tables),
         }))
+    }
+
+    fn history(&self) -> Option<Arc<dyn StatementHistory>> {
+        Some(Arc::new(Past))
+    }
+}
+
+/// Five statements of Ann's, a millisecond after each other; the one with the profile is the first.
+pub struct Past;
+
+impl Past {
+    fn records() -> Vec<StatementRecord> {
+        let record = |number: u128| {
+            let start_time = i64::try_from(number).expect("small");
+            StatementRecord {
+                statement_id: Uuid::from_u128(number),
+                session_id: None,
+                status: StatementStatus::Finished,
+                executed_by: "ann".to_owned(),
+                statement_text: format!("SELECT {number}"),
+                statement_type: "SELECT".to_owned(),
+                error_message: None,
+                client_application: None,
+                client_driver: None,
+                start_time,
+                end_time: Some(start_time + 10),
+                update_time: start_time + 10,
+                times: StatementTimes::default(),
+                counts: StatementCounts::default(),
+                from_result_cache: false,
+                query_tags: [("team".to_owned(), None)].into(),
+            }
+        };
+        (1..=5).rev().map(record).collect()
+    }
+}
+
+#[async_trait]
+impl StatementHistory for Past {
+    async fn list(
+        &self,
+        _: &RequestContext,
+        filter: HistoryFilter,
+    ) -> Result<Vec<StatementRecord>, ServiceError> {
+        let records = Self::records()
+            .into_iter()
+            .filter(|record| filter.matches(record));
+        Ok(records.take(filter.limit.unwrap_or(usize::MAX)).collect())
+    }
+
+    async fn profile(&self, _: &RequestContext, id: Uuid) -> Result<StatementProfile, ServiceError> {
+        let statement = Self::records().pop().filter(|record| record.statement_id == id);
+        let missing = || ServiceError::new(Kind::NotFound, "no profile");
+        Ok(StatementProfile {
+            statement: statement.ok_or_else(missing)?,
+            plans: Vec::new(),
+        })
     }
 }
 

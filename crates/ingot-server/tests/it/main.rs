@@ -14,6 +14,7 @@ mod limits;
 mod openapi;
 mod permissions;
 mod protocol;
+mod query_history;
 mod statement_api;
 mod tls;
 mod unity_catalog;

@@ -22,6 +22,7 @@ async fn every_route_is_named() {
     assert_eq!(
         paths,
         [
+            "/api/2.0/sql/history/queries",
             "/api/2.0/sql/statements",
             "/api/2.0/sql/statements/{statement_id}",
             "/api/2.0/sql/statements/{statement_id}/cancel",
@@ -39,6 +40,7 @@ async fn every_route_is_named() {
             "/api/v1/data/{table}/openapi.json",
             "/api/v1/query",
             "/api/v1/sql",
+            "/api/v1/statements/{statement_id}/profile",
             "/healthz",
             "/readyz",
         ]

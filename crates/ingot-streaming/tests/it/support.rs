@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use ingot_catalog::Metastore;
 use ingot_common::{Principal, RequestContext};
 use ingot_delta::{DeltaTables, TablesOptions};
-use ingot_engine::{Engine, EngineOptions, Session, StatementLimits};
+use ingot_engine::{Engine, EngineOptions, HistoryOptions, Session, StatementLimits};
 use ingot_streaming::{Offset, Result, Source};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -62,6 +62,7 @@ pub async fn engine(directory: &Path, tables: DeltaTables) -> Engine {
         deletion_vectors: true,
         statements: StatementLimits::default(),
         result_cache_bytes_max: 16 << 20,
+        history: HistoryOptions::default(),
     };
     Engine::new(options, metastore, tables).expect("engine")
 }

@@ -14,8 +14,8 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::FileCache;
 use super::blocks::FileId;
+use super::{CacheHits, FileCache};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct CachedFile {
     pub store: Arc<dyn ObjectStore>,
     pub path: Path,
     pub id: FileId,
+    pub hits: CacheHits,
 }
 
 impl CachedFile {
@@ -84,7 +85,12 @@ impl ObjectStore for CachedFile {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         match *location == self.path {
-            true => self.cache.read(&self.store, location, self.id, ranges).await,
+            true => {
+                let hits = Some(&self.hits);
+                self.cache
+                    .read(&self.store, location, self.id, ranges, hits)
+                    .await
+            }
             false => self.store.get_ranges(location, ranges).await,
         }
     }

@@ -9,10 +9,10 @@ use ingot_common::port::StatementResult;
 use serde_json::{Map, Value, json};
 
 use super::super::text_rows;
-use super::{columns_of, open};
+use super::{columns_of, named_table, open};
 use crate::session::TemporaryView;
 use crate::write::type_text;
-use crate::{Result, Session, access, resolve};
+use crate::{Result, Session, resolve, system_tables};
 
 /// Describes a table or view.
 pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<StatementResult> {
@@ -23,7 +23,7 @@ pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<Stat
     } else {
         let info = match resolve::delta_path(&name)? {
             Some(_) => None,
-            None => Some(access::table(session, &session.resolve(&name)?, Need::Sight).await?),
+            None => Some(named_table(session, &session.resolve(&name)?).await?),
         };
         if let Some(info) = &info {
             named(&mut about, info);
@@ -33,7 +33,8 @@ pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<Stat
             columns.find(|known| known.name == column)?.comment.clone()
         };
         about.insert("columns".to_owned(), columns(&fields, comments));
-        if info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
+        let made = info.as_ref().is_some_and(|info| system_tables::has(&info.name));
+        if !made && info.as_ref().is_none_or(|info| info.kind != TableKind::View) {
             stored(session, &name, &mut about).await?;
         }
     }

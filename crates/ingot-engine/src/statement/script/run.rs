@@ -20,6 +20,7 @@ use super::super::{Answer, done, parse_query, read_part, value_of, variable};
 use super::diagnostics::Item;
 use super::set::{self, Target};
 use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step};
+use crate::history::Recording;
 use crate::resolve::{self, Reads};
 use crate::resources::reading;
 use crate::session::{Variable, VariableName};
@@ -362,7 +363,16 @@ impl<'s, 'a> Running<'s, 'a> {
 
     /// Runs a statement as one that is alone, to its end.
     async fn statement(&mut self, text: &str) -> Result<()> {
-        let Answer { result, shown } = super::super::answer(self.session, text).await?;
+        let answer = super::super::answer(self.session, text);
+        let history = self.session.engine().query_history();
+        let Answer { result, shown } = match Recording::within(history, text) {
+            Some(recording) => {
+                let (Answer { result, shown }, recording) = recording.run(answer).await?;
+                let result = recording.watch(result);
+                Answer { result, shown }
+            }
+            None => answer.await?,
+        };
         let schema = Arc::clone(&result.schema);
         let mut batches = result.batches;
         let mut kept = Vec::new();
