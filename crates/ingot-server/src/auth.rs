@@ -32,6 +32,18 @@ pub struct Caller {
     pub statement_id: Option<Uuid>,
 }
 
+impl Caller {
+    /// Makes the caller of a request with these headers.
+    pub fn new(principal: Principal, request_id: RequestId, headers: &HeaderMap) -> Self {
+        Self {
+            principal,
+            request_id,
+            user_agent: text(headers, &USER_AGENT).map(str::to_owned),
+            statement_id: text(headers, &STATEMENT_ID).and_then(|id| Uuid::parse_str(id).ok()),
+        }
+    }
+}
+
 /// Knows who holds which token.
 #[derive(Debug)]
 pub enum Authenticator {
@@ -99,13 +111,7 @@ pub async fn require(
     let host = host(&request);
     match state.authenticator.principal(host, request.headers()).await {
         Ok(principal) => {
-            let headers = request.headers();
-            let caller = Caller {
-                principal,
-                request_id,
-                user_agent: text(headers, &USER_AGENT).map(str::to_owned),
-                statement_id: text(headers, &STATEMENT_ID).and_then(|id| Uuid::parse_str(id).ok()),
-            };
+            let caller = Caller::new(principal, request_id, request.headers());
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

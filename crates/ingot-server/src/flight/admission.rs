@@ -81,10 +81,7 @@ async fn admitted(
         }
     };
     let cookie = Cookie::of(headers);
-    let context = state.context(Caller {
-        principal,
-        request_id,
-    });
+    let context = state.context(Caller::new(principal, request_id, headers));
     Ok(Call {
         state: state.clone(),
         context,
