@@ -154,7 +154,7 @@ pub(super) async fn found(
     if point.is_none()
         && let Some(table) = system_tables::provider(session, name)?
     {
-        return Ok(table);
+        return Ok(Found::Other(table));
     }
     let info = access::table_to_read(session, &scope.reader, reads, name).await?;
     if info.kind != TableKind::View {
