@@ -44,7 +44,7 @@ pub enum Error {
     Name(#[from] ingot_common::name::NameError),
     /// The end of rows that a client sends, before they are all there.
     #[error(transparent)]
-    Sender(ServiceError),
+    Sender(Box<ServiceError>),
     #[error("query failed")]
     DataFusion(#[source] DataFusionError),
     #[error("statement was cancelled")]

@@ -180,7 +180,7 @@ mod tests {
         (folder, metastore)
     }
 
-    fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("header"))])
     }
 

@@ -43,7 +43,7 @@ enum Source {
         key: PathBuf,
     },
     Authority {
-        authority: Authority,
+        authority: Box<Authority>,
         names: Vec<String>,
     },
 }
@@ -70,7 +70,7 @@ impl Certificates {
                 key: config.tls_key.clone(),
             },
             true => Source::Authority {
-                authority: Authority::open(&data.tls())?,
+                authority: Box::new(Authority::open(&data.tls())?),
                 names: names(config.listen.ip(), &config.tls_names),
             },
         };

@@ -11,7 +11,7 @@ use sqlx::{Row, Sqlite, SqliteExecutor, Transaction};
 
 use super::{Metastore, database, row};
 use crate::Result;
-use crate::policy::{Grant, Holder, Policy};
+use crate::policy::{Holder, Policy};
 
 const ACTION: &str = "read who may do what";
 
@@ -74,11 +74,7 @@ impl Metastore {
         for found in all(&mut transaction, grants).await? {
             let grant = row::grant(&found).map_err(failed)?;
             let securable = row::uuid(&found, "securable_id").map_err(failed)?;
-            policy
-                .grants
-                .entry(securable)
-                .or_insert_with(Vec::<Grant>::new)
-                .push(grant);
+            policy.grants.entry(securable).or_default().push(grant);
         }
         Ok(policy)
     }

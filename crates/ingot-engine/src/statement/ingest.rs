@@ -160,7 +160,7 @@ impl PartitionStream for Once {
         let batches = match rows {
             Some(rows) => rows
                 .map(move |batch| {
-                    let batch = batch.map_err(Error::Sender);
+                    let batch = batch.map_err(|error| Error::Sender(Box::new(error)));
                     batch
                         .and_then(|batch| arrow_types::batch(&batch, &schema))
                         .map_err(external)

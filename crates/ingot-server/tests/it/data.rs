@@ -286,10 +286,10 @@ async fn an_answer_that_is_too_large_is_no_whole_one(limits: ApiLimits, what: &s
     );
     // Rows that are more than may be are noticed while they are sent.
     for accept in ["application/json", "text/csv", "application/x-ndjson"] {
-        if let Ok(response) = server.try_sql("rows", accept).await {
-            if response.status() == 200 {
-                response.bytes().await.expect_err("broken off");
-            }
+        if let Ok(response) = server.try_sql("rows", accept).await
+            && response.status() == 200
+        {
+            response.bytes().await.expect_err("broken off");
         }
     }
 }
