@@ -24,8 +24,8 @@ fn ann() -> RequestContext {
 }
 
 async fn opened(engine: &Engine) -> Arc<dyn StatementSession> {
-    let session = engine.open_session(&ann(), SessionRequest::default());
-    session.await.expect("a session")
+    let opened = engine.open_session(&ann(), SessionRequest::default()).await;
+    opened.expect("a session")
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
