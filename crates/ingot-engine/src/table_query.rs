@@ -23,10 +23,8 @@ use ingot_common::port::{
     TableVersion,
 };
 use ingot_common::{Kind, RequestContext, ServiceError, TableName};
-use ingot_delta::change_feed::check_recorded;
 use ingot_delta::{ChangeFeed, TimeTravel};
 
-use crate::change_feed::feed_provider;
 use crate::history::{Recording, Started};
 use crate::resolve::{self, Found, TableAt};
 use crate::resources::Allowance;
@@ -173,8 +171,11 @@ fn text(name: &TableName, query: &TableQuery) -> String {
 impl Source {
     fn state(&self, context: &RequestContext) -> TableState {
         let (schema, id): (SchemaRef, _) = match self {
-            Self::Table(table) => (Arc::clone(table.snapshot.schema()), Some(state_id(table))),
-            Self::Changes(table, _) => (ChangeFeed::schema(table.snapshot.schema()), Some(state_id(table))),
+            Self::Table(table) => (Arc::clone(table.snapshot().schema()), Some(state_id(table))),
+            Self::Changes(table, _) => (
+                ChangeFeed::schema(table.snapshot().schema()),
+                Some(state_id(table)),
+            ),
             Self::Other(provider) => (provider.schema(), None),
         };
         TableState {
@@ -188,16 +189,15 @@ impl Source {
 fn state_id(table: &TableAt) -> StateId {
     StateId {
         // A folder that was made anew from outside has another id in its log.
-        table: format!("{}/{}", table.info.id, table.snapshot.metadata().id),
-        version: table.snapshot.version(),
-        committed_at_ms: table.snapshot.timestamp_ms(),
+        table: format!("{}/{}", table.info().id, table.snapshot().metadata().id),
+        version: table.snapshot().version(),
+        committed_at_ms: table.snapshot().timestamp_ms(),
     }
 }
 
 /// Makes the relation of the changes after version `since` up to that of `table`.
 async fn changes(table: &TableAt, since: i64) -> Result<Arc<dyn TableProvider>> {
-    let newest = Arc::clone(&table.snapshot);
-    let latest = newest.version();
+    let latest = table.snapshot().version();
     if !(-1..=latest).contains(&since) {
         return Err(Error::Condition {
             kind: Kind::InvalidArgument,
@@ -209,15 +209,7 @@ async fn changes(table: &TableAt, since: i64) -> Result<Arc<dyn TableProvider>> 
             ),
         });
     }
-    let versions = since + 1..=latest;
-    let feed = match versions.is_empty() {
-        true => {
-            check_recorded(newest.metadata(), latest, &versions)?;
-            ChangeFeed::new(newest)
-        }
-        false => table.table.change_feed(newest, versions).await?,
-    };
-    Ok(feed_provider(Arc::clone(&table.table), feed))
+    table.changes(since + 1..=latest).await
 }
 
 fn refused(message: String) -> Error {

@@ -1,6 +1,7 @@
 //! What names of relations stand for: relations of the session, tables and views of the metastore.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -8,12 +9,14 @@ use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::{Kind, TableName};
-use ingot_delta::{DeltaTable, Snapshot, TimeTravel};
+use ingot_delta::change_feed::check_recorded;
+use ingot_delta::{ChangeFeed, DeltaTable, Snapshot, TimeTravel};
 
 use super::scope::{Scope, SeenValues};
 use super::{Reads, plan_in};
 use crate::access::Reader;
-use crate::provider::{delta_provider, past_provider};
+use crate::change_feed::feed_provider;
+use crate::provider::{FileOrder, Rows, delta_provider, ordered_provider, past_provider};
 use crate::session::identifier;
 use crate::{Error, Result, Session, access, information_schema, system_tables};
 
@@ -97,17 +100,28 @@ pub(crate) enum Found {
     Other(Arc<dyn TableProvider>),
 }
 
-/// A version of a table.
+/// A version of a table. Its rows are given by the methods here and by nothing else: what restricts what a reader sees
+/// of them goes around each, and lets through the columns that say where rows are.
 #[derive(Debug)]
 pub(crate) struct TableAt {
-    pub info: TableInfo,
-    pub table: Arc<DeltaTable>,
-    pub snapshot: Arc<Snapshot>,
+    info: TableInfo,
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
     /// It was asked for by number or time.
     past: bool,
 }
 
 impl TableAt {
+    /// Returns the table's row in the metastore.
+    pub fn info(&self) -> &TableInfo {
+        &self.info
+    }
+
+    /// Returns the version.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
     /// Makes the provider of its rows.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>> {
         let (table, snapshot) = (Arc::clone(&self.table), Arc::clone(&self.snapshot));
@@ -117,6 +131,28 @@ impl TableAt {
         // The optimiser asks for them, and cannot wait.
         snapshot.files().await?;
         Ok(delta_provider(table, snapshot, None))
+    }
+
+    /// Makes the provider of some rows in an order of its files, with where they are: see [`ordered_provider`].
+    pub fn ordered(&self, order: &Arc<FileOrder>, files: Vec<usize>, rows: Rows) -> Arc<dyn TableProvider> {
+        let (table, snapshot) = (Arc::clone(&self.table), Arc::clone(&self.snapshot));
+        ordered_provider(table, snapshot, Arc::clone(order), files, rows)
+    }
+
+    /// Makes the relation of what the commits of `versions`, none of which is later, changed.
+    ///
+    /// # Errors
+    /// As [`DeltaTable::change_feed`].
+    pub async fn changes(&self, versions: RangeInclusive<i64>) -> Result<Arc<dyn TableProvider>> {
+        let snapshot = Arc::clone(&self.snapshot);
+        let feed = match versions.is_empty() {
+            true => {
+                check_recorded(snapshot.metadata(), snapshot.version(), &versions)?;
+                ChangeFeed::new(snapshot)
+            }
+            false => self.table.change_feed(snapshot, versions).await?,
+        };
+        Ok(feed_provider(Arc::clone(&self.table), feed))
     }
 }
 

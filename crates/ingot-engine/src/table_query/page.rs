@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr};
@@ -29,7 +28,7 @@ use self::keyset::Keyset;
 use super::conditions::{column, field};
 use super::refused;
 use super::shape::{filtered, grouped, selected, sort_keys};
-use crate::provider::{FILE_COLUMN, FileOrder, Positions, ROW_COLUMN, Rows, ordered_provider};
+use crate::provider::{FILE_COLUMN, FileOrder, Positions, ROW_COLUMN, Rows};
 use crate::resolve::TableAt;
 use crate::write::type_text;
 use crate::{Error, Result, Session};
@@ -54,7 +53,7 @@ pub(super) async fn read(
     query: &TableQuery,
     page: &PageRequest,
 ) -> Result<Page> {
-    let order = Arc::new(FileOrder::of(table.snapshot.files().await?));
+    let order = Arc::new(FileOrder::of(table.snapshot().files().await?));
     let pages = Pages {
         session,
         table,
@@ -115,7 +114,7 @@ impl Pages<'_> {
 
     /// Rows by the query's order, then as they stand in the files.
     async fn by_order(&self) -> Result<Page> {
-        let schema = self.table.snapshot.schema();
+        let schema = self.table.snapshot().schema();
         let keys = self.order_fields(schema)?;
         let after = match self.after()? {
             None => None,
@@ -195,13 +194,7 @@ impl Pages<'_> {
 
     /// Plans a scan of files, with where rows are.
     fn scan(&self, files: Vec<usize>, rows: Rows, threads: Threads) -> Result<DataFrame> {
-        let provider: Arc<dyn TableProvider> = ordered_provider(
-            Arc::clone(&self.table.table),
-            Arc::clone(&self.table.snapshot),
-            Arc::clone(&self.order),
-            files,
-            rows,
-        );
+        let provider = self.table.ordered(&self.order, files, rows);
         let mut state = self.session.datafusion().state();
         let options = state.config_mut().options_mut();
         if threads == Threads::One {
@@ -214,7 +207,7 @@ impl Pages<'_> {
     }
 
     fn orders_by_floats(&self) -> bool {
-        let schema = self.table.snapshot.schema();
+        let schema = self.table.snapshot().schema();
         let mut order = self.query.order.iter();
         order.any(|order| field(schema, &order.column).is_ok_and(|field| field.data_type().is_floating()))
     }
@@ -255,7 +248,7 @@ impl Pages<'_> {
 
     /// Keeps the query's columns, and after them those that say where a row is.
     fn with_place(&self, rows: DataFrame) -> Result<DataFrame> {
-        let schema = self.table.snapshot.schema();
+        let schema = self.table.snapshot().schema();
         let mut columns = match self.query.select.is_empty() {
             true => schema.fields().iter().map(|field| column(field)).collect(),
             false => selected(schema, &self.query.select)?,
