@@ -27,7 +27,7 @@ fn request(table: &str, version: TableVersion) -> TableRequest {
 }
 
 async fn reader(engine: &Engine, request: TableRequest) -> Result<Arc<dyn TableReader>, ServiceError> {
-    let context = RequestContext::new(Principal::new("ann"));
+    let context = RequestContext::new(Principal::new("tester"));
     engine.open_table(&context, request).await
 }
 
