@@ -7,17 +7,25 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
 use futures::{Stream, StreamExt};
+use ingot_common::history::{StatementProfile, StatementRecord};
 use ingot_common::port::{StatementRequest, StatementResult, StatementService};
 use ingot_common::{Kind, Principal, RequestContext, ServiceError};
 use reqwest::header::ACCEPT;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
 /// Media type of an Arrow IPC stream.
 const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+
+/// Names the statement of a request: the server takes the client's id.
+const STATEMENT_ID: &str = "x-ingot-statement-id";
+
+/// What this program says of itself.
+const USER_AGENT: &str = concat!("ingot-sql/", env!("CARGO_PKG_VERSION"));
 
 /// Runs statements somewhere.
 #[derive(Clone)]
@@ -36,21 +44,55 @@ impl Target {
         request: StatementRequest,
         cancellation: &CancellationToken,
     ) -> Result<StatementResult> {
+        self.execute_as(Uuid::new_v4(), request, cancellation).await
+    }
+
+    /// Runs one statement under an id that nobody else has, by which its progress is asked for.
+    pub async fn execute_as(
+        &self,
+        statement_id: Uuid,
+        request: StatementRequest,
+        cancellation: &CancellationToken,
+    ) -> Result<StatementResult> {
         match self {
             Self::Embedded {
                 statements,
                 principal,
             } => {
                 let mut context = RequestContext::new(principal.clone());
+                context.statement_id = statement_id;
+                context.user_agent = Some(USER_AGENT.to_owned());
                 context.cancellation = cancellation.child_token();
                 Ok(statements.execute(&context, request).await?)
             }
             // Dropping the request closes the connection, which is how a server learns of the cancellation.
             Self::Server(client) => tokio::select! {
-                result = client.execute(request) => result,
+                result = client.execute(statement_id, request) => result,
                 () = cancellation.cancelled() => Err(Error::Stopped),
             },
         }
+    }
+
+    /// Returns what a statement did, or does.
+    pub async fn profile(&self, statement_id: Uuid) -> Result<StatementProfile> {
+        match self {
+            Self::Embedded {
+                statements,
+                principal,
+            } => {
+                let missing = || ServiceError::new(Kind::Unsupported, "no history of statements is kept");
+                let history = statements.history().ok_or_else(missing)?;
+                let context = RequestContext::new(principal.clone());
+                Ok(history.profile(&context, statement_id).await?)
+            }
+            Self::Server(client) => client.profile(statement_id).await,
+        }
+    }
+
+    /// Returns how far a statement is; `None` where that is not known.
+    pub async fn progress(&self, statement_id: Uuid) -> Option<StatementRecord> {
+        let profile = self.profile(statement_id).await.ok()?;
+        Some(profile.statement)
     }
 }
 
@@ -66,13 +108,16 @@ impl ServerClient {
     /// Makes a client of the server at `url` (`http://HOST:PORT`); connects at the first statement.
     pub fn new(url: &str, token: Option<String>) -> Self {
         Self {
-            http: Client::new(),
+            http: Client::builder()
+                .user_agent(USER_AGENT)
+                .build()
+                .unwrap_or_default(),
             url: url.trim_end_matches('/').to_owned(),
             token,
         }
     }
 
-    async fn execute(&self, request: StatementRequest) -> Result<StatementResult> {
+    async fn execute(&self, statement_id: Uuid, request: StatementRequest) -> Result<StatementResult> {
         let parameters = request.parameters.iter().map(|parameter| {
             serde_json::json!({
                 "name": parameter.name,
@@ -87,23 +132,38 @@ impl ServerClient {
             "settings": request.settings,
             "parameters": parameters.collect::<Vec<_>>(),
         });
-        let mut post = self
+        let post = self
             .http
             .post(format!("{}/api/v1/sql", self.url))
             .header(ACCEPT, ARROW_STREAM)
+            .header(STATEMENT_ID, statement_id.to_string())
             .json(&body);
+        let response = self.send(post).await?;
+        self.read(response).await
+    }
+
+    /// Sends a request; an answer that is an error is one.
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response> {
         if let Some(token) = &self.token {
-            post = post.bearer_auth(token);
+            request = request.bearer_auth(token);
         }
-        let response = post.send().await.map_err(|source| Error::Unreachable {
+        let response = request.send().await.map_err(|source| Error::Unreachable {
             url: self.url.clone(),
             source,
         })?;
-        if response.status().is_success() {
-            self.read(response).await
-        } else {
-            Err(failure(response).await.into())
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(failure(response).await.into()),
         }
+    }
+
+    async fn profile(&self, statement_id: Uuid) -> Result<StatementProfile> {
+        let url = format!("{}/api/v1/statements/{statement_id}/profile", self.url);
+        let response = self.send(self.http.get(url)).await?;
+        response.json().await.map_err(|error| Error::Answer {
+            url: self.url.clone(),
+            message: error.to_string(),
+        })
     }
 
     async fn read(&self, response: Response) -> Result<StatementResult> {

@@ -1,9 +1,13 @@
 //! Results of statements on standard output, the same whether a server or the embedded engine ran them.
 //!
 //! Rows are encoded in memory, a batch at a time, and then written: an error of the encoding is never taken for
-//! one of the output, or the other way round.
+//! one of the output, or the other way round. On a terminal tables are made to fit; anywhere else they are whole.
 
-use std::io::Write;
+mod cells;
+mod table;
+mod vertical;
+
+use std::io::{IsTerminal, Write};
 
 use arrow::array::RecordBatch;
 use arrow::csv;
@@ -15,8 +19,13 @@ use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
 use futures::StreamExt;
 use ingot_common::port::StatementResult;
+use parquet::arrow::ArrowWriter;
 
+use self::cells::Cells;
 use crate::error::{Error, Result};
+
+/// Places of a terminal that does not say how wide it is.
+const PLACES_DEFAULT: usize = 80;
 
 /// Rows that a table shows at most: a table is laid out as a whole, so it must fit into memory.
 pub const TABLE_ROWS_MAX: usize = 10_000;
@@ -26,12 +35,26 @@ pub const TABLE_ROWS_MAX: usize = 10_000;
 pub enum Format {
     /// Boxes, for people; 10,000 rows at most.
     Table,
-    /// One JSON object a line, keyed by column name.
+    /// One JSON object a line, keyed by column name; also called `ndjson`.
+    #[value(alias = "ndjson")]
     Json,
     /// Comma-separated values with a header line.
     Csv,
     /// An Arrow IPC stream.
     Arrow,
+    /// A Parquet file.
+    Parquet,
+    /// A table for documents in Markdown; 10,000 rows at most.
+    Markdown,
+    /// A line for each value; 10,000 rows at most.
+    Vertical,
+}
+
+impl Format {
+    /// Says if the format is for programs that read bytes.
+    pub fn binary(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
+    }
 }
 
 /// What was printed.
@@ -52,10 +75,11 @@ pub async fn print(result: StatementResult, format: Format, out: &mut impl Write
         });
     }
     match format {
-        Format::Table => print_table(result, out).await,
+        Format::Table | Format::Markdown | Format::Vertical => print_table(result, format, out).await,
         Format::Json => print_json(result, out).await,
         Format::Csv => print_csv(result, out).await,
         Format::Arrow => print_arrow(result, out).await,
+        Format::Parquet => print_parquet(result, out).await,
     }
 }
 
@@ -75,7 +99,7 @@ async fn drain(mut result: StatementResult) -> Result<()> {
     Ok(())
 }
 
-async fn print_table(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+async fn print_table(mut result: StatementResult, format: Format, out: &mut impl Write) -> Result<Printed> {
     let mut batches = vec![RecordBatch::new_empty(result.schema.clone())];
     let mut rows = 0;
     let mut truncated = false;
@@ -90,11 +114,57 @@ async fn print_table(mut result: StatementResult, out: &mut impl Write) -> Resul
             break;
         }
     }
-    let options = FormatOptions::default().with_null("NULL");
-    let table = pretty_format_batches_with_options(&batches, &options)?;
-    writeln!(out, "{table}").map_err(Error::Print)?;
+    let text = laid_out(&result.schema, &batches, format, terminal_places())?;
+    out.write_all(text.as_bytes()).map_err(Error::Print)?;
     out.flush().map_err(Error::Print)?;
     Ok(Printed { rows, truncated })
+}
+
+/// Returns how wide the terminal is that results go to; `None` where they go elsewhere.
+fn terminal_places() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let size = console::Term::stdout().size_checked();
+    Some(size.map_or(PLACES_DEFAULT, |(_, columns)| usize::from(columns)))
+}
+
+/// Writes all rows as a text, for a terminal of `places` if there is one.
+fn laid_out(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    format: Format,
+    places: Option<usize>,
+) -> Result<String> {
+    Ok(match (format, places) {
+        (Format::Markdown, _) => table::markdown(&Cells::of(schema, batches)?),
+        (Format::Vertical, places) => {
+            vertical::records(&Cells::of(schema, batches)?, places.unwrap_or(PLACES_DEFAULT))
+        }
+        (_, Some(places)) => table::fitting(&Cells::of(schema, batches)?, places),
+        (_, None) => {
+            let options = FormatOptions::default().with_null(cells::NULL);
+            let table = pretty_format_batches_with_options(batches, &options)?;
+            format!("{table}\n")
+        }
+    })
+}
+
+/// Writes a Parquet file; its footer comes with the last row.
+async fn print_parquet(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
+    let mut rows = 0;
+    let failed = |error: parquet::errors::ParquetError| Error::Format(error.into());
+    let mut writer = ArrowWriter::try_new(Vec::new(), result.schema.clone(), None).map_err(failed)?;
+    while let Some(batch) = result.batches.next().await {
+        let batch = batch?;
+        rows += batch.num_rows();
+        writer.write(&batch).map_err(failed)?;
+        let piece = std::mem::take(writer.inner_mut());
+        out.write_all(&piece).map_err(Error::Print)?;
+    }
+    let rest = writer.into_inner().map_err(failed)?;
+    out.write_all(&rest).map_err(Error::Print)?;
+    all(rows, out)
 }
 
 async fn print_json(mut result: StatementResult, out: &mut impl Write) -> Result<Printed> {
@@ -224,6 +294,18 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn parquet_is_read_back() {
+        use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+        for batches in [0, 2] {
+            let (printed, out) = printed(Format::Parquet, batches).await;
+            let reader = ParquetRecordBatchReader::try_new(bytes::Bytes::from(out), 1024).expect("a file");
+            let rows: usize = reader.map(|batch| batch.expect("batch").num_rows()).sum();
+            assert_eq!((rows, printed.rows), (2 * batches, rows));
+        }
+    }
+
     /// A pipe whose reader has gone.
     struct Closed;
 
@@ -239,7 +321,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_left_is_known_in_every_format() {
-        for format in [Format::Table, Format::Json, Format::Csv, Format::Arrow] {
+        for format in Format::value_variants() {
+            let format = *format;
             let error = print(result(1), format, &mut Closed).await.expect_err("closed");
             assert!(error.reader_left(), "{format:?}: {error}");
         }

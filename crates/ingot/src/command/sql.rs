@@ -97,6 +97,11 @@ pub async fn run(global: &GlobalArgs, args: SqlArgs) -> Result<()> {
 }
 
 async fn run_on(target: Target, args: &SqlArgs) -> Result<()> {
+    if args.output.binary() && std::io::stdout().is_terminal() {
+        return Err(Error::Usage {
+            message: "this output is not for terminals; send it to a file".to_owned(),
+        });
+    }
     let Some(text) = statements(args)? else {
         return shell::run(target, args.output).await;
     };
