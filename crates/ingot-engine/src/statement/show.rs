@@ -194,7 +194,7 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
         let own = temporary.iter().map(|view| ("", view.name.as_str(), true));
         let mut listed: Vec<(&str, &str, bool)> = names.chain(made).chain(own).collect();
         listed.sort_by_key(|(_, name, _)| *name);
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(
                 listed
                     .iter()
@@ -219,11 +219,15 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
         } else {
             ("database", "tableName")
         };
-        let fields = vec![
+        let mut fields = vec![
             Field::new(namespace, DataType::Utf8, false),
             Field::new(name, DataType::Utf8, false),
             Field::new("isTemporary", DataType::Boolean, false),
         ];
+        if views {
+            fields.push(Field::new("isMaterialized", DataType::Boolean, false));
+            columns.push(Arc::new(BooleanArray::from(vec![false; listed.len()])));
+        }
         rows(fields, columns)
     }))
 }

@@ -32,8 +32,8 @@ async fn listings_have_sparks_columns() {
         ),
         (
             "SHOW VIEWS",
-            vec!["namespace", "viewName", "isTemporary"],
-            vec!["gold|late|false"],
+            vec!["namespace", "viewName", "isTemporary", "isMaterialized"],
+            vec!["gold|late|false|false"],
         ),
         (
             "SHOW COLUMNS IN carrier_delay",

@@ -47,11 +47,14 @@ async fn a_temporary_view_stands_on_others_and_is_replaced() {
     .await;
     assert_eq!(rows(&session, "SELECT x FROM w").await, ["2"]);
     assert_eq!(rows(&session, "DESCRIBE w").await, ["x|int|the x"]);
-    assert_eq!(rows(&session, "SHOW VIEWS").await, ["|v|true", "|w|true"]);
+    assert_eq!(
+        rows(&session, "SHOW VIEWS").await,
+        ["|v|true|false", "|w|true|false"]
+    );
     assert_eq!(rows(&session, "SHOW TABLES LIKE 'w'").await, ["|w|true"]);
     assert_eq!(
         names(&session, "SHOW VIEWS").await,
-        ["namespace", "viewName", "isTemporary"]
+        ["namespace", "viewName", "isTemporary", "isMaterialized"]
     );
 }
 
