@@ -375,7 +375,7 @@ async fn what_one_may_not_know_of_is_not_listed() {
             ("SHOW CATALOGS", "main"),
             ("SHOW SCHEMAS", "default"),
             ("SHOW TABLES", "default|v|false"),
-            ("SHOW VIEWS", "default|v|false"),
+            ("SHOW VIEWS", "default|v|false|false"),
             ("SHOW USER FUNCTIONS", ""),
             ("SELECT table_name FROM information_schema.tables", "v"),
             ("SELECT schema_name FROM system.information_schema.schemata", "default"),
