@@ -81,7 +81,7 @@ impl StatementSession for ClientSession {
         let recording = self.begin(context, &statement)?;
         let work = |session: Session| {
             recording.of(async move {
-                let parameters = statement::parameters(&session, parameters).await?;
+                let parameters = Box::pin(statement::parameters(&session, parameters)).await?;
                 session.values().parameters = parameters;
                 session.execute(&statement).await
             })

@@ -204,7 +204,8 @@ impl Engine {
         context.cancellation = context.cancellation.child_token();
         let guard = context.cancellation.clone().drop_guard();
         let (answer, answered) = oneshot::channel();
-        let work = work(context);
+        // Large: it would be moved as a whole into its task.
+        let work = Box::pin(work(context));
         self.shared.statements.spawn("statement", |_| async move {
             // Nobody may be there for it.
             let _ = answer.send(work.await);
@@ -229,7 +230,7 @@ impl Engine {
         for (key, value) in &request.settings {
             crate::statement::set_setting(&session, key, value)?;
         }
-        let parameters = crate::statement::parameters(&session, request.parameters).await?;
+        let parameters = Box::pin(crate::statement::parameters(&session, request.parameters)).await?;
         session.values().parameters = parameters;
         session.execute(&request.statement).await
     }

@@ -270,7 +270,8 @@ impl Session {
     /// # Errors
     /// Spark's error conditions; the kind says what the caller can do.
     pub async fn execute(&self, statement: &str) -> Result<StatementResult> {
-        statement::execute(self, statement).await
+        // Large: whoever moves what holds it would move all of it.
+        Box::pin(statement::execute(self, statement)).await
     }
 
     /// Plans a query (`SELECT`, `WITH`, `VALUES`, …) without running it. Table names resolve through the
