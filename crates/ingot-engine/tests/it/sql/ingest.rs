@@ -19,12 +19,12 @@ use crate::support;
 
 type Sent = Result<RecordBatch, ServiceError>;
 
-fn ann() -> RequestContext {
-    RequestContext::new(Principal::new("ann"))
+fn tester() -> RequestContext {
+    RequestContext::new(Principal::new("tester"))
 }
 
 async fn opened(engine: &Engine) -> Arc<dyn StatementSession> {
-    let opened = engine.open_session(&ann(), SessionRequest::default()).await;
+    let opened = engine.open_session(&tester(), SessionRequest::default()).await;
     opened.expect("a session")
 }
 
@@ -54,7 +54,9 @@ async fn text(result: StatementResult) -> String {
 }
 
 async fn asked(session: &Arc<dyn StatementSession>, statement: &str) -> Result<String, ServiceError> {
-    let result = session.execute(&ann(), statement.to_owned(), Vec::new()).await?;
+    let result = session
+        .execute(&tester(), statement.to_owned(), Vec::new())
+        .await?;
     Ok(text(result).await)
 }
 
@@ -88,12 +90,12 @@ async fn a_table_is_there_or_not(
             ..request
         }
     };
-    let ended = session.ingest(&ann(), rows()).await;
+    let ended = session.ingest(&tester(), rows()).await;
     assert_eq!(ended.err().map(|error| error.kind), without);
     if without.is_some() {
         asked(&session, "CREATE TABLE t (a INT)").await.expect("created");
     }
-    let ended = session.ingest(&ann(), rows()).await;
+    let ended = session.ingest(&tester(), rows()).await;
     assert_eq!(ended.err().map(|error| error.kind), with);
 }
 
@@ -106,7 +108,7 @@ async fn rows_that_end_with_an_error_leave_nothing() {
         let rows = futures::stream::iter([Ok(numbers(&[1])), Err(gone)]);
         request(numbers(&[]).schema(), rows)
     };
-    let error = session.ingest(&ann(), broken()).await.expect_err("broken off");
+    let error = session.ingest(&tester(), broken()).await.expect_err("broken off");
     assert_eq!(
         (error.kind, error.message.as_str()),
         (Kind::Cancelled, "the client went away")
@@ -114,7 +116,7 @@ async fn rows_that_end_with_an_error_leave_nothing() {
     let missing = asked(&session, "SELECT * FROM t").await.expect_err("never made");
     assert_eq!(missing.condition.as_deref(), Some("TABLE_OR_VIEW_NOT_FOUND"));
     asked(&session, "CREATE TABLE t (a INT)").await.expect("created");
-    session.ingest(&ann(), broken()).await.expect_err("broken off");
+    session.ingest(&tester(), broken()).await.expect_err("broken off");
     assert_eq!(operations(&session).await, 1);
 }
 
@@ -130,7 +132,7 @@ async fn begun(session: &Arc<dyn StatementSession>) -> (UnboundedSender<Sent>, E
     });
     let request = request(numbers(&[]).schema(), rows);
     let session = Arc::clone(session);
-    let mut ending: Ending = Box::pin(async move { session.ingest(&ann(), request).await });
+    let mut ending: Ending = Box::pin(async move { session.ingest(&tester(), request).await });
     sender.unbounded_send(Ok(numbers(&[1]))).expect("open");
     tokio::select! {
         _ = &mut ending => panic!("there is more to come"),
@@ -195,7 +197,7 @@ async fn values_of_arrow_are_bound() {
         "SELECT :n + 1 AS x, :text || '!' AS y, hex(:bytes) AS z",
     ] {
         let result = session
-            .execute_bound(&ann(), statement.to_owned(), values.clone())
+            .execute_bound(&tester(), statement.to_owned(), values.clone())
             .await;
         let shown = text(result.expect("rows")).await;
         assert!(shown.contains("| 8 | it's! | 00FF |"), "{shown}");
@@ -217,7 +219,7 @@ async fn a_statement_is_known_before_it_runs(statement: &str, columns: Option<&s
     let session = opened(&engine).await;
     asked(&session, "CREATE TABLE t (a INT)").await.expect("created");
     let described = session
-        .describe(&ann(), statement.to_owned())
+        .describe(&tester(), statement.to_owned())
         .await
         .expect("described");
     let names = described.schema.map(|schema| {
@@ -238,7 +240,7 @@ async fn what_is_wrong_is_known_before_it_runs(statement: &str, condition: &str)
     let (_directory, engine, _) = open().await;
     let session = opened(&engine).await;
     let error = session
-        .describe(&ann(), statement.to_owned())
+        .describe(&tester(), statement.to_owned())
         .await
         .expect_err("wrong");
     assert_eq!(error.condition.as_deref(), Some(condition));

@@ -195,7 +195,7 @@ async fn asked(engine: &ingot_engine::Engine, statement: &str, parameters: &[Giv
         parameters: parameters.collect(),
         ..StatementRequest::default()
     };
-    let context = ingot_common::RequestContext::new(ingot_common::Principal::new("ann"));
+    let context = ingot_common::RequestContext::new(ingot_common::Principal::new("tester"));
     let result = match engine.execute(&context, request).await {
         Ok(result) => result,
         Err(error) => return format!("!{}", error.condition.unwrap_or_default()),
