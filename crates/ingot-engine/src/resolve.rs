@@ -66,7 +66,7 @@ pub(crate) use self::values::{bind, has_parameters};
 use crate::session::Values;
 use crate::spark::AnsiMode;
 use crate::stack::deep;
-use crate::{Error, Result, Session, access, information_schema, spark};
+use crate::{Error, Result, Session, access, information_schema, spark, system_tables};
 
 /// Catalog and schema under which relations without a name of their own are registered.
 const INTERNAL: &str = "__ingot";
@@ -119,7 +119,7 @@ pub(crate) async fn relation(session: &Session, name: &ObjectName) -> Result<Dat
 pub(crate) async fn relation_seen(session: &Session, name: &ObjectName) -> Result<DataFrame> {
     if session.temporary_view(&parts(name)?).is_none() {
         let name = session.resolve(name)?;
-        if !information_schema::has(&name) {
+        if !information_schema::has(&name) && !system_tables::has(&name) {
             access::table(session, &name, Need::Sight).await?;
         }
     }

@@ -61,8 +61,8 @@ impl Reading {
         };
         let found = resolve::table(&session, &request.table, point).await?;
         let source = match (found, request.changes_since) {
-            (Found::Table(table), None) => Source::Table(Box::new(table)),
-            (Found::Table(table), Some(since)) => Source::Changes(Box::new(table), since),
+            (Found::Table(table), None) => Source::Table(table),
+            (Found::Table(table), Some(since)) => Source::Changes(table, since),
             (Found::Other(provider), None) => Source::Other(provider),
             (Found::Other(_), Some(_)) => {
                 let name = &request.table;

@@ -95,7 +95,7 @@ async fn view_provider(
 /// What a name of the metastore stands for, before any of it is read.
 pub(crate) enum Found {
     /// A version of a table.
-    Table(TableAt),
+    Table(Box<TableAt>),
     /// What has no versions: a view, or a relation of `information_schema`.
     Other(Arc<dyn TableProvider>),
 }
@@ -199,12 +199,12 @@ pub(super) async fn found(
             None => reads.see(&table, newest),
             Some(point) => table.snapshot_at(point).await?,
         };
-        return Ok(Found::Table(TableAt {
+        return Ok(Found::Table(Box::new(TableAt {
             info,
             table,
             snapshot,
             past: point.is_some(),
-        }));
+        })));
     }
     if point.is_some() {
         return Err(Error::Condition {

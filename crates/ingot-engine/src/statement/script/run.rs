@@ -47,7 +47,7 @@ pub(super) async fn run(session: &Session, script: Block) -> Result<StatementRes
     };
     let outcome = running.block(&script).await;
     session.values().leave(depth);
-    outcome.map_err(|failure| failure.error)?;
+    outcome.map_err(|failure| *failure.error)?;
     match running.result {
         Some((schema, batches)) => Ok(StatementResult {
             schema,
@@ -69,7 +69,7 @@ enum Flow {
 
 /// An error, and how many blocks from the outermost may still handle it.
 struct Failure {
-    error: Error,
+    error: Box<Error>,
     blocks: usize,
 }
 
@@ -105,7 +105,10 @@ impl<'s, 'a> Running<'s, 'a> {
             let outer = self.blocks.len();
             let declared = self.declare(&block.declarations).await;
             let outcome = match declared {
-                Err(error) => Err(Failure { error, blocks: outer }),
+                Err(error) => Err(Failure {
+                    error: Box::new(error),
+                    blocks: outer,
+                }),
                 Ok(conditions) => {
                     self.blocks.push(Entered {
                         handlers: &block.handlers,
@@ -258,7 +261,7 @@ impl<'s, 'a> Running<'s, 'a> {
 
     fn failed(&self, error: Error) -> Failure {
         Failure {
-            error,
+            error: Box::new(error),
             blocks: self.blocks.len(),
         }
     }
@@ -466,7 +469,7 @@ impl<'s, 'a> Running<'s, 'a> {
         let Some((level, handler)) = self.handler_of(&failure) else {
             return Err(failure);
         };
-        self.handled.push(Arc::new(failure.error));
+        self.handled.push(Arc::new(*failure.error));
         // Blocks within the handler's are not around its action.
         let scopes = self.blocks[level].scopes;
         let hidden = self.blocks.split_off(level);
@@ -485,7 +488,7 @@ impl<'s, 'a> Running<'s, 'a> {
 
     /// Finds the handler of the innermost block that has one, and how many blocks are around that block.
     fn handler_of(&self, failure: &Failure) -> Option<(usize, &'a Handler)> {
-        if matches!(failure.error, Error::Cancelled) {
+        if matches!(*failure.error, Error::Cancelled) {
             return None;
         }
         let eligible = self.blocks.iter().enumerate().take(failure.blocks).rev();
