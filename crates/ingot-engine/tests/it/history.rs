@@ -119,8 +119,16 @@ async fn a_query_leaves_what_it_read_and_gave() {
     let times = select.times;
     assert!(times.compilation + times.execution <= times.total, "{times:?}");
 
-    let again = record(&engine, run(&engine, "SELECT id FROM t WHERE part = 1").await).await;
-    assert!(again.from_result_cache);
+    // Results are not kept while a test beside this one asks for the time.
+    let mut again = None;
+    for _ in 0..100 {
+        let id = run(&engine, "SELECT id FROM t WHERE part = 1").await;
+        again = Some(record(&engine, id).await).filter(|again| again.from_result_cache);
+        if again.is_some() {
+            break;
+        }
+    }
+    let again = again.expect("a kept result");
     assert_eq!((again.counts.read_files, again.counts.produced_rows), (0, 250));
 }
 
