@@ -382,26 +382,6 @@ def test_many_rows_are_one_commit(cursor):
     assert versions == (1,)
 
 
-def test_rows_that_break_off_leave_nothing(cursor):
-    cursor.execute("CREATE OR REPLACE TABLE broken (a INT)")
-    schema = pyarrow.schema([("a", pyarrow.int32())])
-
-    def batches():
-        for _ in range(100):
-            yield pyarrow.record_batch([pyarrow.array(range(10_000), pyarrow.int32())], schema=schema)
-        raise RuntimeError("the source is gone")
-
-    reader = pyarrow.RecordBatchReader.from_batches(schema, batches())
-    with pytest.raises(Exception, match="gone|cancel"):
-        cursor.adbc_ingest("broken", reader, mode="append")
-    assert cursor.execute("SELECT count(*) FROM broken").fetchone() == (0,)
-    reader = pyarrow.RecordBatchReader.from_batches(schema, batches())
-    with pytest.raises(Exception, match="gone|cancel"):
-        cursor.adbc_ingest("never_made", reader, mode="create")
-    with pytest.raises(dbapi.ProgrammingError, match="TABLE_OR_VIEW_NOT_FOUND"):
-        cursor.execute("SELECT * FROM never_made")
-
-
 def test_transactions_are_refused(url):
     with pytest.warns(Warning, match="autocommit"):
         connection = dbapi.connect(url.replace("http://", "grpc://"))
