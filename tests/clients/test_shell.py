@@ -115,9 +115,9 @@ def test_commands(terminal, tmp_path):
     assert "shell_s" in shell.run("\\dt", r"\| +t +\|.*")
     shell.run(".describe t", r"\| id +\| int")
     shell.run("\\timing off", "timing is off")
-    shell.run(".output csv", "> ")
+    shell.run(".output csv", "output is csv")
     shell.run("SELECT 1 AS a, 'x,y' AS b;", r'a,b\r\n1,"x,y"')
-    shell.run(".output vertical", "> ")
+    shell.run(".output vertical", "output is vertical")
     shell.run("SELECT 1 AS a, 'x' AS long_name;", r"long_name \| x")
     shell.run(".output xml", "there is no format")
     script = tmp_path / "file.sql"
@@ -156,8 +156,9 @@ def test_tab_completes(terminal):
     shell.expect(r"TABLE_OR_VIEW|UNRESOLVED|PARSE|rows in")
     shell.expect("> ")
     shell.type(".outp\t mark\t\r")
+    shell.expect("output is markdown")
     shell.expect("> ")
-    shell.run("SELECT 1 AS a;", r"\|---:\|")
+    shell.run("SELECT 1 AS a;", r"\|-+:\|")
 
 
 @pytest.mark.parametrize("statement", ["SELECT count(*) FROM range(10000000) a CROSS JOIN range(10000000) b;"])

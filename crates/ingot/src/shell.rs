@@ -189,8 +189,11 @@ impl Shell {
             Command::Output(Some(format)) if format.binary() && std::io::stdout().is_terminal() => {
                 terminal::note("this format is not for terminals; send the shell's output to a file");
             }
-            Command::Output(Some(format)) => self.format = format,
-            Command::Output(None) => terminal::note(format!("{:?}", self.format).to_lowercase()),
+            Command::Output(chosen) => {
+                self.format = chosen.unwrap_or(self.format);
+                let name = format!("{:?}", self.format).to_lowercase();
+                terminal::note(format_args!("output is {name}"));
+            }
             Command::Timing(set) => toggle(&mut self.timing, set, "timing"),
             Command::Progress(set) => toggle(&mut self.progress, set, "progress"),
             Command::Profile(id) => self.profile(id).await,
