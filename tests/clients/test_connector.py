@@ -9,6 +9,7 @@ from decimal import Decimal
 import pyarrow
 import pytest
 from databricks.sql import exc
+from databricks.sql.thrift_api.TCLIService import ttypes
 
 VALUES = [
     ("1Y", "tinyint", 1),
@@ -193,6 +194,39 @@ def test_what_there_is_is_listed(cursor):
     cursor.columns(catalog_name="main", schema_name="listed", table_name="t")
     columns = [(row.COLUMN_NAME, row.DATA_TYPE, row.TYPE_NAME, row.NULLABLE) for row in cursor.fetchall()]
     assert columns == [("a", 4, "INT", 1), ("b", 3, "DECIMAL(10,2)", 0)]
+
+
+def test_keys_are_listed_and_described(connect, rows, monkeypatch):
+    rows("CREATE SCHEMA IF NOT EXISTS keyed")
+    rows("CREATE OR REPLACE TABLE keyed.parent (b DATE, a INT, CONSTRAINT parent_key PRIMARY KEY (a, b) RELY)")
+    rows(
+        "CREATE OR REPLACE TABLE keyed.child (x DATE, y INT, CONSTRAINT `child-key` FOREIGN KEY (x, y) "
+        "REFERENCES keyed.parent (b, a))"
+    )
+    connection = connect()
+    client = connection.session.backend._client
+
+    def listed(call, **names):
+        """The rows of a call that the connector has no method for."""
+        handle = connection.session.session_id.to_thrift_handle()
+        limits = ttypes.TSparkGetDirectResults(maxRows=100, maxBytes=1 << 20)
+        request = getattr(ttypes, f"T{call}Req")(sessionHandle=handle, getDirectResults=limits, **names)
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "GetTables", lambda _: getattr(client, call)(request))
+            return connection.cursor().tables().fetchall()
+
+    keys = listed("GetPrimaryKeys", catalogName="main", schemaName="keyed", tableName="parent")
+    assert [(row.COLUMN_NAME, row.KEY_SEQ, row.PK_NAME) for row in keys] == [("a", 1, "parent_key"), ("b", 2, "parent_key")]
+    references = listed("GetCrossReference", foreignSchemaName="keyed", foreignTableName="child")
+    assert [(row.PKTABLE_NAME, row.PKCOLUMN_NAME, row.FKCOLUMN_NAME, row.KEY_SEQ) for row in references] == [
+        ("parent", "b", "x", 1),
+        ("parent", "a", "y", 2),
+    ]
+    ((described,),) = rows("DESCRIBE TABLE EXTENDED keyed.child AS JSON")
+    key = "FOREIGN KEY (`x`, `y`) REFERENCES `main`.`keyed`.`parent` (`b`, `a`)"
+    assert json.loads(described)["table_constraints"] == f"[(child-key,{key})]"
+    lines = [row[:2] for row in rows("DESCRIBE EXTENDED keyed.parent")]
+    assert lines[-2:] == [("# Constraints", ""), ("parent_key", "PRIMARY KEY (`a`, `b`) RELY")]
 
 
 def test_a_closed_session_is_gone(connect):

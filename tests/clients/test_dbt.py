@@ -30,12 +30,32 @@ class Dbt:
 
     def __call__(self, *arguments) -> dict[str, str]:
         """Returns the status of each node by its name."""
-        program = Path(sys.executable).parent / "dbt"
-        command = [program, "--no-use-colors", *arguments, "--project-dir", self.project]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        self.output(*arguments)
         results = json.loads((self.project / "target" / "run_results.json").read_text())["results"]
         return {result["unique_id"].split(".")[2]: result["status"] for result in results}
+
+    def output(self, *arguments) -> str:
+        """Returns what a command that ends well says."""
+        done = self._run(arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def fails(self, *arguments, timeout=None) -> str:
+        """Returns what a command says that must fail, within `timeout` seconds."""
+        done = self._run(arguments, timeout)
+        assert done.returncode != 0, done.stdout
+        return done.stdout
+
+    def freshness(self) -> dict[str, str]:
+        """Returns how fresh each source is."""
+        self.output("source", "freshness")
+        results = json.loads((self.project / "target" / "sources.json").read_text())["results"]
+        return {result["unique_id"]: result["status"] for result in results}
+
+    def _run(self, arguments, timeout=None):
+        program = Path(sys.executable).parent / "dbt"
+        command = [program, "--no-use-colors", *arguments, "--project-dir", self.project]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,25 @@ pub enum Error {
     },
     #[error("`{name}` would have more than {max} grants; grant to groups, or on what holds it")]
     TooManyGrants { name: String, max: i64 },
+    #[error("table `{table}` has no column `{column}`")]
+    UnknownColumn { table: String, column: String },
+    #[error("{message}")]
+    InvalidConstraint { message: String },
+    #[error("a table has one primary key, and `{table}` has it already")]
+    MultiplePrimaryKeys { table: String },
+    #[error(
+        "columns ({columns}) do not match the primary key ({parent_columns}) of `{parent}`: a foreign key has a column of \
+         the same type for each of its columns"
+    )]
+    ForeignKeyMismatch {
+        parent: String,
+        parent_columns: String,
+        columns: String,
+    },
+    #[error(
+        "a foreign key `{foreign_key}` depends on the primary key `{name}`; drop that first, or use CASCADE"
+    )]
+    ReferencedKey { name: String, foreign_key: String },
     #[error("metastore failed to {action}")]
     Database {
         action: &'static str,
@@ -50,7 +69,12 @@ impl Classify for Error {
             Self::NotFound { .. } => Kind::NotFound,
             Self::AlreadyExists { .. } => Kind::AlreadyExists,
             Self::NotEmpty { .. } => Kind::FailedPrecondition,
-            Self::InvalidArgument { .. } => Kind::InvalidArgument,
+            Self::InvalidArgument { .. }
+            | Self::UnknownColumn { .. }
+            | Self::InvalidConstraint { .. }
+            | Self::MultiplePrimaryKeys { .. }
+            | Self::ForeignKeyMismatch { .. } => Kind::InvalidArgument,
+            Self::ReferencedKey { .. } => Kind::FailedPrecondition,
             Self::Denied(_) => Kind::PermissionDenied,
             Self::PrivilegeNotApplicable { .. } => Kind::InvalidArgument,
             Self::TooManyGrants { .. } => Kind::ResourceExhausted,
@@ -73,11 +97,16 @@ impl Classify for Error {
                 "schema" => "SCHEMA_ALREADY_EXISTS",
                 "function" => "ROUTINE_ALREADY_EXISTS",
                 "volume" => "VOLUME_ALREADY_EXISTS",
+                "constraint" => "CONSTRAINT_ALREADY_EXISTS",
                 _ => "TABLE_OR_VIEW_ALREADY_EXISTS",
             }),
             Self::NotEmpty { .. } => Some("SCHEMA_NOT_EMPTY"),
             Self::Denied(_) => Some("INSUFFICIENT_PERMISSIONS"),
             Self::PrivilegeNotApplicable { .. } => Some("INVALID_PARAMETER_VALUE"),
+            Self::UnknownColumn { .. } => Some("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION"),
+            Self::InvalidConstraint { .. } => Some("INVALID_PARAMETER_VALUE"),
+            Self::MultiplePrimaryKeys { .. } => Some("MULTIPLE_PRIMARY_KEYS"),
+            Self::ForeignKeyMismatch { .. } => Some("FOREIGN_KEY_MISMATCH"),
             _ => None,
         }
     }
@@ -94,10 +123,14 @@ impl Classify for Error {
                 "catalog" => "42710",
                 "schema" => "42P06",
                 "function" => "42723",
-                "volume" => "42710",
+                "volume" | "constraint" => "42710",
                 _ => "42P07",
             }),
-            Self::NotEmpty { .. } => Some("2BP01"),
+            Self::NotEmpty { .. } | Self::ReferencedKey { .. } => Some("2BP01"),
+            Self::UnknownColumn { .. } => Some("42703"),
+            Self::InvalidConstraint { .. } => Some("22023"),
+            Self::MultiplePrimaryKeys { .. } => Some("42P16"),
+            Self::ForeignKeyMismatch { .. } => Some("42830"),
             Self::Denied(_) => Some("42501"),
             Self::PrivilegeNotApplicable { .. } => Some("22023"),
             _ => None,

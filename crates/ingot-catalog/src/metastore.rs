@@ -8,6 +8,7 @@
 //! orders their writes. Queries keep to SQL that Postgres knows too.
 
 mod catalogs;
+mod constraints;
 mod dropped;
 mod functions;
 mod grants;
@@ -131,6 +132,14 @@ impl Metastore {
             ),
             ("grants", include_str!("../migrations/0005_grants.sql")),
             ("tokens", include_str!("../migrations/0006_tokens.sql")),
+            (
+                "table constraints",
+                include_str!("../migrations/0007_table_constraints.sql"),
+            ),
+            (
+                "refresh schedules",
+                include_str!("../migrations/0008_refresh_schedules.sql"),
+            ),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

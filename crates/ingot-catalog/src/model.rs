@@ -1,10 +1,16 @@
 //! The metastore's rows as values. Instants are milliseconds since the epoch.
 
+pub(crate) mod constraint;
+
 use std::collections::BTreeMap;
 
 use ingot_common::{FunctionName, Identifier, SchemaName, TableName, VolumeName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::constraint::{
+    ConstraintChoice, ForeignKey, Key, KeyChange, NewConstraint, NewKey, TableConstraint,
+};
 
 /// Identifies a table or view for as long as it exists; a table made anew under the name has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,8 +127,12 @@ pub struct TableInfo {
     pub location: Option<String>,
     /// Query text of a view or a pipeline dataset.
     pub definition: Option<String>,
-    /// Catalog and schema in force when a view was made: its short names are looked up there.
+    /// Catalog and schema in force when a statement made the definition: its short names are looked up there. `None` for
+    /// a pipeline's dataset, which the pipeline alone refreshes.
     pub definition_namespace: Option<SchemaName>,
+    /// When a materialized view or a streaming table is to be refreshed: `CRON '…' AT TIME ZONE '…'`, `EVERY n HOURS`,
+    /// `TRIGGER ON UPDATE`; `None` for by hand.
+    pub refresh_schedule: Option<String>,
     pub columns: Vec<ColumnInfo>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
@@ -138,9 +148,30 @@ pub struct NewTable {
     pub location: Option<String>,
     pub definition: Option<String>,
     pub definition_namespace: Option<SchemaName>,
+    pub refresh_schedule: Option<String>,
     pub columns: Vec<ColumnInfo>,
+    pub constraints: Vec<NewConstraint>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+}
+
+/// What a table has become.
+#[derive(Debug, Clone, Copy)]
+pub struct TableChange<'a> {
+    pub columns: &'a [ColumnInfo],
+    pub keys: KeyChange<'a>,
+    pub comment: Option<&'a str>,
+    pub properties: &'a BTreeMap<String, String>,
+    /// The query that a materialized view or a streaming table is from now on; the one it is when `None`.
+    pub dataset: Option<DatasetChange<'a>>,
+}
+
+/// What a materialized view or a streaming table is from now on.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetChange<'a> {
+    pub definition: &'a str,
+    pub namespace: &'a SchemaName,
+    pub refresh_schedule: Option<&'a str>,
 }
 
 /// Identifies a function for as long as it exists.

@@ -12,6 +12,7 @@
 mod depth;
 mod lateral_view;
 mod like;
+mod stream;
 mod table_query;
 
 use std::any::TypeId;
@@ -286,7 +287,7 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     time_travel(&mut read);
     intervals(&mut read);
     recursion_levels(&mut read);
-    Ok(table_query::rewrite(lateral_view::rewrite(read)))
+    Ok(stream::rewrite(table_query::rewrite(lateral_view::rewrite(read))))
 }
 
 /// Makes a number of `1.5d`, `10L` and `1e3D`, which sqlparser takes for names, or for a number and a name.

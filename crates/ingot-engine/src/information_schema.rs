@@ -8,6 +8,7 @@
 
 mod catalogs;
 mod columns;
+mod constraints;
 mod empty;
 mod privileges;
 mod routines;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::catalog::{MemTable, TableProvider};
 use ingot_catalog::{
-    CatalogInfo, FunctionInfo, Identity, Page, Policy, SchemaInfo, SecurableKind, TableInfo, TagInfo,
-    VolumeInfo,
+    CatalogInfo, FunctionInfo, Identity, Page, Policy, SchemaInfo, SecurableKind, TableConstraint, TableInfo,
+    TagInfo, VolumeInfo,
 };
 use ingot_common::TableName;
 
@@ -63,6 +64,7 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
         "volumes" => volumes::columns(&contents),
         other => tags::columns(other, &contents)
             .or_else(|| privileges::columns(other, &contents))
+            .or_else(|| constraints::columns(other, &contents))
             .or_else(|| empty::columns(other))
             .ok_or_else(|| Error::table_not_found(name))?,
     };
@@ -81,6 +83,7 @@ struct Needed {
     volumes: bool,
     tags: bool,
     policy: bool,
+    constraints: bool,
 }
 
 impl Needed {
@@ -103,6 +106,11 @@ impl Needed {
             },
             "volumes" => Self {
                 volumes: true,
+                ..nothing
+            },
+            other if constraints::has(other) => Self {
+                tables: true,
+                constraints: true,
                 ..nothing
             },
             other => match (tags::of(other), privileges::of(other)) {
@@ -137,6 +145,7 @@ struct Contents {
     tags: Vec<TagInfo>,
     /// What decides who may do what, and who asks.
     policy: Option<(Arc<Policy>, Identity)>,
+    constraints: Vec<TableConstraint>,
 }
 
 impl Contents {
@@ -161,6 +170,10 @@ impl Contents {
             false => None,
         };
         let sight = access::sight(session).await?;
+        let constraints = match needed.constraints {
+            true => metastore.list_constraints().await?,
+            false => Vec::new(),
+        };
         let mut contents = Self {
             catalogs: catalogs
                 .into_iter()
@@ -172,6 +185,7 @@ impl Contents {
             volumes: Vec::new(),
             tags,
             policy,
+            constraints,
         };
         let in_schemas = needed.tables || needed.functions || needed.volumes;
         if !needed.schemas && !in_schemas {
@@ -248,6 +262,7 @@ mod tests {
     #[test_case("volume_tags", &["volumes", "tags"])]
     #[test_case("table_privileges", &["tables", "policy"])]
     #[test_case("catalog_privileges", &["policy"])]
+    #[test_case("table_constraints", &["tables", "constraints"])]
     #[test_case("column_masks", &[])]
     fn a_relation_needs_what_it_is_about(relation: &str, expected: &[&str]) {
         let needed = Needed::of(relation).expect("a relation");
@@ -258,6 +273,7 @@ mod tests {
             ("volumes", needed.volumes),
             ("tags", needed.tags),
             ("policy", needed.policy),
+            ("constraints", needed.constraints),
         ];
         let needed: Vec<&str> = parts
             .into_iter()

@@ -117,6 +117,19 @@ pub fn added_files_provider(
     })
 }
 
+/// Makes the provider of what a stream has not read yet of a table: the files of `adds`, or all of `snapshot`.
+pub(crate) fn streamed_provider(
+    table: Arc<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    adds: Option<Vec<Arc<Add>>>,
+) -> Arc<dyn TableProvider> {
+    Arc::new(DeltaTableProvider {
+        index: adds.map(|adds| snapshot.index_of(adds)),
+        streamed: true,
+        ..DeltaTableProvider::whole(table, snapshot)
+    })
+}
+
 /// Makes the provider of some rows of `files`, by number.
 pub(crate) fn rows_provider(
     table: Arc<DeltaTable>,
@@ -254,6 +267,8 @@ pub struct DeltaTableProvider {
     rows: Rows,
     /// The query asks for this version, not for the table as it is.
     past: bool,
+    /// The query asks for what comes to the table, batch after batch.
+    streamed: bool,
     facts: OnceLock<Arc<TableFacts>>,
 }
 
@@ -277,6 +292,7 @@ impl DeltaTableProvider {
             hidden: Hidden::default(),
             rows: Rows::Live,
             past: false,
+            streamed: false,
             facts: OnceLock::new(),
         }
     }
@@ -314,11 +330,16 @@ impl DeltaTableProvider {
         self.past
     }
 
+    /// Says if the query asks for what comes to the table, batch after batch.
+    pub(crate) fn streamed(&self) -> bool {
+        self.streamed
+    }
+
     /// Returns the snapshot, if this is all of the table as it is, in its own columns.
     pub(crate) fn newest(&self) -> Option<&Arc<Snapshot>> {
         let whole = self.index.is_none() && self.files.is_none() && !self.target();
         let own = Arc::ptr_eq(&self.schema, self.snapshot.schema());
-        (whole && own && !self.past).then_some(&self.snapshot)
+        (whole && own && !self.past && !self.streamed).then_some(&self.snapshot)
     }
 
     /// Says if this is what a statement changes, rather than a table that it reads.

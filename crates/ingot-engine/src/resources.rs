@@ -28,7 +28,7 @@ pub(crate) use self::allowance::{Allowance, Pauses, reading};
 pub(crate) use self::cooperation::{CooperativeJoins, UntilOver};
 pub(crate) use self::pairs::PairsExec;
 pub use self::result_cache::CacheCounts;
-pub(crate) use self::result_cache::{Question, ResultCache};
+pub(crate) use self::result_cache::{Question, ResultCache, inputs};
 pub(crate) use self::rows::Rows;
 
 /// What the longest statement may take unless something else is set. Source: Databricks, `STATEMENT_TIMEOUT`.

@@ -11,6 +11,7 @@ mod column;
 mod copy_into;
 mod create_table;
 mod cursor;
+mod dataset;
 mod delete;
 mod describe;
 mod execute_immediate;
@@ -20,6 +21,7 @@ mod function;
 mod grant;
 mod ingest;
 mod insert;
+mod key;
 mod light;
 mod merge;
 mod namespace;
@@ -50,6 +52,7 @@ use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
 
 use self::cursor::Cursor;
+use self::dataset::DatasetKind;
 pub(crate) use self::describe::DescribeRequest;
 pub(crate) use self::foretell::foretell;
 pub(crate) use self::ingest::ingest;
@@ -262,6 +265,12 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if cursor.accept("EXPLAIN") {
         return explain::parse(session, &mut cursor);
     }
+    if (cursor.at_all(&["REFRESH", "MATERIALIZED"]) || cursor.at_all(&["REFRESH", "STREAMING"]))
+        && cursor.accept("REFRESH")
+        && let Some(kind) = DatasetKind::accept(&mut cursor)
+    {
+        return dataset::refresh(session, &mut cursor, kind);
+    }
     if let Some(work) = cache::parse(session, &mut cursor)? {
         return Ok(work);
     }
@@ -326,6 +335,12 @@ fn first_words(text: &str) -> String {
 }
 
 fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
+    if cursor.accept_all(&["OR", "REFRESH"]) {
+        return match DatasetKind::accept(cursor) {
+            Some(kind) => dataset::create(session, cursor, kind, true),
+            None => Err(cursor.expected("STREAMING TABLE or MATERIALIZED VIEW")),
+        };
+    }
     if cursor.accept_all(&["OR", "REPLACE"]) {
         return create_replaceable(session, cursor, true);
     }
@@ -349,6 +364,15 @@ fn create_replaceable<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace
     if cursor.accept("VIEW") {
         return view::create(session, cursor, replace);
     }
+    if let Some(kind) = DatasetKind::accept(cursor) {
+        return match (kind, replace) {
+            (DatasetKind::StreamingTable, true) => Err(Error::parse(
+                "a streaming table is not replaced; CREATE OR REFRESH STREAMING TABLE gives it another query"
+                    .to_owned(),
+            )),
+            _ => dataset::create(session, cursor, kind, replace),
+        };
+    }
     let global = cursor.accept("GLOBAL");
     let temporary = cursor.accept("TEMPORARY") || cursor.accept("TEMP");
     if global && !temporary {
@@ -367,7 +391,7 @@ fn create_replaceable<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace
     }
     Err(cursor.expected(match replace {
         true => "TABLE, VIEW or FUNCTION",
-        false => "CATALOG, SCHEMA, TABLE, VIEW, FUNCTION or VOLUME",
+        false => "CATALOG, SCHEMA, TABLE, VIEW, MATERIALIZED VIEW, STREAMING TABLE, FUNCTION or VOLUME",
     }))
 }
 
@@ -395,6 +419,9 @@ fn drop_securable<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<W
     }
     if cursor.accept("VIEW") {
         return view::drop(session, cursor, view::Dropped::View);
+    }
+    if let Some(kind) = DatasetKind::accept(cursor) {
+        return dataset::drop(session, cursor, kind);
     }
     Err(cursor.expected("CATALOG, SCHEMA, TABLE, VIEW, FUNCTION or VOLUME"))
 }

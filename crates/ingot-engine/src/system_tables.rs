@@ -94,6 +94,7 @@ impl SystemTable {
             location: None,
             definition: None,
             definition_namespace: None,
+            refresh_schedule: None,
             columns: columns.collect(),
             comment: Some(self.comment.to_owned()),
             properties: BTreeMap::new(),

@@ -43,7 +43,7 @@ pub(crate) use auto_compact::{Compactions, SETTINGS as AUTO_COMPACT_SETTINGS};
 pub(crate) use clone::{CloneTarget, clone_table};
 pub use commit::{commit_append, commit_overwrite, conflict_error};
 pub(crate) use create::{Created, DELETION_VECTORS_SETTING, column_infos, create};
-pub use create::{TableSpec, create_table};
+pub use create::{DatasetSpec, TableSpec, create_table};
 pub(crate) use options::{COMPRESSION_SETTING, compression_setting, nearest};
 pub use options::{ColumnMatch, CommitSettings, SchemaEvolution, WriteMode, WriteOptions};
 pub(crate) use replace::replace_table;

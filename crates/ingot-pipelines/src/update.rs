@@ -223,6 +223,8 @@ impl<'a> Update<'a> {
             comment: dataset.comment.clone(),
             properties: dataset.properties.clone(),
             clustering_columns: None,
+            constraints: Vec::new(),
+            dataset: None,
         };
         let kind = spec.kind;
         let mut retries = RESERVED.attempts();

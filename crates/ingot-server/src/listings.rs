@@ -116,13 +116,27 @@ pub fn types() -> Listing {
 }
 
 /// Lists the columns of primary keys: TABLE_CAT, TABLE_SCHEM, TABLE_NAME, COLUMN_NAME, KEY_SEQ, PK_NAME.
-pub fn primary_keys() -> Listing {
-    (PRIMARY_KEYS.to_owned(), Vec::new())
+pub fn primary_keys(catalog: Names<'_>, schema: Names<'_>, table: Names<'_>) -> Listing {
+    let parameters = vec![
+        catalog.parameter("catalog"),
+        schema.parameter("schema"),
+        table.parameter("table"),
+    ];
+    (PRIMARY_KEYS.to_owned(), parameters)
 }
 
 /// Lists the columns of foreign keys: PKTABLE_CAT, …, FKTABLE_CAT, …, KEY_SEQ, UPDATE_RULE, DELETE_RULE, FK_NAME, PK_NAME, ….
-pub fn foreign_keys() -> Listing {
-    (FOREIGN_KEYS.to_owned(), Vec::new())
+///
+/// Tables are given as catalog, schema and name: the one that has the primary key, and the one that has the foreign key.
+pub fn foreign_keys(parent: [Names<'_>; 3], foreign: [Names<'_>; 3]) -> Listing {
+    let parent = parent
+        .iter()
+        .zip(["parent_catalog", "parent_schema", "parent_table"]);
+    let foreign = foreign
+        .iter()
+        .zip(["foreign_catalog", "foreign_schema", "foreign_table"]);
+    let parameters = parent.chain(foreign).map(|(names, name)| names.parameter(name));
+    (FOREIGN_KEYS.to_owned(), parameters.collect())
 }
 
 const CATALOGS: &str = "\
@@ -175,15 +189,35 @@ const TYPES: &str = "\
     ('STRING', 12, NULL), ('DATE', 91, 10), ('TIMESTAMP', 93, 29), ('BINARY', -2, NULL), ('ARRAY', 2003, NULL), \
     ('MAP', 2000, NULL), ('STRUCT', 2002, NULL) AS types(TYPE_NAME, DATA_TYPE, PRECISION)";
 
-/// Tables have no keys that are known.
 const PRIMARY_KEYS: &str = "\
-    SELECT '' AS TABLE_CAT, '' AS TABLE_SCHEM, '' AS TABLE_NAME, '' AS COLUMN_NAME, 1 AS KEY_SEQ, '' AS PK_NAME \
-    WHERE false";
+    SELECT k.table_catalog AS TABLE_CAT, k.table_schema AS TABLE_SCHEM, k.table_name AS TABLE_NAME, \
+    k.column_name AS COLUMN_NAME, k.ordinal_position AS KEY_SEQ, k.constraint_name AS PK_NAME \
+    FROM system.information_schema.key_column_usage AS k \
+    JOIN system.information_schema.table_constraints AS c ON c.table_catalog = k.table_catalog \
+    AND c.table_schema = k.table_schema AND c.table_name = k.table_name AND c.constraint_name = k.constraint_name \
+    WHERE c.constraint_type = 'PRIMARY KEY' AND k.table_catalog LIKE :catalog \
+    AND k.table_schema LIKE :schema AND k.table_name LIKE :table \
+    ORDER BY TABLE_CAT, TABLE_SCHEM, TABLE_NAME, KEY_SEQ";
 
+/// `UPDATE_RULE` and `DELETE_RULE` are JDBC's `importedKeyNoAction`, `DEFERRABILITY` its `importedKeyInitiallyImmediate`.
 const FOREIGN_KEYS: &str = "\
-    SELECT '' AS PKTABLE_CAT, '' AS PKTABLE_SCHEM, '' AS PKTABLE_NAME, '' AS PKCOLUMN_NAME, '' AS FKTABLE_CAT, \
-    '' AS FKTABLE_SCHEM, '' AS FKTABLE_NAME, '' AS FKCOLUMN_NAME, 1 AS KEY_SEQ, 1 AS UPDATE_RULE, \
-    1 AS DELETE_RULE, '' AS FK_NAME, '' AS PK_NAME, 1 AS DEFERRABILITY WHERE false";
+    SELECT p.table_catalog AS PKTABLE_CAT, p.table_schema AS PKTABLE_SCHEM, p.table_name AS PKTABLE_NAME, \
+    p.column_name AS PKCOLUMN_NAME, f.table_catalog AS FKTABLE_CAT, f.table_schema AS FKTABLE_SCHEM, \
+    f.table_name AS FKTABLE_NAME, f.column_name AS FKCOLUMN_NAME, f.ordinal_position AS KEY_SEQ, 3 AS UPDATE_RULE, \
+    3 AS DELETE_RULE, f.constraint_name AS FK_NAME, p.constraint_name AS PK_NAME, 6 AS DEFERRABILITY \
+    FROM system.information_schema.referential_constraints AS r \
+    JOIN system.information_schema.key_column_usage AS f ON f.constraint_catalog = r.constraint_catalog \
+    AND f.constraint_schema = r.constraint_schema AND f.constraint_name = r.constraint_name \
+    JOIN system.information_schema.key_column_usage AS p ON p.constraint_catalog = r.unique_constraint_catalog \
+    AND p.constraint_schema = r.unique_constraint_schema AND p.constraint_name = r.unique_constraint_name \
+    AND p.ordinal_position = f.position_in_unique_constraint \
+    WHERE p.table_catalog LIKE :parent_catalog \
+    AND p.table_schema LIKE :parent_schema \
+    AND p.table_name LIKE :parent_table \
+    AND f.table_catalog LIKE :foreign_catalog \
+    AND f.table_schema LIKE :foreign_schema \
+    AND f.table_name LIKE :foreign_table \
+    ORDER BY FKTABLE_CAT, FKTABLE_SCHEM, FKTABLE_NAME, FK_NAME, KEY_SEQ";
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,7 @@ pub fn router(state: AppState) -> Router {
         .route("/telemetry-ext", post(databricks::telemetry))
         .nest("/api/2.0/sql", statement_api::router())
         .nest("/api/2.0/sql/warehouses", warehouses::router())
+        .merge(databricks::compute())
         .nest(
             "/api/2.1/unity-catalog",
             unity_catalog::router().merge(permissions::router()),

@@ -41,12 +41,18 @@ pub(super) fn schema(row: &SqliteRow) -> Decoded<SchemaInfo> {
     })
 }
 
+/// Reads a name from the columns of its parts.
+pub(super) fn table_name(row: &SqliteRow, columns: [&'static str; 3]) -> Decoded<TableName> {
+    let [catalog, schema, table] = columns;
+    Ok(TableName::new(
+        identifier(row, catalog)?,
+        identifier(row, schema)?,
+        identifier(row, table)?,
+    ))
+}
+
 pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
-    let name = TableName::new(
-        identifier(row, "catalog_name")?,
-        identifier(row, "schema_name")?,
-        identifier(row, "name")?,
-    );
+    let name = table_name(row, ["catalog_name", "schema_name", "name"])?;
     let kind: String = row.try_get("kind")?;
     let definition_catalog: Option<String> = row.try_get("definition_catalog")?;
     let definition_namespace = match definition_catalog {
@@ -63,6 +69,7 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
         location: row.try_get("location")?,
         definition: row.try_get("definition")?,
         definition_namespace,
+        refresh_schedule: row.try_get("refresh_schedule")?,
         columns: json(row, "columns")?,
         comment: row.try_get("comment")?,
         properties: properties(row)?,
@@ -161,7 +168,7 @@ fn one_of<T: Copy, const N: usize>(
 #[error("unknown value `{0}`")]
 struct UnknownName(String);
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Decoded<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Decoded<T> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|error| decode(column, error))
 }

@@ -15,8 +15,12 @@ use sqlx::{Sqlite, Transaction};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metastore, before, check_principal, commit, database, dropped, row, schemas, taken};
-use crate::model::{ColumnInfo, NewTable, Page, Replace, TableId, TableInfo, TableKind};
+use super::{
+    Metastore, before, check_principal, commit, constraints, database, dropped, row, schemas, taken,
+};
+use crate::model::{
+    ColumnInfo, DatasetChange, NewTable, Page, Replace, TableChange, TableId, TableInfo, TableKind,
+};
 use crate::{Error, Result};
 
 /// How long a reservation holds its name, from when it was made or renewed.
@@ -34,7 +38,7 @@ impl Metastore {
     /// # Errors
     /// `AlreadyExists` when a table or a live reservation has the name; a reservation lives for a minute.
     /// `NotFound` when the schema does not exist. `InvalidArgument` when an external location overlaps another
-    /// table's.
+    /// table's; as [`Metastore::add_constraint`] for its keys.
     pub async fn reserve_table(&self, table: &NewTable, principal: &str) -> Result<TableInfo> {
         const ACTION: &str = "reserve a table";
         let id = TableId(Uuid::now_v7());
@@ -55,6 +59,7 @@ impl Metastore {
         )
         .await?;
         let info = read(&mut transaction, id, ACTION).await?;
+        constraints::insert_all(&mut transaction, &info, &table.constraints).await?;
         commit(transaction, ACTION).await?;
         Ok(info)
     }
@@ -155,33 +160,34 @@ impl Metastore {
         Ok(info)
     }
 
-    /// Records what a table has become by CREATE OR REPLACE: columns, comment and properties. Its id, its place,
-    /// its owner and when it was made stay.
+    /// Records what a table has become: columns, keys, comment and properties. Its id, its place, its owner and when
+    /// it was made stay.
     ///
     /// # Errors
-    /// `NotFound` when the table was dropped meanwhile.
-    pub async fn set_replaced(
-        &self,
-        id: TableId,
-        columns: &[ColumnInfo],
-        comment: Option<&str>,
-        properties: &std::collections::BTreeMap<String, String>,
-        principal: &str,
-    ) -> Result<()> {
+    /// `NotFound` when the table was dropped meanwhile; as [`Metastore::add_constraint`] for its keys.
+    pub async fn set_replaced(&self, id: TableId, change: &TableChange<'_>, principal: &str) -> Result<()> {
+        const ACTION: &str = "replace a table";
+        let mut transaction = self.write(ACTION).await?;
         let updated = sqlx::query(
             "UPDATE tables SET columns = $1, comment = $2, properties = $3, updated_at = $4, updated_by = $5 \
              WHERE id = $6 AND state <> 'DROPPED'",
         )
-        .bind(row::to_json(&columns)?)
-        .bind(comment)
-        .bind(row::to_json(properties)?)
+        .bind(row::to_json(&change.columns)?)
+        .bind(change.comment)
+        .bind(row::to_json(change.properties)?)
         .bind(clock::now_ms())
         .bind(principal)
         .bind(id.to_string())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(|source| database("replace a table", source))?;
-        found_one(updated.rows_affected(), id)
+        .map_err(|source| database(ACTION, source))?;
+        found_one(updated.rows_affected(), id)?;
+        if let Some(dataset) = &change.dataset {
+            redefine_dataset(&mut transaction, id, dataset).await?;
+        }
+        let info = read(&mut transaction, id, ACTION).await?;
+        constraints::change(&mut transaction, &info, change.keys).await?;
+        commit(transaction, ACTION).await
     }
 
     /// Returns a table or view.
@@ -325,6 +331,30 @@ impl Metastore {
         commit(transaction, ACTION).await
     }
 
+    /// Says when a materialized view or a streaming table is to be refreshed; by hand when `None`.
+    ///
+    /// # Errors
+    /// `NotFound` when it was dropped meanwhile.
+    pub async fn set_refresh_schedule(
+        &self,
+        id: TableId,
+        schedule: Option<&str>,
+        principal: &str,
+    ) -> Result<()> {
+        let updated = sqlx::query(
+            "UPDATE tables SET refresh_schedule = $1, updated_at = $2, updated_by = $3 \
+             WHERE id = $4 AND state <> 'DROPPED'",
+        )
+        .bind(schedule)
+        .bind(clock::now_ms())
+        .bind(principal)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(|source| database("set a refresh schedule", source))?;
+        found_one(updated.rows_affected(), id)
+    }
+
     /// Updates comment and query text of a view or pipeline dataset.
     ///
     /// # Errors
@@ -391,13 +421,17 @@ impl Metastore {
 
     /// Forgets a dropped table after its files were deleted.
     pub async fn purge_table(&self, id: TableId) -> Result<()> {
+        const ACTION: &str = "purge a table";
+        let mut transaction = self.write(ACTION).await?;
         let purged = sqlx::query("DELETE FROM tables WHERE id = $1 AND state = 'DROPPED'")
             .bind(id.to_string())
-            .execute(&self.pool)
-            .await;
-        purged
-            .map(drop)
-            .map_err(|source| database("purge a table", source))
+            .execute(&mut *transaction)
+            .await
+            .map_err(|source| database(ACTION, source))?;
+        if purged.rows_affected() > 0 {
+            constraints::forget(&mut transaction, id).await?;
+        }
+        commit(transaction, ACTION).await
     }
 
     /// Drops one table by its id, whatever has its name now. One that is gone already is no error.
@@ -472,6 +506,7 @@ async fn retire(
     table: &TableInfo,
     principal: &str,
 ) -> Result<()> {
+    constraints::forget(transaction, table.id).await?;
     let retired = if table.kind.owns_files() {
         sqlx::query("UPDATE tables SET state = 'DROPPED', state_at = $1, updated_by = $2 WHERE id = $3")
             .bind(clock::now_ms())
@@ -522,6 +557,27 @@ async fn active(
         .map_err(|source| database(action, source))?;
     let info = found.as_ref().map(row::table).transpose();
     info.map_err(|source| database(action, source))
+}
+
+async fn redefine_dataset(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: TableId,
+    dataset: &DatasetChange<'_>,
+) -> Result<()> {
+    let updated = sqlx::query(
+        "UPDATE tables SET definition = $1, definition_catalog = $2, definition_schema = $3, refresh_schedule = $4 \
+         WHERE id = $5",
+    )
+    .bind(dataset.definition)
+    .bind(dataset.namespace.catalog.as_str())
+    .bind(dataset.namespace.schema.as_str())
+    .bind(dataset.refresh_schedule)
+    .bind(id.to_string())
+    .execute(&mut **transaction)
+    .await;
+    updated
+        .map(drop)
+        .map_err(|source| database("redefine a dataset", source))
 }
 
 async fn redefine_view(
@@ -599,9 +655,9 @@ async fn insert(
     let namespace = table.definition_namespace.as_ref();
     let inserted = sqlx::query(
         "INSERT INTO tables (id, catalog_name, schema_name, name, kind, state, state_at, location, definition, \
-         definition_catalog, definition_schema, columns, comment, properties, owner, created_at, created_by, \
-         updated_at, updated_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, owner, created_at, \
+         created_by, updated_at, updated_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(id.to_string())
     .bind(table.name.catalog.as_str())
@@ -614,6 +670,7 @@ async fn insert(
     .bind(table.definition.as_deref())
     .bind(namespace.map(|name| name.catalog.as_str()))
     .bind(namespace.map(|name| name.schema.as_str()))
+    .bind(table.refresh_schedule.as_deref())
     .bind(row::to_json(&table.columns)?)
     .bind(table.comment.as_deref())
     .bind(row::to_json(&table.properties)?)
@@ -645,6 +702,37 @@ async fn read(
         .await
         .map_err(|source| database(action, source))?;
     row::table(&found).map_err(|source| database(action, source))
+}
+
+/// Returns a table that is not dropped.
+///
+/// # Errors
+/// `NotFound` when it is.
+pub(super) async fn by_id(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: TableId,
+    action: &'static str,
+) -> Result<TableInfo> {
+    let found = sqlx::query("SELECT * FROM tables WHERE id = $1 AND state <> 'DROPPED'")
+        .bind(id.to_string())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|source| database(action, source))?;
+    found_one(u64::from(found.is_some()), id)?;
+    read(transaction, id, action).await
+}
+
+/// Returns the table of a name.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub(super) async fn by_name(
+    transaction: &mut Transaction<'static, Sqlite>,
+    name: &TableName,
+    action: &'static str,
+) -> Result<TableInfo> {
+    let found = active(transaction, name, action).await?;
+    found.ok_or_else(|| not_found(name))
 }
 
 fn found_one(rows: u64, id: TableId) -> Result<()> {

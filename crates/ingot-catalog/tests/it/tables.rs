@@ -17,6 +17,7 @@ fn new_table(name: &str, kind: TableKind) -> NewTable {
         location: None,
         definition: None,
         definition_namespace: None,
+        refresh_schedule: None,
         columns: vec![ColumnInfo {
             name: "id".to_owned(),
             type_text: "bigint".to_owned(),
@@ -24,6 +25,7 @@ fn new_table(name: &str, kind: TableKind) -> NewTable {
             comment: Some("the key".to_owned()),
             partition_index: None,
         }],
+        constraints: Vec::new(),
         comment: None,
         properties: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
     }

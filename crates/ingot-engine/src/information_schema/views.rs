@@ -12,8 +12,8 @@ pub(super) fn columns(contents: &Contents) -> Columns {
         .collect();
     let all = || views.iter();
     let materialized = |view: &&TableInfo| match view.kind {
-        TableKind::MaterializedView => Some("true"),
-        _ => Some("false"),
+        TableKind::MaterializedView => Some("TRUE"),
+        _ => Some("FALSE"),
     };
     vec![
         (

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datafusion::catalog::TableProvider;
 use ingot_catalog::Policy;
 use ingot_common::{FunctionName, TableName};
 use ingot_delta::{DeltaTable, Snapshot};
@@ -22,6 +23,8 @@ pub(crate) struct Reads {
     variables: Mutex<Variables>,
     functions: Mutex<Functions>,
     policy: OnceCell<Arc<Policy>>,
+    /// What the query reads of each table that it streams.
+    streams: HashMap<TableName, Arc<dyn TableProvider>>,
 }
 
 /// The names of variables.
@@ -49,6 +52,19 @@ impl Functions {
 }
 
 impl Reads {
+    /// Makes the reads of a query that streams these tables.
+    pub fn streaming(streams: HashMap<TableName, Arc<dyn TableProvider>>) -> Self {
+        Self {
+            streams,
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the statement reads of a table that it streams; `None` where it streams none of the name.
+    pub(super) fn stream(&self, name: &TableName) -> Option<Arc<dyn TableProvider>> {
+        self.streams.get(name).cloned()
+    }
+
     /// Returns the snapshot of a table that the statement sees: the newest one when it is first asked for.
     pub async fn snapshot(&self, table: &DeltaTable) -> Result<Arc<Snapshot>> {
         if let Some(seen) = lock(&self.snapshots).get(table.location()) {

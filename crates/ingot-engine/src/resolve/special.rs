@@ -12,11 +12,13 @@ use datafusion::sql::sqlparser::ast::{
     TableVersion, VisitMut, VisitorMut,
 };
 use ingot_catalog::TableKind;
+use ingot_common::TableName;
 use ingot_delta::{DeltaTable, TimeTravel};
 
 use super::names::{delta_path, parts, table_name};
 use super::providers::{provider, table_provider};
 use super::scope::Scope;
+use super::streams::streamed;
 use super::time_travel::{Version, instant, split_suffix};
 use super::{GENERATORS, INTERNAL, Reads, relations};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
@@ -30,6 +32,8 @@ pub(super) enum SpecialRelation {
         name: ObjectName,
         version: Option<Version>,
     },
+    /// The batch of a table that is streamed.
+    Stream(ObjectName),
     Files(Box<files::FilesRequest>),
     Changes(Box<ChangesRequest>),
     Described(Box<DescribeRequest>),
@@ -37,7 +41,13 @@ pub(super) enum SpecialRelation {
 
 /// Says if the call of a function of this name, in lower case, is a relation that the engine knows.
 pub(crate) fn is_relation_function(name: &str) -> bool {
-    const FUNCTIONS: [&str; 4] = ["range", "read_files", "table_changes", "table_changes_by_path"];
+    const FUNCTIONS: [&str; 5] = [
+        "range",
+        "read_files",
+        "stream",
+        "table_changes",
+        "table_changes_by_path",
+    ];
     FUNCTIONS.contains(&name)
         || GENERATORS.contains(&name)
         || name.starts_with(crate::dialect::DESCRIBE_RELATION)
@@ -116,8 +126,12 @@ impl VisitorMut for SpecialRelations {
             Ok(None) => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(error),
         };
+        let called = match &taken {
+            SpecialRelation::Stream(table) => table,
+            _ => &*name,
+        };
         if alias.is_none()
-            && let Some(ObjectNamePart::Identifier(last)) = name.0.last()
+            && let Some(ObjectNamePart::Identifier(last)) = called.0.last()
         {
             let plain = last.value.split('@').next().unwrap_or_default();
             let quoted = if plain.contains('/') { "delta" } else { plain };
@@ -143,6 +157,9 @@ fn special(
     args: Option<&TableFunctionArgs>,
     version: Option<&TableVersion>,
 ) -> Result<Option<SpecialRelation>> {
+    if let Some(table) = streamed(name, args)? {
+        return Ok(Some(SpecialRelation::Stream(table)));
+    }
     let named = parts(name)?;
     if let (Some(args), [function]) = (args, named.as_slice()) {
         if function.eq_ignore_ascii_case("read_files") {
@@ -172,6 +189,10 @@ pub(super) async fn special_provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let namespace = &scope.namespace;
     let (name, version) = match relation {
+        SpecialRelation::Stream(name) => {
+            let name = table_name(&name, namespace)?;
+            return reads.stream(&name).ok_or_else(|| no_stream(&name));
+        }
         SpecialRelation::Files(request) => return request.provider(session, &scope.reader).await,
         SpecialRelation::Described(request) => return request.provider(session, namespace).await,
         SpecialRelation::Changes(request) => return changes(session, *request, scope, reads).await,
@@ -191,6 +212,12 @@ pub(super) async fn special_provider(
 async fn at_path(session: &Session, scope: &Scope, path: &str) -> Result<Arc<DeltaTable>> {
     access::check_path(session, &scope.reader, path)?;
     Ok(session.engine().tables().open(&files::location(path)?).await?)
+}
+
+fn no_stream(name: &TableName) -> Error {
+    Error::unsupported(format!(
+        "STREAM `{name}`: a table is streamed in the query of a streaming table only; read it without STREAM"
+    ))
 }
 
 /// Makes the relation of a table's changes.

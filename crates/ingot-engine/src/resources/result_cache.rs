@@ -28,7 +28,7 @@ use ingot_common::port::{BatchStream, StatementResult};
 use self::question::{Key, TableState};
 use crate::spark::temporal;
 
-pub(crate) use self::question::Question;
+pub(crate) use self::question::{Question, inputs};
 
 /// One result may take this part of what there is for all.
 const SHARE_OF_ONE: usize = 8;

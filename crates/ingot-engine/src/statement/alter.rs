@@ -20,14 +20,16 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ingot_catalog::{Need, TableInfo};
+use ingot_catalog::{KeyChange, Need, TableChange, TableInfo};
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
 use ingot_delta::{CommitOutcome, DeltaTable, Metadata, Operation, ReadSet, Snapshot};
 
-pub(super) use self::cluster::clustering_columns;
+pub(super) use self::cluster::{Clustering, apply as apply_clustering};
+pub(super) use self::properties::apply as apply_properties;
 use super::cursor::Cursor;
-use super::{Work, done, tag, volume};
+use super::dataset::{self, DatasetKind};
+use super::{Work, done, key, tag, volume};
 use crate::write::{CommitSettings, column_infos, conflict_error};
 use crate::{Result, Session, access};
 
@@ -35,6 +37,9 @@ use crate::{Result, Session, access};
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     if cursor.accept("VIEW") {
         return view::parse(session, cursor);
+    }
+    if let Some(kind) = DatasetKind::accept(cursor) {
+        return dataset::alter(session, cursor, kind);
     }
     if cursor.accept("VOLUME") {
         return volume::alter(session, cursor);
@@ -44,17 +49,22 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     }
     cursor.expect("TABLE")?;
     let name = cursor.table_name(session)?;
+    change(session, cursor, name)
+}
+
+/// Parses what stands after the name of a table.
+pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: TableName) -> Result<Work<'a>> {
     if let Some(work) = tag::accept(session, cursor, || tag::Tagged::Table(name.clone()))? {
         return Ok(work);
     }
     if cursor.accept("ADD") {
-        return match cursor.accept("CONSTRAINT") {
+        return match key::at_key(cursor) {
             true => constraints::add(session, cursor, name),
             false => columns::add(session, cursor, name),
         };
     }
-    if cursor.accept_all(&["DROP", "CONSTRAINT"]) {
-        return constraints::drop_constraint(session, cursor, name);
+    if let Some(work) = constraints::drop(session, cursor, &name)? {
+        return Ok(work);
     }
     if cursor.accept_all(&["DROP", "FEATURE"]) {
         return drop_feature::parse(session, cursor, name);
@@ -137,6 +147,8 @@ struct Change {
     reads_rows: bool,
     /// Domain metadata to set, by domain.
     domains: BTreeMap<String, String>,
+    /// A column of the table that has another name: the one before, and the new one.
+    renamed: Option<(String, String)>,
 }
 
 impl Change {
@@ -146,6 +158,7 @@ impl Change {
             operation,
             reads_rows: false,
             domains: BTreeMap::new(),
+            renamed: None,
         }
     }
 }
@@ -183,14 +196,25 @@ impl Altered {
             transaction.set_user_metadata(text);
         }
         match transaction.commit().await? {
-            CommitOutcome::Committed { snapshot, .. } => self.publish(session, &snapshot).await,
+            CommitOutcome::Committed { snapshot, .. } => {
+                let keys = change
+                    .renamed
+                    .as_ref()
+                    .map_or(KeyChange::Keep, |(from, to)| KeyChange::Rename { from, to });
+                self.publish(session, &snapshot, keys).await
+            }
             CommitOutcome::AlreadyApplied { .. } => done(),
             CommitOutcome::Conflicted(reason) => Err(conflict_error(&reason)),
         }
     }
 
     /// Shows the table in the metastore as it is: columns, comment, and those of its properties that statements set.
-    async fn publish(&self, session: &Session, snapshot: &Snapshot) -> Result<StatementResult> {
+    async fn publish(
+        &self,
+        session: &Session,
+        snapshot: &Snapshot,
+        keys: KeyChange<'_>,
+    ) -> Result<StatementResult> {
         let before = self.snapshot.properties();
         let mut shown = self.info.properties.clone();
         shown.retain(|key, _| snapshot.properties().contains_key(key) || !before.contains_key(key));
@@ -204,11 +228,16 @@ impl Altered {
             false => snapshot.metadata().description.clone(),
         };
         let columns = column_infos(snapshot.schema(), snapshot.partition_columns());
+        let change = TableChange {
+            columns: &columns,
+            keys,
+            comment: comment.as_deref(),
+            properties: &shown,
+            dataset: None,
+        };
         let principal = session.context().principal.as_str();
         let metastore = session.engine().metastore();
-        metastore
-            .set_replaced(self.info.id, &columns, comment.as_deref(), &shown, principal)
-            .await?;
+        metastore.set_replaced(self.info.id, &change, principal).await?;
         done()
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::NewConstraint;
 use ingot_common::Kind;
 use ingot_delta::column::{
     COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_ALLOW_EXPLICIT_INSERT, IDENTITY_START,
@@ -11,18 +12,61 @@ use ingot_delta::column::{
 };
 
 use super::cursor::Cursor;
+use super::key;
 use crate::types::parse_type;
-use crate::{Error, Result};
+use crate::{Error, Result, Session};
 
-/// Takes `name type clauses…`.
-pub(super) fn column(cursor: &mut Cursor<'_>) -> Result<Field> {
-    let name = cursor.name()?;
-    clauses(cursor, &name)
+/// A column as a table is made with it.
+#[derive(Debug)]
+pub(super) struct ColumnDefinition {
+    pub field: Field,
+    pub keys: Vec<NewConstraint>,
 }
 
-/// Takes what stands after the name of a column: its type, and what is said of it.
-pub(super) fn clauses(cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
+/// Takes `name type clauses…`.
+pub(super) fn column(session: &Session, cursor: &mut Cursor<'_>) -> Result<ColumnDefinition> {
+    let name = cursor.name()?;
+    definition(session, cursor, &name)
+}
+
+/// Takes `name [type] clauses…`; a column without a type has [`DataType::Null`].
+pub(super) fn bare_column(session: &Session, cursor: &mut Cursor<'_>) -> Result<ColumnDefinition> {
+    let name = cursor.name()?;
+    let clauses = ["NOT", "COMMENT", "CONSTRAINT", "PRIMARY", "FOREIGN", "REFERENCES"];
+    let typeless = cursor.at_token(&Token::Comma)
+        || cursor.at_token(&Token::RParen)
+        || clauses.iter().any(|word| cursor.at(word));
+    match typeless {
+        true => definition_as(session, cursor, &name, DataType::Null),
+        false => definition(session, cursor, &name),
+    }
+}
+
+/// Takes what stands after the name of a column that is there, or is added: its type, and what is said of it, but for keys.
+pub(super) fn clauses(session: &Session, cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
+    let column = definition(session, cursor, name)?;
+    match column.keys.is_empty() {
+        true => Ok(column.field),
+        false => Err(Error::unsupported(format!(
+            "column `{name}`: a key is added with ALTER TABLE … ADD CONSTRAINT"
+        ))),
+    }
+}
+
+/// Takes what stands after the name of a column.
+pub(super) fn definition(session: &Session, cursor: &mut Cursor<'_>, name: &str) -> Result<ColumnDefinition> {
     let data_type = parse_type(&cursor.type_text()?)?;
+    definition_as(session, cursor, name, data_type)
+}
+
+/// Takes what stands after the type of a column.
+fn definition_as(
+    session: &Session,
+    cursor: &mut Cursor<'_>,
+    name: &str,
+    data_type: DataType,
+) -> Result<ColumnDefinition> {
+    let mut keys = Vec::new();
     let mut nullable = true;
     let mut metadata = HashMap::new();
     loop {
@@ -35,18 +79,8 @@ pub(super) fn clauses(cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
             metadata.insert(CURRENT_DEFAULT.to_owned(), cursor.expression_text()?.to_owned());
         } else if cursor.accept("GENERATED") {
             generated(cursor, &mut metadata)?;
-        } else if [
-            "CONSTRAINT",
-            "PRIMARY",
-            "FOREIGN",
-            "REFERENCES",
-            "UNIQUE",
-            "CHECK",
-        ]
-        .iter()
-        .any(|word| cursor.at(word))
-        {
-            return Err(no_constraint(&format!("column `{name}`")));
+        } else if let Some(key) = key::column_key(session, cursor, name)? {
+            keys.push(key);
         } else {
             break;
         }
@@ -66,7 +100,10 @@ pub(super) fn clauses(cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
             format!("column `{name}` cannot have both a default value and a generation expression"),
         ));
     }
-    Ok(Field::new(name, data_type, nullable).with_metadata(metadata))
+    Ok(ColumnDefinition {
+        field: Field::new(name, data_type, nullable).with_metadata(metadata),
+        keys,
+    })
 }
 
 /// Takes what stands after GENERATED.
@@ -118,14 +155,6 @@ fn identity(cursor: &mut Cursor<'_>) -> Result<(i64, i64)> {
         ));
     }
     Ok((start, step))
-}
-
-/// Says that a constraint cannot stand in a definition.
-pub(super) fn no_constraint(place: &str) -> Error {
-    Error::unsupported(format!(
-        "{place}: PRIMARY KEY and FOREIGN KEY are not kept; a CHECK constraint is added with ALTER TABLE … ADD \
-         CONSTRAINT after the table was made"
-    ))
 }
 
 fn refused(condition: &'static str, sqlstate: &'static str, message: String) -> Error {

@@ -171,7 +171,7 @@ impl CopyInto {
         let staged = loaded.stage(table, &names).await?;
         let mut request = self.request(session, rows)?;
         request.operation = Some(Operation::new("COPY INTO"));
-        request.fence = Some(Fence {
+        request.fence = Some(Fence::Application {
             app_id: COPY_INTO_APP.to_owned(),
             after: loaded.number(),
             version: staged.number,

@@ -7,16 +7,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::TableKind;
+use ingot_catalog::{NewConstraint, NewKey, TableKind};
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
 use ingot_delta::column::IDENTITY_HIGH_WATER_MARK;
 use ingot_delta::schema::{ColumnNames, storable_schema};
 
-use super::alter::clustering_columns;
-use super::column::{clauses, column, no_constraint};
+use super::alter::Clustering;
+use super::column::{self, ColumnDefinition};
 use super::cursor::Cursor;
-use super::{Work, clone, counts, done};
+use super::{Work, clone, counts, done, key};
 use crate::resolve::{self, Reads};
 use crate::write::rules::CONSTRAINT_PREFIX;
 use crate::write::rules::definition::{check_columns, refused};
@@ -36,6 +36,7 @@ struct Definition {
     name: TableName,
     if_not_exists: bool,
     columns: Vec<Field>,
+    keys: Vec<NewConstraint>,
     partition_columns: Vec<String>,
     /// PARTITIONED BY defined its columns.
     partition_types: bool,
@@ -189,6 +190,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         name: cursor.table_name(session)?,
         if_not_exists,
         columns: Vec::new(),
+        keys: Vec::new(),
         partition_columns: Vec::new(),
         partition_types: false,
         location: None,
@@ -203,7 +205,9 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         definition.like = Some(cursor.table_name(session)?);
     }
     if cursor.at_token(&Token::LParen) {
-        definition.columns = cursor.in_parentheses(table_column)?;
+        let (columns, keys) = elements(cursor, |cursor| table_element(session, cursor))?;
+        definition.columns = columns;
+        definition.keys = keys;
     }
     loop {
         if cursor.accept("USING") {
@@ -214,7 +218,7 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
                 )));
             }
         } else if cursor.accept_all(&["PARTITIONED", "BY"]) {
-            partitioned_by(cursor, &mut definition)?;
+            partitioned_by(session, cursor, &mut definition)?;
         } else if cursor.accept("LOCATION") {
             definition.location = Some(cursor.string()?);
         } else if cursor.accept("COMMENT") {
@@ -222,8 +226,8 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         } else if cursor.accept("TBLPROPERTIES") || cursor.accept("OPTIONS") {
             definition.properties.extend(cursor.properties()?);
         } else if cursor.accept_all(&["CLUSTER", "BY"]) {
-            definition.clustering_columns =
-                Some(clustering_columns(cursor)?).filter(|columns| !columns.is_empty());
+            let clustering = Clustering::parse(cursor)?;
+            definition.clustering_columns = clustering.of_new_table(&mut definition.properties);
         } else if cursor.accept("AS") || cursor.at("SELECT") || cursor.at("WITH") || cursor.at("VALUES") {
             definition.query = Some(cursor.query()?);
             break;
@@ -242,13 +246,13 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
 }
 
 /// Takes `(a, b)`, or `(a INT, b DATE COMMENT 'text')`, which adds these columns to the table.
-fn partitioned_by(cursor: &mut Cursor<'_>, definition: &mut Definition) -> Result<()> {
+fn partitioned_by(session: &Session, cursor: &mut Cursor<'_>, definition: &mut Definition) -> Result<()> {
     let columns = cursor.in_parentheses(|cursor| {
         let name = cursor.name()?;
         let untyped = cursor.at_token(&Token::Comma) || cursor.at_token(&Token::RParen);
         let field = match untyped {
             true => None,
-            false => Some(clauses(cursor, &name)?),
+            false => Some(column::clauses(session, cursor, &name)?),
         };
         Ok((name, field))
     })?;
@@ -266,13 +270,50 @@ fn partitioned_by(cursor: &mut Cursor<'_>, definition: &mut Definition) -> Resul
     Ok(())
 }
 
-/// Takes a column, or tells of a constraint in its place.
-fn table_column(cursor: &mut Cursor<'_>) -> Result<Field> {
-    let constraint = ["PRIMARY", "FOREIGN", "UNIQUE", "CHECK"];
-    if cursor.at("CONSTRAINT") || constraint.iter().any(|word| cursor.at(word)) {
-        return Err(no_constraint("CREATE TABLE"));
+/// What a definition of columns may have between its parentheses.
+pub(super) enum TableElement {
+    Column(ColumnDefinition),
+    Key(NewConstraint),
+}
+
+fn table_element(session: &Session, cursor: &mut Cursor<'_>) -> Result<TableElement> {
+    Ok(match key::at_key(cursor) {
+        true => TableElement::Key(key::table_key(session, cursor)?),
+        false => TableElement::Column(column::column(session, cursor)?),
+    })
+}
+
+/// Takes `(column, …, key, …)`, each by `take`. Columns of the primary key are NOT NULL, said or not.
+pub(super) fn elements(
+    cursor: &mut Cursor<'_>,
+    take: impl FnMut(&mut Cursor<'_>) -> Result<TableElement>,
+) -> Result<(Vec<Field>, Vec<NewConstraint>)> {
+    let elements = cursor.in_parentheses(take)?;
+    let (mut columns, mut keys) = (Vec::new(), Vec::new());
+    for element in elements {
+        match element {
+            TableElement::Key(key) => keys.push(key),
+            TableElement::Column(column) => {
+                columns.push(column.field);
+                keys.extend(column.keys);
+            }
+        }
     }
-    column(cursor)
+    // A foreign key may refer to the primary one of the same table.
+    keys.sort_by_key(|key| matches!(key.key, NewKey::Foreign { .. }));
+    let primary = keys
+        .iter()
+        .filter(|key| matches!(key.key, NewKey::Primary { .. }));
+    let of_primary: Vec<&String> = primary.flat_map(|key| &key.columns).collect();
+    for column in &mut columns {
+        if of_primary
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(column.name()))
+        {
+            column.set_nullable(false);
+        }
+    }
+    Ok((columns, keys))
 }
 
 fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec> {
@@ -307,6 +348,8 @@ fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec>
         comment: definition.comment.clone(),
         properties: definition.properties.clone(),
         clustering_columns: definition.clustering_columns.clone(),
+        constraints: definition.keys.clone(),
+        dataset: None,
     })
 }
 

@@ -329,6 +329,7 @@ impl<'a> Cursor<'a> {
             "CONSTRAINT",
             "PRIMARY",
             "FOREIGN",
+            "REFERENCES",
             "CHECK",
             "UNIQUE",
             "FIRST",

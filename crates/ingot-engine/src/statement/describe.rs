@@ -25,8 +25,9 @@ use ingot_delta::{DeltaTable, HistoryEntry};
 use serde_json::Value;
 
 use super::cursor::Cursor;
+use super::dataset::MANUAL;
 use super::namespace::schema_name;
-use super::{Work, rows, text_rows, volume};
+use super::{Work, key, rows, text_rows, volume};
 use crate::access::{self, Reader, SELECT};
 use crate::session::{TemporaryView, identifier};
 use crate::write::type_text;
@@ -207,6 +208,9 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
     }
     if extended {
         lines.extend(info.iter().flat_map(extended_lines));
+        if let Some(info) = &info {
+            lines.extend(constraint_lines(session, info).await?);
+        }
         lines.extend(view.iter().flat_map(|view| temporary_lines(view)));
     }
     let column = |place: usize| lines.iter().map(|line| line[place].as_str()).collect();
@@ -252,15 +256,31 @@ fn extended_lines(info: &TableInfo) -> Vec<[String; 3]> {
     if let Some(comment) = &info.comment {
         lines.push(line("Comment", comment));
     }
-    match &info.definition {
-        Some(definition) => lines.push(line("View Text", definition)),
-        None => lines.push(line("Provider", "delta")),
+    if let Some(definition) = &info.definition {
+        lines.push(line("View Text", definition));
+    }
+    if info.kind != TableKind::View {
+        lines.push(line("Provider", "delta"));
+    }
+    if matches!(info.kind, TableKind::MaterializedView | TableKind::StreamingTable) {
+        let schedule = info.refresh_schedule.as_deref();
+        lines.push(line("Refresh Schedule", schedule.unwrap_or(MANUAL)));
     }
     if let Some(location) = &info.location {
         lines.push(line("Location", location));
     }
     lines.push(properties_line(&info.properties));
     lines
+}
+
+async fn constraint_lines(session: &Session, info: &TableInfo) -> Result<Vec<[String; 3]>> {
+    let keys = session.engine().metastore().table_constraints(info.id).await?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut lines = vec![line("", ""), line("# Constraints", "")];
+    lines.extend(keys.iter().map(|key| line(&key.name, &key::text(key))));
+    Ok(lines)
 }
 
 fn line(name: &str, value: &str) -> [String; 3] {

@@ -122,6 +122,8 @@ fn spec(name: TableName, rows: &DataFrame) -> Result<TableSpec> {
         comment: None,
         properties,
         clustering_columns: None,
+        constraints: Vec::new(),
+        dataset: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `RESTORE [TABLE] name [TO] VERSION AS OF n | TIMESTAMP AS OF expression`.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use ingot_catalog::{KeyChange, TableChange};
 use ingot_common::Kind;
 use ingot_common::port::StatementResult;
 use ingot_delta::{Error as DeltaError, Operation};
@@ -8,7 +9,7 @@ use ingot_delta::{Error as DeltaError, Operation};
 use super::cursor::Cursor;
 use super::describe::open;
 use super::time_travel::Point;
-use super::{Work, counts};
+use super::{Work, counts, dataset};
 use crate::access::MODIFY;
 use crate::write::{column_infos, conflict_error};
 use crate::{Error, Result, Session};
@@ -25,6 +26,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
 
 async fn run(session: &Session, name: ObjectName, point: Point) -> Result<StatementResult> {
     let (info, table) = open(session, &name, MODIFY).await?;
+    info.as_ref().map_or(Ok(()), dataset::check_restored)?;
     let operation = match &point {
         Point::Version(version) => Operation::new("RESTORE").with("version", version.to_string()),
         Point::Timestamp { text, .. } => Operation::new("RESTORE").with("timestamp", text.trim_matches('\'')),
@@ -39,10 +41,14 @@ async fn run(session: &Session, name: ObjectName, point: Point) -> Result<Statem
         let snapshot = &restored.snapshot;
         let columns = column_infos(snapshot.schema(), snapshot.partition_columns());
         let metastore = session.engine().metastore();
-        let (comment, properties) = (info.comment.as_deref(), &info.properties);
-        metastore
-            .set_replaced(info.id, &columns, comment, properties, principal)
-            .await?;
+        let change = TableChange {
+            columns: &columns,
+            keys: KeyChange::Keep,
+            comment: info.comment.as_deref(),
+            properties: &info.properties,
+            dataset: None,
+        };
+        metastore.set_replaced(info.id, &change, principal).await?;
     }
     let metric = |name: &str| restored.metrics.get(name);
     counts(&[

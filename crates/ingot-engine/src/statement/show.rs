@@ -110,6 +110,14 @@ fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<
             "delta.minWriterVersion".to_owned(),
             protocol.min_writer_version.to_string(),
         );
+        if let Some(columns) = snapshot
+            .clustering_columns()?
+            .filter(|columns| !columns.is_empty())
+        {
+            // A list of paths, without spaces: clients cut it at the commas.
+            let columns = serde_json::Value::from_iter(columns).to_string();
+            shown.insert("clusteringColumns".to_owned(), columns);
+        }
         for feature in protocol.writer_features.iter().flatten() {
             shown.insert(format!("delta.feature.{feature}"), "supported".to_owned());
         }
@@ -164,6 +172,14 @@ fn schemas<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>
     }))
 }
 
+/// What SHOW TABLES and SHOW VIEWS say of one.
+struct Listed<'a> {
+    schema: &'a str,
+    name: &'a str,
+    temporary: bool,
+    materialized: bool,
+}
+
 fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Result<Work<'a>> {
     let schema = in_schema(session, cursor)?;
     let pattern = pattern(cursor)?;
@@ -176,43 +192,40 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
             .await?;
         let sight = access::sight(session).await?;
         let shown = |table: &&ingot_catalog::TableInfo| {
-            (!views || table.kind == TableKind::View)
-                && pattern.matches(table.name.table.as_str())
-                && sight.sees(*table)
+            let view = matches!(table.kind, TableKind::View | TableKind::MaterializedView);
+            (!views || view) && pattern.matches(table.name.table.as_str()) && sight.sees(*table)
         };
         let mut temporary = session.temporary_views().all();
         temporary.retain(|view| pattern.matches(&view.name));
-        let names = tables
-            .iter()
-            .filter(shown)
-            .map(|table| (schema.schema.as_str(), table.name.table.as_str(), false));
+        let names = tables.iter().filter(shown).map(|table| Listed {
+            schema: schema.schema.as_str(),
+            name: table.name.table.as_str(),
+            temporary: false,
+            materialized: table.kind == TableKind::MaterializedView,
+        });
         let made = system_tables::list(&schema)?;
         let made = made
             .iter()
             .filter(|table| !views && pattern.matches(table.name.table.as_str()))
-            .map(|table| (schema.schema.as_str(), table.name.table.as_str(), false));
-        let own = temporary.iter().map(|view| ("", view.name.as_str(), true));
-        let mut listed: Vec<(&str, &str, bool)> = names.chain(made).chain(own).collect();
-        listed.sort_by_key(|(_, name, _)| *name);
+            .map(|table| Listed {
+                schema: schema.schema.as_str(),
+                name: table.name.table.as_str(),
+                temporary: false,
+                materialized: false,
+            });
+        let own = temporary.iter().map(|view| Listed {
+            schema: "",
+            name: view.name.as_str(),
+            temporary: true,
+            materialized: false,
+        });
+        let mut listed: Vec<Listed<'_>> = names.chain(made).chain(own).collect();
+        listed.sort_by_key(|shown| shown.name);
+        let all = || listed.iter();
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(
-                listed
-                    .iter()
-                    .map(|(schema, ..)| Some(schema))
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(
-                listed
-                    .iter()
-                    .map(|(_, name, _)| Some(name))
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(
-                listed
-                    .iter()
-                    .map(|(.., temporary)| Some(*temporary))
-                    .collect::<BooleanArray>(),
-            ),
+            Arc::new(all().map(|shown| Some(shown.schema)).collect::<StringArray>()),
+            Arc::new(all().map(|shown| Some(shown.name)).collect::<StringArray>()),
+            Arc::new(all().map(|shown| Some(shown.temporary)).collect::<BooleanArray>()),
         ];
         let (namespace, name) = if views {
             ("namespace", "viewName")
@@ -226,7 +239,11 @@ fn tables<'a>(session: &'a Session, cursor: &mut Cursor<'_>, views: bool) -> Res
         ];
         if views {
             fields.push(Field::new("isMaterialized", DataType::Boolean, false));
-            columns.push(Arc::new(BooleanArray::from(vec![false; listed.len()])));
+            columns.push(Arc::new(
+                all()
+                    .map(|shown| Some(shown.materialized))
+                    .collect::<BooleanArray>(),
+            ));
         }
         rows(fields, columns)
     }))

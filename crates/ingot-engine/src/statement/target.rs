@@ -8,6 +8,7 @@ use ingot_delta::{DeltaTable, Snapshot};
 use url::Url;
 
 use super::cursor::Cursor;
+use super::dataset;
 use crate::access::{self, MODIFY, Reader, SELECT};
 use crate::{Result, Session, files, resolve};
 
@@ -82,6 +83,7 @@ impl Target {
         match self {
             Self::Name(name) => {
                 let info = access::table(session, name, MODIFY).await?;
+                dataset::check_written(&info)?;
                 if act == Act::Change {
                     access::check(session, &info, SELECT).await?;
                 }

@@ -136,7 +136,7 @@ pub(super) fn collation(name: &str) -> Result<()> {
     }
 }
 
-fn arity(named: usize, given: usize) -> Result<()> {
+pub(super) fn arity(named: usize, given: usize) -> Result<()> {
     let condition = match named.cmp(&given) {
         Ordering::Equal => return Ok(()),
         Ordering::Greater => "CREATE_VIEW_COLUMN_ARITY_MISMATCH.NOT_ENOUGH_DATA_COLUMNS",
@@ -177,7 +177,9 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
             location: None,
             definition: Some(definition),
             definition_namespace: Some(session.namespace()),
+            refresh_schedule: None,
             columns,
+            constraints: Vec::new(),
             comment: text.comment,
             properties: text.properties,
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingot_catalog::{Need, TableKind};
+use ingot_catalog::{KeyChange, Need, TableChange, TableKind};
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CloneSource, DeltaTable, OperationMetrics};
 
@@ -64,10 +64,15 @@ async fn replace(
     let (snapshot, metrics) = table.replace_by_clone(source).await?;
     let columns = column_infos(snapshot.schema(), snapshot.partition_columns());
     let principal = session.context().principal.as_str();
+    let change = TableChange {
+        columns: &columns,
+        keys: KeyChange::Replace(&[]),
+        comment: None,
+        properties: &source.properties,
+        dataset: None,
+    };
     let metastore = session.engine().metastore();
-    metastore
-        .set_replaced(info.id, &columns, None, &source.properties, principal)
-        .await?;
+    metastore.set_replaced(info.id, &change, principal).await?;
     Ok(metrics)
 }
 
@@ -127,5 +132,7 @@ fn spec(target: &CloneTarget, source: &CloneSource) -> TableSpec {
         comment: None,
         properties: source.properties.clone(),
         clustering_columns: None,
+        constraints: Vec::new(),
+        dataset: None,
     }
 }

@@ -13,9 +13,11 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use futures::StreamExt;
-use ingot_catalog::{ColumnInfo, Metastore, Need, NewTable, Privilege, TableId, TableInfo, TableKind};
+use ingot_catalog::{
+    ColumnInfo, Metastore, Need, NewConstraint, NewTable, Privilege, TableId, TableInfo, TableKind,
+};
 use ingot_common::retry::RetryPolicy;
-use ingot_common::{Classify, Kind, TableName};
+use ingot_common::{Classify, Kind, SchemaName, TableName};
 use ingot_delta::{CreateTable, DeltaTable, Operation};
 use url::Url;
 
@@ -52,6 +54,21 @@ pub struct TableSpec {
     pub properties: BTreeMap<String, String>,
     /// The paths of the columns that OPTIMIZE clusters by; `None` for a table that is not clustered.
     pub clustering_columns: Option<Vec<Vec<String>>>,
+    /// Its keys, which nothing enforces.
+    pub constraints: Vec<NewConstraint>,
+    /// What a materialized view or a streaming table that a statement makes has besides its query.
+    pub dataset: Option<DatasetSpec>,
+}
+
+/// See [`TableSpec::dataset`].
+#[derive(Debug, Clone)]
+pub struct DatasetSpec {
+    /// Where the short names of its query are looked up.
+    pub namespace: SchemaName,
+    pub refresh_schedule: Option<String>,
+    /// Domain metadata of the commit that makes it: what its rows were computed from.
+    pub domain: &'static str,
+    pub state: String,
 }
 
 /// What CREATE TABLE found or made.
@@ -160,7 +177,11 @@ async fn create_new(session: &Session, spec: &TableSpec, rows: Option<&DataFrame
 
 /// Checks that the session's principal may make a table there.
 pub(super) async fn check_allowed(session: &Session, spec: &TableSpec) -> Result<()> {
-    access::check_create(session, &spec.name.schema_name(), Privilege::CreateTable).await?;
+    let privilege = match spec.kind {
+        TableKind::MaterializedView => Privilege::CreateMaterializedView,
+        _ => Privilege::CreateTable,
+    };
+    access::check_create(session, &spec.name.schema_name(), privilege).await?;
     match &spec.location {
         Some(location) => access::check_path(session, &Reader::Session, location),
         None => Ok(()),
@@ -264,9 +285,11 @@ async fn write_log(
     let location = location
         .ok_or_else(|| Error::internal(format!("table {} was given no location", spec.name)))
         .and_then(parse_location)?;
-    let operation = match rows {
-        Some(_) => "CREATE TABLE AS SELECT",
-        None => "CREATE TABLE",
+    let operation = match (rows, spec.kind) {
+        (Some(_), TableKind::MaterializedView) => "CREATE MATERIALIZED VIEW",
+        (Some(_), TableKind::StreamingTable) => "CREATE STREAMING TABLE",
+        (Some(_), _) => "CREATE TABLE AS SELECT",
+        (None, _) => "CREATE TABLE",
     };
     let mut table = description(session, spec, operation)?;
     let tables = session.engine().tables();
@@ -320,11 +343,15 @@ pub(super) fn description(
         .with("clusterBy", serde_json::Value::from(clustering).to_string())
         .with("properties", serde_json::Value::from(shown).to_string())
         .with("isManaged", spec.kind.owns_files().to_string());
+    let domains = spec.dataset.iter();
     Ok(CreateTable {
         partition_columns: spec.partition_columns.clone(),
         description: spec.comment.clone(),
         properties,
         clustering_columns: spec.clustering_columns.clone(),
+        domains: domains
+            .map(|dataset| (dataset.domain.to_owned(), dataset.state.clone()))
+            .collect(),
         author: session.author(),
         ..CreateTable::new(Arc::clone(&spec.schema), operation)
     })
@@ -364,8 +391,13 @@ pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[
         kind: spec.kind,
         location: spec.location.clone(),
         definition: spec.definition.clone(),
-        definition_namespace: None,
+        definition_namespace: spec.dataset.as_ref().map(|dataset| dataset.namespace.clone()),
+        refresh_schedule: spec
+            .dataset
+            .as_ref()
+            .and_then(|dataset| dataset.refresh_schedule.clone()),
         columns: column_infos(schema, partition_columns),
+        constraints: spec.constraints.clone(),
         comment: spec.comment.clone(),
         properties: shown_properties(&spec.properties),
     }

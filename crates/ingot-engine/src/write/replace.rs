@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::dataframe::DataFrame;
-use ingot_catalog::{Need, TableInfo, TableKind};
+use ingot_catalog::{DatasetChange, KeyChange, Need, TableChange, TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, clock};
 use ingot_delta::clustering_domain::CLUSTERING_DOMAIN;
@@ -62,11 +62,15 @@ pub(crate) async fn replace_table(
 }
 
 pub(super) fn check_replaceable(spec: &TableSpec, info: &TableInfo) -> Result<()> {
-    if matches!(info.kind, TableKind::StreamingTable | TableKind::MaterializedView) {
+    let of_query = |kind| matches!(kind, TableKind::StreamingTable | TableKind::MaterializedView);
+    if of_query(info.kind) && info.definition_namespace.is_none() {
         return Err(Error::unsupported(format!(
             "`{}` belongs to a pipeline, which alone can replace it",
             info.name
         )));
+    }
+    if spec.kind != info.kind && (of_query(spec.kind) || of_query(info.kind)) {
+        return Err(super::table_exists(&info.name));
     }
     let (Some(asked), Some(stands)) = (&spec.location, &info.location) else {
         return Ok(());
@@ -91,10 +95,19 @@ async fn replace(
     rows: Option<&DataFrame>,
 ) -> Result<i64> {
     let operation = match rows {
+        Some(_) if spec.kind == TableKind::MaterializedView => "CREATE OR REPLACE MATERIALIZED VIEW",
         Some(_) => "CREATE OR REPLACE TABLE AS SELECT",
         None => "CREATE OR REPLACE TABLE",
     };
     let description = description(session, spec, operation)?;
+    if !spec.constraints.is_empty() {
+        // Before anything is committed.
+        let columns = column_infos(&spec.schema, &spec.partition_columns);
+        let metastore = session.engine().metastore();
+        metastore
+            .check_constraints(info.id, &columns, &spec.constraints)
+            .await?;
+    }
     let read = match rows {
         Some(rows) => snapshot_read(rows.logical_plan(), table.location())?,
         None => None,
@@ -115,16 +128,24 @@ async fn replace(
     };
     let replaced = commit(session, table, snapshot, replacement, &description, &staged).await?;
     let columns = column_infos(replaced.schema(), replaced.partition_columns());
+    let change = TableChange {
+        columns: &columns,
+        keys: KeyChange::Replace(&spec.constraints),
+        comment: spec.comment.as_deref(),
+        properties: &shown_properties(&spec.properties),
+        dataset: match (&spec.dataset, &spec.definition) {
+            (Some(dataset), Some(definition)) => Some(DatasetChange {
+                definition,
+                namespace: &dataset.namespace,
+                refresh_schedule: dataset.refresh_schedule.as_deref(),
+            }),
+            _ => None,
+        },
+    };
     session
         .engine()
         .metastore()
-        .set_replaced(
-            info.id,
-            &columns,
-            spec.comment.as_deref(),
-            &shown_properties(&spec.properties),
-            session.context().principal.as_str(),
-        )
+        .set_replaced(info.id, &change, session.context().principal.as_str())
         .await?;
     Ok(staged.metrics.get("numOutputRows"))
 }

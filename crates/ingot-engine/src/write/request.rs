@@ -61,14 +61,24 @@ pub struct WriteRequest {
     pub read: Option<Arc<Snapshot>>,
 }
 
-/// Keeps writers of one kind in order, of whom each goes on from what the one before left: the commit is made only
-/// where the application's version is still `after`, and makes it `version`. Otherwise the write ends as
-/// [`Written::AlreadyApplied`] of this application, or as [`Written::Conflicted`].
+/// Keeps writers of one kind in order, of whom each goes on from what the one before left. The commit is made only where
+/// that is still so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
-    pub app_id: String,
-    pub after: Option<i64>,
-    pub version: i64,
+pub enum Fence {
+    /// The application's version is `after`, and becomes `version`. Otherwise the write ends as
+    /// [`Written::AlreadyApplied`] of this application, or as [`Written::Conflicted`].
+    Application {
+        app_id: String,
+        after: Option<i64>,
+        version: i64,
+    },
+    /// The configuration of the domain is `before`, and becomes `after`. Otherwise the write ends as
+    /// [`Written::Conflicted`].
+    Domain {
+        domain: &'static str,
+        before: Option<String>,
+        after: String,
+    },
 }
 
 impl WriteRequest {
@@ -196,14 +206,25 @@ async fn applied_in(snapshot: &Snapshot, request: &WriteRequest) -> Result<Optio
             return Ok(Some(Written::AlreadyApplied { app_id, version }));
         }
     }
-    if let Some(fence) = &request.fence {
-        let theirs = snapshot.app_transaction(&fence.app_id).await?;
-        if theirs != fence.after {
-            let (app_id, version) = (fence.app_id.clone(), theirs.unwrap_or_default());
-            return Ok(Some(Written::AlreadyApplied { app_id, version }));
+    match &request.fence {
+        None => Ok(None),
+        Some(Fence::Application { app_id, after, .. }) => {
+            let theirs = snapshot.app_transaction(app_id).await?;
+            Ok((theirs != *after).then(|| Written::AlreadyApplied {
+                app_id: app_id.clone(),
+                version: theirs.unwrap_or_default(),
+            }))
+        }
+        Some(Fence::Domain { domain, before, .. }) => {
+            let fallen = snapshot.domain_metadata(domain) != before.as_deref();
+            Ok(fallen.then(|| {
+                Written::Conflicted(ConflictReason::ConcurrentDomainMetadata {
+                    version: snapshot.version(),
+                    domain: (*domain).to_owned(),
+                })
+            }))
         }
     }
-    Ok(None)
 }
 
 enum Step {
@@ -325,7 +346,9 @@ impl<'a> Attempt<'a> {
             self.discard(changes).await;
             let hopeless = matches!(
                 reason,
-                ConflictReason::ConcurrentTransaction { .. } | ConflictReason::LogReplaced { .. }
+                ConflictReason::ConcurrentTransaction { .. }
+                    | ConflictReason::ConcurrentDomainMetadata { .. }
+                    | ConflictReason::LogReplaced { .. }
             );
             if hopeless || reads_target || !retries.pause().await {
                 discard(self.table, &staged.files).await;
@@ -419,8 +442,14 @@ impl<'a> Attempt<'a> {
         if let Some((app_id, version)) = &request.options.app_transaction {
             transaction.set_app_transaction(app_id.clone(), *version);
         }
-        if let Some(fence) = &request.fence {
-            transaction.set_lasting_app_transaction(fence.app_id.clone(), fence.version);
+        match &request.fence {
+            None => {}
+            Some(Fence::Application { app_id, version, .. }) => {
+                transaction.set_lasting_app_transaction(app_id.clone(), *version);
+            }
+            Some(Fence::Domain { domain, after, .. }) => {
+                transaction.set_domain_metadata(*domain, after.clone());
+            }
         }
         if let Some(text) = &request.options.user_metadata {
             transaction.set_user_metadata(text.clone());

@@ -50,6 +50,8 @@ async fn open(directory: &Path) -> (Session, Arc<DeltaTable>) {
         comment: None,
         properties: Default::default(),
         clustering_columns: None,
+        constraints: Vec::new(),
+        dataset: None,
     };
     let (_, table) = create_table(&session, spec, true).await.expect("created");
     (session, table)

@@ -333,6 +333,8 @@ pub(crate) async fn open_event_log(session: &Session, name: TableName) -> Result
         comment: Some("Events of a pipeline's updates".to_owned()),
         properties: BTreeMap::new(),
         clustering_columns: None,
+        constraints: Vec::new(),
+        dataset: None,
     };
     let (_, table) = create_table(session, spec, true).await?;
     Ok(table)

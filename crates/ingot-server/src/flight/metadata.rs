@@ -96,6 +96,15 @@ impl Asked {
     }
 }
 
+/// Where a listing of foreign keys has the columns of Flight SQL.
+const FOREIGN_KEYS: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 9, 10];
+
+const ANY_TABLE: [Names<'static>; 3] = [Names::All; 3];
+
+fn table_of<'a>(catalog: Option<&'a str>, schema: Option<&'a str>, table: &'a str) -> [Names<'a>; 3] {
+    [named(catalog), named(schema), Names::One(table)]
+}
+
 fn asked(command: &Command) -> Result<Asked, ServiceError> {
     let listing = |schema: Vec<Field>, query: Listing, places: &'static [usize]| {
         Asked::Listing(Shown {
@@ -120,18 +129,48 @@ fn asked(command: &Command) -> Result<Asked, ServiceError> {
         Command::CommandGetTableTypes(_) => {
             listing(vec![text("table_type", false)], listings::table_types(), &[0])
         }
-        Command::CommandGetPrimaryKeys(_) => listing(
-            primary_key_fields(),
-            listings::primary_keys(),
-            &[0, 1, 2, 3, 5, 4],
-        ),
-        Command::CommandGetExportedKeys(_)
-        | Command::CommandGetImportedKeys(_)
-        | Command::CommandGetCrossReference(_) => listing(
-            foreign_key_fields(),
-            listings::foreign_keys(),
-            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 9, 10],
-        ),
+        Command::CommandGetPrimaryKeys(asked) => {
+            let [catalog, schema, table] =
+                table_of(asked.catalog.as_deref(), asked.db_schema.as_deref(), &asked.table);
+            listing(
+                primary_key_fields(),
+                listings::primary_keys(catalog, schema, table),
+                &[0, 1, 2, 3, 5, 4],
+            )
+        }
+        Command::CommandGetExportedKeys(asked) => {
+            let parent = table_of(asked.catalog.as_deref(), asked.db_schema.as_deref(), &asked.table);
+            listing(
+                foreign_key_fields(),
+                listings::foreign_keys(parent, ANY_TABLE),
+                FOREIGN_KEYS,
+            )
+        }
+        Command::CommandGetImportedKeys(asked) => {
+            let foreign = table_of(asked.catalog.as_deref(), asked.db_schema.as_deref(), &asked.table);
+            listing(
+                foreign_key_fields(),
+                listings::foreign_keys(ANY_TABLE, foreign),
+                FOREIGN_KEYS,
+            )
+        }
+        Command::CommandGetCrossReference(asked) => {
+            let parent = table_of(
+                asked.pk_catalog.as_deref(),
+                asked.pk_db_schema.as_deref(),
+                &asked.pk_table,
+            );
+            let foreign = table_of(
+                asked.fk_catalog.as_deref(),
+                asked.fk_db_schema.as_deref(),
+                &asked.fk_table,
+            );
+            listing(
+                foreign_key_fields(),
+                listings::foreign_keys(parent, foreign),
+                FOREIGN_KEYS,
+            )
+        }
         Command::CommandGetSqlInfo(asked) => Asked::Rows(sql_info::rows(&asked.info)?),
         Command::CommandGetXdbcTypeInfo(asked) => Asked::Rows(xdbc_types::rows(asked.data_type)?),
         other => {

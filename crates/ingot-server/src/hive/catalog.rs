@@ -12,6 +12,11 @@ pub(super) fn listing(call: &str, request: &Struct) -> Option<Listing> {
         let given = given.filter(|given| !given.is_empty() && *given != "*");
         given.map_or(Names::All, Names::Like)
     };
+    // These are names, and no patterns.
+    let named = |field| {
+        let given = request.text(field).filter(|given| !given.is_empty());
+        given.map_or(Names::All, Names::One)
+    };
     Some(match call {
         "GetCatalogs" => listings::catalogs(),
         "GetSchemas" => listings::schemas(names(2), names(3)),
@@ -23,8 +28,10 @@ pub(super) fn listing(call: &str, request: &Struct) -> Option<Listing> {
         "GetFunctions" => listings::functions(names(2), names(3), names(4)),
         "GetTableTypes" => listings::table_types(),
         "GetTypeInfo" => listings::types(),
-        "GetPrimaryKeys" => listings::primary_keys(),
-        "GetCrossReference" => listings::foreign_keys(),
+        "GetPrimaryKeys" => listings::primary_keys(named(2), named(3), named(4)),
+        "GetCrossReference" => {
+            listings::foreign_keys([named(2), named(3), named(4)], [named(5), named(6), named(7)])
+        }
         _ => return None,
     })
 }

@@ -1,12 +1,44 @@
 //! What clients of Databricks ask a server as they connect, answered at once: where nothing is answered they try again
 //! for minutes.
 
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::routing::any;
+use axum::{Json, Router};
+use ingot_common::{Kind, ServiceError};
 use serde_json::{Value, json};
 
 use crate::auth;
+use crate::error::ApiError;
 use crate::state::AppState;
+
+/// What runs code of clients: clusters and their commands, notebooks, jobs, pipelines.
+const COMPUTE: [&str; 10] = [
+    "/api/1.2/contexts/{*rest}",
+    "/api/1.2/commands/{*rest}",
+    "/api/2.0/clusters/{*rest}",
+    "/api/2.1/clusters/{*rest}",
+    "/api/2.0/libraries/{*rest}",
+    "/api/2.0/workspace/{*rest}",
+    "/api/2.0/pipelines/{*rest}",
+    "/api/2.0/permissions/{*rest}",
+    "/api/2.1/jobs/{*rest}",
+    "/api/2.2/jobs/{*rest}",
+];
+
+/// Answers what would run code of clients: dbt's Python models ask for it, and would try again for long.
+pub fn compute() -> Router<AppState> {
+    let refused = async || -> ApiError {
+        ServiceError::new(
+            Kind::Unsupported,
+            "there are no clusters, jobs and notebooks here, so Python models of dbt cannot run; write the model in SQL, or \
+             run PySpark against the tables",
+        )
+        .into()
+    };
+    COMPUTE
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, any(refused)))
+}
 
 /// `GET /.well-known/databricks-config`: what kind of host this is.
 pub async fn config(State(state): State<AppState>, request: Request) -> Json<Value> {

@@ -59,28 +59,9 @@ impl Question {
     ///
     /// Also `None` for what reads no table, which is quick without.
     pub fn of(session: &Session, plan: &LogicalPlan) -> Option<Self> {
-        let (mut tables, mut states) = (Vec::new(), Vec::new());
-        let mut repeatable = true;
         let mut bytes = 0;
-        let seen = plan.apply_with_subqueries(|node| {
-            bytes += size_of::<LogicalPlan>();
-            repeatable &= is_repeatable(node, &mut bytes)?;
-            if let LogicalPlan::TableScan(scan) = node {
-                match state(scan) {
-                    Some((location, state)) => {
-                        tables.push(location);
-                        states.push(state);
-                    }
-                    None => repeatable = false,
-                }
-            }
-            Ok(match repeatable {
-                true => TreeNodeRecursion::Continue,
-                false => TreeNodeRecursion::Stop,
-            })
-        });
-        seen.ok()?;
-        if !repeatable || tables.is_empty() {
+        let (tables, states) = states(plan, &mut bytes)?;
+        if tables.is_empty() {
             return None;
         }
         let mut settings = session.settings().clone();
@@ -102,6 +83,44 @@ impl Question {
             bytes,
         })
     }
+}
+
+/// Returns the versions of the tables that a plan reads, by the tables' ids; `None` when its rows may be others another
+/// time though no table changed, as [`Question::of`] says.
+pub(crate) fn inputs(plan: &LogicalPlan) -> Option<BTreeMap<String, i64>> {
+    let (_, states) = states(plan, &mut 0)?;
+    Some(
+        states
+            .into_iter()
+            .map(|state| (state.id, state.version))
+            .collect(),
+    )
+}
+
+/// Returns the tables that a plan reads, in the order of its scans, and what they are. Adds what the plan takes to
+/// `bytes`.
+fn states(plan: &LogicalPlan, bytes: &mut usize) -> Option<(Vec<Url>, Vec<TableState>)> {
+    let (mut tables, mut states) = (Vec::new(), Vec::new());
+    let mut repeatable = true;
+    let seen = plan.apply_with_subqueries(|node| {
+        *bytes += size_of::<LogicalPlan>();
+        repeatable &= is_repeatable(node, bytes)?;
+        if let LogicalPlan::TableScan(scan) = node {
+            match state(scan) {
+                Some((location, state)) => {
+                    tables.push(location);
+                    states.push(state);
+                }
+                None => repeatable = false,
+            }
+        }
+        Ok(match repeatable {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    });
+    seen.ok()?;
+    repeatable.then_some((tables, states))
 }
 
 /// Returns where a scan reads, and what is there.

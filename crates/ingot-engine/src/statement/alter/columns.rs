@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done, tag};
+use super::constraints::check_not_in_primary_key;
 use super::{Altered, Change, open};
 use crate::access::MODIFY;
 use crate::dialect::quoted;
@@ -43,10 +44,10 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
     }
     let mut columns = Vec::new();
     if cursor.at_token(&Token::LParen) {
-        columns = cursor.in_parentheses(new_column)?;
+        columns = cursor.in_parentheses(|cursor| new_column(session, cursor))?;
     } else {
         loop {
-            columns.push(new_column(cursor)?);
+            columns.push(new_column(session, cursor)?);
             if !cursor.accept_token(&Token::Comma) {
                 break;
             }
@@ -62,10 +63,10 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
     }))
 }
 
-fn new_column(cursor: &mut Cursor<'_>) -> Result<NewColumn> {
+fn new_column(session: &Session, cursor: &mut Cursor<'_>) -> Result<NewColumn> {
     let mut path = cursor.column_path()?;
     let name = path.pop().ok_or_else(|| cursor.expected("a column"))?;
-    let field = clauses(cursor, &name)?;
+    let field = clauses(session, cursor, &name)?;
     if field.metadata().contains_key(CURRENT_DEFAULT) {
         return Err(Error::Condition {
             kind: Kind::Unsupported,
@@ -147,7 +148,7 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     if let Some(work) = tag::accept(session, cursor, tagged)? {
         return Ok(work);
     }
-    let alteration = alteration(cursor, &path)?;
+    let alteration = alteration(session, cursor, &path)?;
     cursor.end()?;
     Ok(Work::writes(async move {
         let altered = open(session, &name, MODIFY).await?;
@@ -165,7 +166,7 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     }))
 }
 
-fn alteration(cursor: &mut Cursor<'_>, path: &[String]) -> Result<Alteration> {
+fn alteration(session: &Session, cursor: &mut Cursor<'_>, path: &[String]) -> Result<Alteration> {
     if cursor.accept("COMMENT") {
         return Ok(Alteration::Change(ColumnChange::Metadata(
             COMMENT,
@@ -207,7 +208,7 @@ fn alteration(cursor: &mut Cursor<'_>, path: &[String]) -> Result<Alteration> {
             path.join(".")
         )));
     }
-    let field = clauses(cursor, &new_name)?;
+    let field = clauses(session, cursor, &new_name)?;
     let position = position(cursor)?;
     Ok(Alteration::Redefine { field, position })
 }
@@ -249,6 +250,11 @@ async fn change_one(
             ColumnChange::Nullable(false) => {
                 check_not_null(session, &altered, path).await?;
                 reads_rows = true;
+            }
+            ColumnChange::Nullable(true) => {
+                if let [column] = path {
+                    check_not_in_primary_key(session, &altered.info, column).await?;
+                }
             }
             ColumnChange::Metadata(key, Some(text)) if *key == CURRENT_DEFAULT => {
                 let field = column(&altered.snapshot, path)?;

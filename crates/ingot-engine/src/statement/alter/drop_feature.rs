@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingot_catalog::Need;
+use ingot_catalog::{KeyChange, Need};
 use ingot_common::port::StatementResult;
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{TableName, clock};
@@ -63,7 +63,7 @@ async fn run(
                 .finish_feature_drop(&drop, traces_removed, &author)
                 .await?
             {
-                Dropped::Done(snapshot) => return altered.publish(session, &snapshot).await,
+                Dropped::Done(snapshot) => return altered.publish(session, &snapshot, KeyChange::Keep).await,
                 Dropped::Conflicted(reason) => Some(reason),
             },
         };

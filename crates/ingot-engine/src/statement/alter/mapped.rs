@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
+use super::constraints::check_in_no_key;
 use super::{Change, open};
 use crate::access::MODIFY;
 use crate::{Result, Session};
@@ -25,12 +26,16 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
         let metadata = renamed_column(altered.snapshot.metadata(), &path, &new_name)?;
         let mut new_path = path.clone();
         if let Some(last) = new_path.last_mut() {
-            *last = new_name;
+            last.clone_from(&new_name);
         }
         let operation = Operation::new("RENAME COLUMN")
             .with("oldColumnPath", path.join("."))
             .with("newColumnPath", new_path.join("."));
-        altered.commit(session, Change::new(metadata, operation)).await
+        let mut change = Change::new(metadata, operation);
+        if let [column] = &*path {
+            change.renamed = Some((column.clone(), new_name));
+        }
+        altered.commit(session, change).await
     }))
 }
 
@@ -61,6 +66,14 @@ pub(super) fn drop_columns<'a>(
                 return done();
             }
         }
+        let columns: Vec<&str> = paths
+            .iter()
+            .filter_map(|path| match &**path {
+                [column] => Some(column.as_str()),
+                _ => None,
+            })
+            .collect();
+        check_in_no_key(session, &altered.info, "drop", &columns).await?;
         let clustering = altered.snapshot.clustering_columns()?.unwrap_or_default();
         let metadata = dropped_columns(altered.snapshot.metadata(), &paths, &clustering)?;
         let dropped: Vec<String> = paths.iter().map(|path| path.join(".")).collect();

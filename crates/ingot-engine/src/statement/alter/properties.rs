@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ingot_catalog::{Need, TableKind};
 use ingot_common::TableName;
+use ingot_common::port::StatementResult;
 use ingot_delta::{Metadata, Operation};
 use serde_json::json;
 
@@ -28,21 +29,28 @@ pub(super) fn set<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
 }
 
 fn set_properties(session: &Session, name: TableName, properties: BTreeMap<String, String>) -> Work<'_> {
-    Work::defines(async move {
-        let mut altered = open(session, &name, MODIFY).await?;
-        let mut metadata = with_properties(altered.snapshot.metadata(), &properties);
-        if altered.snapshot.begins_row_tracking(&metadata) {
-            // Rows have ids before the table promises them.
-            altered
-                .table
-                .backfill_row_ids(&metadata, &session.author())
-                .await?;
-            altered = open(session, &name, MODIFY).await?;
-            metadata = with_properties(altered.snapshot.metadata(), &properties);
-        }
-        let operation = Operation::new("SET TBLPROPERTIES").with("properties", json!(properties).to_string());
-        altered.commit(session, Change::new(metadata, operation)).await
-    })
+    Work::defines(async move { apply(session, &name, properties).await })
+}
+
+/// Gives a table properties.
+pub(in crate::statement) async fn apply(
+    session: &Session,
+    name: &TableName,
+    properties: BTreeMap<String, String>,
+) -> Result<StatementResult> {
+    let mut altered = open(session, name, MODIFY).await?;
+    let mut metadata = with_properties(altered.snapshot.metadata(), &properties);
+    if altered.snapshot.begins_row_tracking(&metadata) {
+        // Rows have ids before the table promises them.
+        altered
+            .table
+            .backfill_row_ids(&metadata, &session.author())
+            .await?;
+        altered = open(session, name, MODIFY).await?;
+        metadata = with_properties(altered.snapshot.metadata(), &properties);
+    }
+    let operation = Operation::new("SET TBLPROPERTIES").with("properties", json!(properties).to_string());
+    altered.commit(session, Change::new(metadata, operation)).await
 }
 
 /// Returns the metadata with properties, and the comment if it is among them.

@@ -114,7 +114,9 @@ async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> 
         location: None,
         definition: view.definition,
         definition_namespace: view.definition_namespace,
+        refresh_schedule: None,
         columns: view.columns,
+        constraints: Vec::new(),
         comment: view.comment,
         properties: view.properties,
     };

@@ -8,7 +8,8 @@ use ingot_catalog::{Need, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use serde_json::{Map, Value, json};
 
-use super::super::text_rows;
+use super::super::dataset::MANUAL;
+use super::super::{key, text_rows};
 use super::{columns_of, named_table, open};
 use crate::session::TemporaryView;
 use crate::write::type_text;
@@ -27,6 +28,7 @@ pub(super) async fn describe(session: &Session, name: ObjectName) -> Result<Stat
         };
         if let Some(info) = &info {
             named(&mut about, info);
+            constraints(session, info, &mut about).await?;
         }
         let comments = |column: &str| {
             let mut columns = info.iter().flat_map(|info| &info.columns);
@@ -80,6 +82,26 @@ fn named(about: &mut Map<String, Value>, info: &TableInfo) {
         about.insert("view_text".to_owned(), json!(definition));
     }
     about.insert("table_properties".to_owned(), json!(info.properties));
+    if matches!(info.kind, TableKind::MaterializedView | TableKind::StreamingTable) {
+        let schedule = info.refresh_schedule.as_deref();
+        about.insert("refresh_schedule".to_owned(), json!(schedule.unwrap_or(MANUAL)));
+    }
+}
+
+/// Adds the table's keys: `[(name,PRIMARY KEY (`a`)), (name,FOREIGN KEY …)]`.
+async fn constraints(session: &Session, info: &TableInfo, about: &mut Map<String, Value>) -> Result<()> {
+    let keys = session.engine().metastore().table_constraints(info.id).await?;
+    if !keys.is_empty() {
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|key| format!("({},{})", key.name, key::text(key)))
+            .collect();
+        about.insert(
+            "table_constraints".to_owned(),
+            json!(format!("[{}]", keys.join(", "))),
+        );
+    }
+    Ok(())
 }
 
 /// Adds what the table's log says.

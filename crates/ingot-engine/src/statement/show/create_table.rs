@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{Need, TableInfo, TableKind};
+use ingot_catalog::{Need, TableConstraint, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_delta::Snapshot;
 
 use super::super::describe::open;
-use super::super::text_rows;
+use super::super::{key, text_rows};
 use crate::dialect::quoted;
 use crate::write::type_text;
 use crate::{Result, Session, access};
@@ -25,7 +25,8 @@ pub(super) async fn show(session: &Session, name: ObjectName) -> Result<Statemen
             let (_, table) = open(session, &name, Need::Sight).await?;
             let snapshot = table.snapshot().await?;
             let clustered = table.detail().await?.clustering_columns;
-            table_text(&info, &snapshot, &clustered)
+            let keys = session.engine().metastore().table_constraints(info.id).await?;
+            table_text(&info, &snapshot, &clustered, &keys)
         }
     };
     text_rows(&[("createtab_stmt", vec![text.as_str()])])
@@ -52,8 +53,13 @@ fn view(info: &TableInfo) -> String {
     text + &format!("AS {}\n", info.definition.as_deref().unwrap_or_default())
 }
 
-fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> String {
-    let columns: Vec<String> = snapshot
+fn table_text(
+    info: &TableInfo,
+    snapshot: &Snapshot,
+    clustered: &[String],
+    keys: &[TableConstraint],
+) -> String {
+    let mut columns: Vec<String> = snapshot
         .schema()
         .fields()
         .iter()
@@ -68,8 +74,15 @@ fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> St
             column
         })
         .collect();
+    let keys = keys.iter();
+    columns.extend(keys.map(|key| format!("  CONSTRAINT {} {}", quoted(&key.name), key::text(key))));
+    let (kind, format) = match info.kind {
+        TableKind::MaterializedView => ("MATERIALIZED VIEW", ""),
+        TableKind::StreamingTable => ("STREAMING TABLE", ""),
+        _ => ("TABLE", "USING delta\n"),
+    };
     let mut text = format!(
-        "CREATE TABLE {} (\n{})\nUSING delta\n",
+        "CREATE {kind} {} (\n{})\n{format}",
         full_name(info),
         columns.join(",\n")
     );
@@ -96,7 +109,19 @@ fn table_text(info: &TableInfo, snapshot: &Snapshot, clustered: &[String]) -> St
     if let Some(comment) = &info.comment {
         text += &format!("COMMENT {}\n", literal(comment));
     }
-    text + &properties(snapshot.properties())
+    text += &properties(snapshot.properties());
+    if let Some(schedule) = &info.refresh_schedule {
+        let word = if schedule.starts_with("TRIGGER") {
+            ""
+        } else {
+            "SCHEDULE "
+        };
+        text += &format!("{word}{schedule}\n");
+    }
+    match &info.definition {
+        Some(query) => text + &format!("AS {query}\n"),
+        None => text,
+    }
 }
 
 fn sql_type(data_type: &DataType) -> String {

@@ -94,7 +94,6 @@ async fn generated_columns_are_defined_as_delta_allows() {
             "DELTA_NESTED_NOT_NULL_CONSTRAINT",
         ),
         ("g INT CHECK (g > 1)", "UNSUPPORTED_FEATURE"),
-        ("g INT PRIMARY KEY", "UNSUPPORTED_FEATURE"),
     ] {
         let statement = format!("CREATE TABLE t (a INT, h INT GENERATED ALWAYS AS (a + 1), {column})");
         assert_eq!(refused(&session, &statement).await, condition, "{column}");

@@ -74,6 +74,26 @@ async fn the_statement_that_makes_a_table_makes_it() {
 }
 
 #[tokio::test]
+async fn the_statement_that_makes_a_table_makes_its_keys() {
+    let (_directory, _, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE TABLE p (a INT, b DATE, CONSTRAINT pk PRIMARY KEY (a, b TIMESERIES) RELY)",
+            "CREATE TABLE c (x INT, y DATE, CONSTRAINT `f k` FOREIGN KEY (y, x) REFERENCES p (b, a))",
+        ],
+    )
+    .await;
+    // The child before its parent, which takes its key along.
+    for name in ["c", "p"] {
+        let shown = rows(&session, &format!("SHOW CREATE TABLE {name}")).await;
+        assert!(shown[0].contains(" CONSTRAINT "), "{shown:?}");
+        run(&session, &[&format!("DROP TABLE {name}"), &shown[0]]).await;
+        assert_eq!(rows(&session, &format!("SHOW CREATE TABLE {name}")).await, shown);
+    }
+}
+
+#[tokio::test]
 async fn tables_are_shown_with_what_there_is_to_know() {
     let (_directory, _, session) = open().await;
     run(&session, &[TABLE, "CREATE VIEW v AS SELECT id FROM t"]).await;

@@ -1,0 +1,3 @@
+{{ config(materialized='incremental', unique_key='id') }}
+
+select id, team, name from {{ ref('people') }}

@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+select team, count(*) as people from {{ ref('people') }} group by team
