@@ -172,3 +172,32 @@ def test_dbt_grants_what_models_say(server, dbt):
         assert granted(name) == {("ann", "SELECT"), ("cat", "MODIFY")}, name
     owners = server.rows("dan", "SELECT DISTINCT table_owner FROM main.information_schema.tables")
     assert owners == [("dan",)]
+
+
+def test_a_filter_and_a_mask_hold_for_every_user(server, table):
+    for statement in [
+        "CREATE FUNCTION main.default.mine(who STRING) RETURNS BOOLEAN RETURN who = current_user()",
+        "CREATE FUNCTION main.default.star(text STRING) RETURNS STRING RETURN '*'",
+        "CREATE TABLE main.default.filtered (id INT, who STRING, phone STRING MASK main.default.star) "
+        "WITH ROW FILTER main.default.mine ON (who)",
+        "INSERT INTO main.default.filtered VALUES (1, 'ann', '111'), (2, 'bob', '222')",
+        "GRANT SELECT ON main.default.filtered TO ann",
+    ]:
+        server.rows("admin", statement)
+    assert server.rows("ann", "SELECT * FROM main.default.filtered") == [(1, "ann", "*")]
+    assert server.rows("admin", "SELECT * FROM main.default.filtered") == []
+    shown = server.sdk("ann").tables.get("main.default.filtered")
+    assert shown.row_filter.function_name == "main.default.mine"
+    assert shown.columns[2].mask.function_name == "main.default.star"
+
+
+def test_dbt_sets_compares_and_drops_row_filters(server, dbt):
+    server.rows("admin", "GRANT CREATE FUNCTION ON SCHEMA main.of_dbt TO dan")
+    server.rows("dan", "CREATE FUNCTION main.of_dbt.small(id INT) RETURNS BOOLEAN RETURN id < 3")
+    text = "{{{{ config(materialized='table'{}) }}}} select 1 as id union all select 5"
+    filtered = text.format(", row_filter={'function': 'small', 'columns': 'id'}")
+    for _ in range(2):
+        dbt(filtered=filtered)
+        assert server.rows("dan", "SELECT id FROM main.of_dbt.filtered") == [(1,)]
+    dbt(filtered=text.format(""))
+    assert server.rows("dan", "SELECT count(*) FROM main.of_dbt.filtered") == [(2,)]

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("{message}")]
     InvalidArgument { message: String },
     #[error("{0}")]
-    Denied(Denied),
+    Denied(Box<Denied>),
     #[error("Privilege {privilege} is not applicable to this entity [{name}:{}]", .kind.as_str())]
     PrivilegeNotApplicable {
         privilege: Privilege,

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod error;
+pub mod filters;
 pub mod history;
 pub mod metastore;
 pub mod model;
@@ -16,6 +17,7 @@ pub mod privilege;
 pub mod securable;
 
 pub use error::{Error, Result};
+pub use filters::{ColumnMask, FilterChange, FunctionArgument, RowFilter, TableFilters, TableFunction};
 pub use history::{HistoryRetention, HistoryStore, history_file};
 pub use metastore::{GrantChange, Metastore, Sight, check_principal};
 pub use model::*;

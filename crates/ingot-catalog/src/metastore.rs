@@ -10,6 +10,7 @@
 mod catalogs;
 mod constraints;
 mod dropped;
+mod filters;
 mod functions;
 mod grants;
 mod permissions;
@@ -140,6 +141,7 @@ impl Metastore {
                 "refresh schedules",
                 include_str!("../migrations/0008_refresh_schedules.sql"),
             ),
+            ("filters", include_str!("../migrations/0009_filters.sql")),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

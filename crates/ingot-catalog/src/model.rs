@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub use self::constraint::{
     ConstraintChoice, ForeignKey, Key, KeyChange, NewConstraint, NewKey, TableConstraint,
 };
+use crate::filters::TableFilters;
 
 /// Identifies a table or view for as long as it exists; a table made anew under the name has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,6 +137,7 @@ pub struct TableInfo {
     pub columns: Vec<ColumnInfo>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+    pub filters: TableFilters,
     pub audit: Audit,
 }
 
@@ -153,6 +155,7 @@ pub struct NewTable {
     pub constraints: Vec<NewConstraint>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+    pub filters: TableFilters,
 }
 
 /// What a table has become.

@@ -85,7 +85,7 @@ pub(crate) async fn check_read(
                 "{denied} It is read with the rights of `{owner}`, who owns the view or function that names it."
             ),
         }),
-        (Err(denied), _) => Err(ingot_catalog::Error::Denied(denied).into()),
+        (Err(denied), _) => Err(ingot_catalog::Error::Denied(Box::new(denied)).into()),
     }
 }
 
@@ -229,6 +229,20 @@ pub(crate) fn check_path(session: &Session, reader: &Reader, path: &str) -> Resu
                  written by the administrator; others use the names of tables, or volumes"
             ),
         }),
+    }
+}
+
+/// Refuses what would read rows of a table past its row filter and masks.
+///
+/// # Errors
+/// `UNSUPPORTED_FEATURE`.
+pub(crate) fn check_unfiltered(info: &TableInfo, read: &str) -> Result<()> {
+    match info.filters.is_empty() {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "`{}` has a row filter or column masks; {read} cannot be read past them",
+            info.name
+        ))),
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod certain;
 mod changes;
+mod filtered;
 mod find;
 mod run;
 mod target;
@@ -26,6 +27,7 @@ use ingot_common::retry::RetryPolicy;
 use ingot_delta::{DeltaTable, Snapshot};
 
 pub(crate) use self::changes::{ChangeCounts, ChangedRows, Recorded, RowChanges, StagedChanges};
+pub(crate) use self::filtered::FilteredTarget;
 pub(crate) use self::find::positions;
 pub(crate) use self::run::{Predicate, RowStatement};
 pub(crate) use self::target::TargetName;

@@ -3,13 +3,13 @@
 //! ```text
 //! metastore ─► what the relation is about ([`Needed`]) ─► one file for each relation ─► MemTable
 //! ```
-//! What Ingot has none of, as masks, is an empty relation: clients ask for it before they write. Source:
+//! What Ingot has none of, as constraints, is an empty relation: clients ask for it before they write. Source:
 //! Databricks, "Information schema".
 
 mod catalogs;
 mod columns;
 mod constraints;
-mod empty;
+mod filters;
 mod privileges;
 mod routines;
 mod schemata;
@@ -65,7 +65,7 @@ pub(crate) async fn provider(session: &Session, name: &TableName) -> Result<Arc<
         other => tags::columns(other, &contents)
             .or_else(|| privileges::columns(other, &contents))
             .or_else(|| constraints::columns(other, &contents))
-            .or_else(|| empty::columns(other))
+            .or_else(|| filters::columns(other, &contents))
             .ok_or_else(|| Error::table_not_found(name))?,
     };
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
@@ -113,6 +113,10 @@ impl Needed {
                 constraints: true,
                 ..nothing
             },
+            other if filters::has(other) => Self {
+                tables: true,
+                ..nothing
+            },
             other => match (tags::of(other), privileges::of(other)) {
                 (Some(tagged), _) => Self {
                     schemas: tagged == tags::Tagged::Schemas,
@@ -129,7 +133,7 @@ impl Needed {
                     policy: true,
                     ..nothing
                 },
-                (None, None) => empty::columns(other).map(|_| nothing)?,
+                (None, None) => return None,
             },
         })
     }
@@ -263,7 +267,7 @@ mod tests {
     #[test_case("table_privileges", &["tables", "policy"])]
     #[test_case("catalog_privileges", &["policy"])]
     #[test_case("table_constraints", &["tables", "constraints"])]
-    #[test_case("column_masks", &[])]
+    #[test_case("column_masks", &["tables"])]
     fn a_relation_needs_what_it_is_about(relation: &str, expected: &[&str]) {
         let needed = Needed::of(relation).expect("a relation");
         let parts = [

@@ -18,6 +18,7 @@ mod dml;
 pub mod engine;
 pub mod error;
 pub mod files;
+mod filtered;
 mod functions;
 mod history;
 mod information_schema;

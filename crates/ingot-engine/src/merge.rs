@@ -43,7 +43,7 @@ use ingot_delta::{
 };
 use serde_json::json;
 
-use crate::dml::{Recorded, RowChanges, StagedChanges, check_rows_can_change};
+use crate::dml::{FilteredTarget, Recorded, RowChanges, StagedChanges, check_rows_can_change};
 use crate::resolve::Reads;
 use crate::resolve::routines::Routines;
 use crate::write::rules::identity;
@@ -167,7 +167,7 @@ pub async fn run_merge(
     merge: &Merge,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
     let input = Input::collect(session, table, merge.clone().into()).await?;
-    merge_once(session, table, &input).await
+    merge_once(session, table, None, &input).await
 }
 
 /// Runs a merge until it is committed; the source is evaluated once. A source that reads the target is not tried
@@ -184,7 +184,7 @@ pub async fn merge_with_retry(
     let input = Input::collect(session, table, merge.clone().into()).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, &input).await?;
+        let (outcome, metrics) = merge_once(session, table, None, &input).await?;
         let CommitOutcome::Conflicted(reason) = outcome else {
             return Ok((outcome, metrics));
         };
@@ -194,21 +194,22 @@ pub async fn merge_with_retry(
     }
 }
 
-/// Runs the merge that `plan` makes until it is committed. A source that reads the target is planned and evaluated
-/// anew for each attempt, others once.
+/// Runs the merge that `plan` makes until it is committed, on the rows of the table that are shown. A source that reads
+/// the target is planned and evaluated anew for each attempt, others once.
 ///
 /// # Errors
 /// As [`run_merge`], and `Conflict` when retries are used up.
 pub(crate) async fn merge_planned<'p>(
     session: &Session,
     table: &Arc<DeltaTable>,
+    filtered: Option<&FilteredTarget>,
     plan: &(dyn Fn() -> BoxFuture<'p, Result<PlannedMerge>> + Send + Sync),
 ) -> Result<MergeMetrics> {
     let _turn = identity::turn(table).await?;
     let mut input = Input::collect(session, table, plan().await?).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, &input).await?;
+        let (outcome, metrics) = merge_once(session, table, filtered, &input).await?;
         let reason = match outcome {
             CommitOutcome::Conflicted(reason) => reason,
             CommitOutcome::AlreadyApplied { .. } => return Ok(metrics),
@@ -284,6 +285,7 @@ fn texts(merge: &Merge) -> impl Iterator<Item = &str> {
 async fn merge_once(
     session: &Session,
     table: &Arc<DeltaTable>,
+    filtered: Option<&FilteredTarget>,
     input: &Input,
 ) -> Result<(CommitOutcome, MergeMetrics)> {
     let begun = Instant::now();
@@ -314,6 +316,7 @@ async fn merge_once(
         merge,
         snapshot.schema(),
         source.schema(),
+        filtered,
         &input.answers,
         &input.routines,
     )?;
@@ -326,6 +329,7 @@ async fn merge_once(
         session,
         table,
         snapshot: &snapshot,
+        filtered,
         index: snapshot.files().await?,
         merge,
         record: ChangeRecord::of(session, table, &snapshot, &clauses, row_ids.as_ref())?,
@@ -341,6 +345,8 @@ pub(crate) struct Attempt<'a> {
     pub session: &'a Session,
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Arc<Snapshot>,
+    /// Through what the table is shown.
+    pub filtered: Option<&'a FilteredTarget>,
     pub index: &'a FileIndex,
     pub merge: &'a Merge,
     pub clauses: Clauses,

@@ -14,6 +14,7 @@
 mod columns;
 mod constants;
 mod expressions;
+mod filtered;
 mod generators;
 mod inline_tables;
 mod joins;
@@ -35,18 +36,20 @@ mod values;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use futures::future::BoxFuture;
-use ingot_catalog::Need;
+use ingot_catalog::{Need, TableFilters};
 use ingot_common::{SchemaName, TableName};
 use ingot_delta::TimeTravel;
 
@@ -95,6 +98,37 @@ pub(crate) async fn plan(
     reads: &Reads,
 ) -> Result<DataFrame> {
     plan_in(session, query, Scope::of(namespace), reads, None).await
+}
+
+/// Plans the rows of a table with these columns as the filters show it, so that those that cannot work are not set.
+///
+/// # Errors
+/// What is wrong with a function or with what it is given.
+pub(crate) async fn check_filters(
+    session: &Session,
+    name: &TableName,
+    filters: &TableFilters,
+    schema: &SchemaRef,
+) -> Result<()> {
+    let rows = Arc::new(EmptyTable::new(Arc::clone(schema)));
+    let scope = Scope::of(&session.namespace());
+    filtered::filtered(session, name, filters, rows, &Reads::default(), &scope).await?;
+    Ok(())
+}
+
+/// Makes of the rows of a statement's target what its row filter and its masks leave.
+///
+/// # Errors
+/// As [`check_filters`], and `ROUTINE_NOT_FOUND` for a function that is gone.
+pub(crate) async fn filtered_target(
+    session: &Session,
+    name: &TableName,
+    filters: &TableFilters,
+    rows: Arc<dyn TableProvider>,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    let scope = Scope::of(&session.namespace());
+    filtered::filtered(session, name, filters, rows, reads, &scope).await
 }
 
 /// Finds a table or view by its name, a table at `point` of its history if given, and reads none of its rows.

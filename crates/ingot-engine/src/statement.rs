@@ -29,6 +29,7 @@ mod optimize;
 mod parameters;
 mod query_tags;
 mod restore;
+mod row_filter;
 mod script;
 mod set;
 mod show;

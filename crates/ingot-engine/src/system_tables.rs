@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use ingot_catalog::{Audit, ColumnInfo, TableId, TableInfo, TableKind};
+use ingot_catalog::{Audit, ColumnInfo, TableFilters, TableId, TableInfo, TableKind};
 use ingot_common::{Identifier, SchemaName, TableName};
 use uuid::Uuid;
 
@@ -98,6 +98,7 @@ impl SystemTable {
             columns: columns.collect(),
             comment: Some(self.comment.to_owned()),
             properties: BTreeMap::new(),
+            filters: TableFilters::default(),
             audit: Audit {
                 owner: SYSTEM.to_owned(),
                 created_at: 0,

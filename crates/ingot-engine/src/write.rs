@@ -28,11 +28,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use ingot_delta::{Add, OperationMetrics, Snapshot};
 use url::Url;
 
 use crate::Result;
+use crate::filtered::with_filtered;
 use crate::provider::with_delta;
 
 pub use align::align_by_name;
@@ -78,6 +80,9 @@ pub(crate) fn snapshot_read(plan: &LogicalPlan, location: &Url) -> Result<Option
                 counts.then(|| Arc::clone(delta.snapshot()))
             });
             found = older(found.take(), read.flatten());
+            let below = with_filtered(scan, |plan| snapshot_read(plan, location)).transpose();
+            let below = below.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            found = older(found.take(), below.flatten());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::datasource::empty::EmptyTable;
-use ingot_catalog::{TableInfo, TableKind};
+use ingot_catalog::{TableFilters, TableInfo, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, Principal, RequestContext, TableName};
 use ingot_delta::DeltaTable;
@@ -225,6 +225,7 @@ impl<'a> Update<'a> {
             clustering_columns: None,
             constraints: Vec::new(),
             dataset: None,
+            filters: TableFilters::default(),
         };
         let kind = spec.kind;
         let mut retries = RESERVED.attempts();

@@ -51,7 +51,7 @@ impl Metastore {
         }
         let policy = self.policy().await?;
         let checked = policy.check(&policy.identity(principal), securable, need);
-        checked.map_err(Error::Denied)
+        checked.map_err(|denied| Error::Denied(Box::new(denied)))
     }
 
     /// Returns the grants that hold for a securable, from those on itself outwards: all of them for who may change them,

@@ -73,6 +73,7 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
         columns: json(row, "columns")?,
         comment: row.try_get("comment")?,
         properties: properties(row)?,
+        filters: json(row, "filters")?,
         audit: audit(row)?,
     })
 }

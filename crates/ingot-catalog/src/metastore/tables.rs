@@ -655,9 +655,9 @@ async fn insert(
     let namespace = table.definition_namespace.as_ref();
     let inserted = sqlx::query(
         "INSERT INTO tables (id, catalog_name, schema_name, name, kind, state, state_at, location, definition, \
-         definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, owner, created_at, \
-         created_by, updated_at, updated_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, filters, owner, \
+         created_at, created_by, updated_at, updated_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     )
     .bind(id.to_string())
     .bind(table.name.catalog.as_str())
@@ -674,6 +674,7 @@ async fn insert(
     .bind(row::to_json(&table.columns)?)
     .bind(table.comment.as_deref())
     .bind(row::to_json(&table.properties)?)
+    .bind(row::to_json(&table.filters)?)
     .bind(principal)
     .bind(now)
     .bind(principal)

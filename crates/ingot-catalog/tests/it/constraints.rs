@@ -72,6 +72,7 @@ async fn table<const N: usize>(
         constraints: constraints.to_vec(),
         comment: None,
         properties: [].into(),
+        filters: Default::default(),
     };
     let reserved = metastore.reserve_table(&new, "ann").await?;
     metastore.publish_table(reserved.id).await

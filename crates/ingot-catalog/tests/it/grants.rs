@@ -31,9 +31,12 @@ async fn make_table(metastore: &Metastore, name: &str) {
         location: None,
         definition: None,
         definition_namespace: None,
+        refresh_schedule: None,
+        constraints: Vec::new(),
         columns: Vec::new(),
         comment: None,
         properties: Default::default(),
+        filters: Default::default(),
     };
     let reserved = metastore.reserve_table(&table, "tom").await.expect("reserved");
     metastore.publish_table(reserved.id).await.expect("published");

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 mod constraints;
+mod filters;
 mod grants;
 mod history;
 mod securables;

@@ -28,6 +28,7 @@ fn new_table(name: &str, kind: TableKind) -> NewTable {
         constraints: Vec::new(),
         comment: None,
         properties: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        filters: Default::default(),
     }
 }
 

@@ -12,15 +12,15 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream_partitioned;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem, Value};
 use futures::StreamExt;
 use ingot_common::Kind;
 use ingot_delta::{DeltaTable, FileIndex, ReadSet, Snapshot};
 use tokio::task::JoinSet;
 
-use super::ChangedRows;
 use super::certain::certain_files;
 use super::target::{self, TargetName};
+use super::{ChangedRows, FilteredTarget};
 use crate::provider::{DeltaTableProvider, FILE_COLUMN, ROW_COLUMN, delta_provider, tagged_provider};
 use crate::pruning::FilterPredicate;
 use crate::resolve::Reads;
@@ -43,6 +43,8 @@ pub(crate) struct Place<'a> {
     pub table: &'a Arc<DeltaTable>,
     pub snapshot: &'a Arc<Snapshot>,
     pub index: &'a FileIndex,
+    /// Through what the table is shown.
+    pub filtered: Option<&'a FilteredTarget>,
 }
 
 /// Finds the rows for which `predicate` is true; all of them without one. Files of which the log says
@@ -53,6 +55,11 @@ pub(crate) async fn find(
     predicate: Option<&SqlExpr>,
     reads: &Reads,
 ) -> Result<Found> {
+    if let Some(filtered) = place.filtered
+        && (filtered.hides_rows() || predicate.is_some())
+    {
+        return find_shown(place, name, predicate, reads).await;
+    }
     let Some(predicate) = predicate else {
         return Ok(Found {
             changed: ChangedRows::whole(0..place.index.len()),
@@ -105,6 +112,23 @@ pub(crate) async fn find(
     Ok(Found { changed, read_set })
 }
 
+/// Finds the rows of a table that is shown through a filter or masks. What the functions read may be anything.
+async fn find_shown(
+    place: Place<'_>,
+    name: &TargetName,
+    predicate: Option<&SqlExpr>,
+    reads: &Reads,
+) -> Result<Found> {
+    let all = SqlExpr::value(Value::Boolean(true));
+    let predicate = predicate.unwrap_or(&all);
+    let planned = place.matches(name, predicate, reads, None).await?;
+    refuse_chance(planned.logical_plan(), predicate)?;
+    Ok(Found {
+        changed: positions(place.session, planned).await?,
+        read_set: ReadSet::WholeTable,
+    })
+}
+
 /// Refuses a predicate of which each evaluation may say something else. Source: Delta,
 /// `DELTA_NON_DETERMINISTIC_FUNCTION_NOT_SUPPORTED`.
 fn refuse_chance(plan: &LogicalPlan, predicate: &SqlExpr) -> Result<()> {
@@ -133,7 +157,10 @@ impl Place<'_> {
         files: Option<Vec<usize>>,
     ) -> Result<DataFrame> {
         let (table, snapshot) = (Arc::clone(self.table), Arc::clone(self.snapshot));
-        let rows = tagged_provider(table, snapshot, files);
+        let mut rows = tagged_provider(table, snapshot, files);
+        if let Some(filtered) = self.filtered {
+            rows = filtered.shown(self.session, rows, reads).await?;
+        }
         let column = |name: &str| SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::with_quote('`', name)));
         let columns = vec![column(FILE_COLUMN), column(ROW_COLUMN)];
         target::plan(self.session, name, rows, columns, Some(predicate.clone()), reads).await

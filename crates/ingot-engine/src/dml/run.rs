@@ -9,7 +9,7 @@ use ingot_delta::{CommitOutcome, ConflictReason, DeltaTable, Operation, ReadSet}
 use super::find::{Place, find};
 use super::target::TargetName;
 use super::update::{Assignment, updated_rows};
-use super::{ChangeCounts, RETRIES, Recorded, RowChanges, check_rows_can_change};
+use super::{ChangeCounts, FilteredTarget, RETRIES, Recorded, RowChanges, check_rows_can_change};
 use crate::resolve::Reads;
 use crate::write::{CommitSettings, conflict_error};
 use crate::{Error, Result, Session};
@@ -26,6 +26,8 @@ pub(crate) struct RowStatement<'a> {
     pub session: &'a Session,
     pub table: &'a Arc<DeltaTable>,
     pub target: TargetName,
+    /// Through what the table is shown.
+    pub filtered: Option<FilteredTarget>,
     /// All rows without one.
     pub predicate: Option<Predicate>,
     pub operation: Operation,
@@ -77,6 +79,7 @@ impl RowStatement<'_> {
             table: self.table,
             snapshot: &snapshot,
             index: snapshot.files().await?,
+            filtered: self.filtered.as_ref(),
         };
         let predicate = self.predicate.as_ref().map(|predicate| &predicate.expression);
         let stop = self.session.stop();

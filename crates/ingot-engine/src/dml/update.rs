@@ -80,6 +80,9 @@ pub(super) async fn updated_rows(
         values.push(match &assignment.value {
             NewValue::Default => None,
             NewValue::Expression(expr) => {
+                if let Some(filtered) = place.filtered {
+                    filtered.check_expression(expr)?;
+                }
                 items.push(SelectItem::ExprWithAlias {
                     expr: expr.as_ref().clone(),
                     alias: Ident::with_quote('`', format!("{VALUE_PREFIX}{}", items.len())),

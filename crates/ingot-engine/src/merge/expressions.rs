@@ -18,6 +18,7 @@ use ingot_common::Kind;
 use super::source::SOURCE_MARK;
 use super::subqueries::{ANSWERS, Answers};
 use super::{Merge, clause_error};
+use crate::dml::FilteredTarget;
 use crate::resolve::routines::Routines;
 use crate::resolve::{self, Reads, literal};
 use crate::session::{Values, VariableName};
@@ -76,6 +77,13 @@ impl Relation<'_> {
     }
 }
 
+fn of_relation(column: &Column, name: &str) -> bool {
+    column
+        .relation
+        .as_ref()
+        .is_some_and(|table| table.table() == name)
+}
+
 /// What names mean in a merge.
 pub(crate) struct Scope<'a> {
     state: SessionState,
@@ -85,6 +93,8 @@ pub(crate) struct Scope<'a> {
     values: Values,
     target: Relation<'a>,
     source: Relation<'a>,
+    /// Through what the target is shown.
+    filtered: Option<&'a FilteredTarget>,
     /// The columns of both relations, and of the answers.
     joined: DFSchema,
 }
@@ -95,6 +105,7 @@ impl<'a> Scope<'a> {
         merge: &'a Merge,
         target: &'a Schema,
         source: &'a Schema,
+        filtered: Option<&'a FilteredTarget>,
         answers: &'a Answers,
         routines: &'a Arc<Routines>,
     ) -> Result<Self> {
@@ -116,6 +127,7 @@ impl<'a> Scope<'a> {
                 alias: alias_parts(&merge.source_alias)?,
                 schema: source,
             },
+            filtered,
             joined: target_columns.join(&source_columns)?.join(&answer_columns)?,
         })
     }
@@ -208,20 +220,21 @@ impl<'a> Scope<'a> {
         self.answers.put_values(expression)
     }
 
-    /// Refuses columns that the clause does not see; DataFusion finds them by their bare names.
+    /// Refuses columns of the target that have a mask, and those that the clause does not see; DataFusion finds them by
+    /// their bare names.
     fn check_columns(&self, expression: &Expr, visible: Visible) -> Result<()> {
+        if let Some(filtered) = self.filtered {
+            let columns = expression.column_refs().into_iter();
+            let mut of_target = columns.filter(|column| of_relation(column, TARGET));
+            of_target.try_for_each(|column| filtered.check_column(&column.name))?;
+        }
         let hidden = match visible {
             Visible::Both => return Ok(()),
             Visible::TargetOnly => SOURCE,
             Visible::SourceOnly => TARGET,
         };
         let columns = expression.column_refs();
-        let seen = columns.iter().find(|column| {
-            column
-                .relation
-                .as_ref()
-                .is_some_and(|table| table.table() == hidden)
-        });
+        let seen = columns.iter().find(|column| of_relation(column, hidden));
         match seen {
             Some(column) => Err(unresolved(&column.name)),
             None => Ok(()),

@@ -32,6 +32,7 @@ use super::source::{SOURCE_MARK, Slice};
 use super::{Attempt, MergeMatching};
 use crate::Result;
 use crate::provider::{FILE_COLUMN, Positions, ROW_COLUMN, Rows, tagged_rows_provider};
+use crate::resolve::Reads;
 
 /// The column with the number of the clause that takes a row.
 pub(crate) const CLAUSE_COLUMN: &str = "__ingot_clause";
@@ -80,6 +81,14 @@ pub(crate) async fn plan(attempt: &Attempt<'_>, slice: &Slice, files: &[usize], 
         rows,
         attempt.row_ids.as_ref(),
     );
+    let target = match attempt.filtered {
+        Some(filtered) => {
+            filtered
+                .stored(attempt.session, target, &Reads::default())
+                .await?
+        }
+        None => target,
+    };
     let target = context.read_table(target)?.alias(TARGET)?;
     let source = context.read_table(slice.table()?)?.alias(SOURCE)?;
     let join_type = join_type(&attempt.clauses, pass);

@@ -12,6 +12,7 @@ use ingot_common::{Kind, TableName};
 use ingot_delta::change_feed::check_recorded;
 use ingot_delta::{ChangeFeed, DeltaTable, Snapshot, TimeTravel};
 
+use super::filtered::filtered;
 use super::scope::{Scope, SeenValues};
 use super::{Reads, plan_in};
 use crate::access::Reader;
@@ -96,7 +97,8 @@ async fn view_provider(
 pub(crate) enum Found {
     /// A version of a table.
     Table(Box<TableAt>),
-    /// What has no versions: a view, or a relation of `information_schema`.
+    /// What has no versions: a view, a table that is shown through a filter or masks, or a relation of
+    /// `information_schema`.
     Other(Arc<dyn TableProvider>),
 }
 
@@ -194,17 +196,27 @@ pub(super) async fn found(
     }
     let info = access::table_to_read(session, &scope.reader, reads, name).await?;
     if info.kind != TableKind::View {
+        if point.is_some() {
+            access::check_unfiltered(&info, "its past")?;
+        }
         let (table, newest) = session.open_newest(&info).await?;
         let snapshot = match point {
             None => reads.see(&table, newest),
             Some(point) => table.snapshot_at(point).await?,
         };
-        return Ok(Found::Table(Box::new(TableAt {
+        let table = TableAt {
             info,
             table,
             snapshot,
             past: point.is_some(),
-        })));
+        };
+        let TableAt { info, .. } = &table;
+        if info.filters.is_empty() {
+            return Ok(Found::Table(Box::new(table)));
+        }
+        let rows = table.provider().await?;
+        let shown = filtered(session, &info.name, &info.filters, rows, reads, scope).await?;
+        return Ok(Found::Other(shown));
     }
     if point.is_some() {
         return Err(Error::Condition {

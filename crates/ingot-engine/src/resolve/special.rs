@@ -211,7 +211,11 @@ pub(super) async fn special_provider(
 /// Opens the table at a path.
 async fn at_path(session: &Session, scope: &Scope, path: &str) -> Result<Arc<DeltaTable>> {
     access::check_path(session, &scope.reader, path)?;
-    Ok(session.engine().tables().open(&files::location(path)?).await?)
+    let location = files::location(path)?;
+    if let Some(info) = session.engine().metastore().filtered_table_at(&location).await? {
+        access::check_unfiltered(&info, "its files by their path")?;
+    }
+    Ok(session.engine().tables().open(&location).await?)
 }
 
 fn no_stream(name: &TableName) -> Error {
@@ -237,6 +241,7 @@ async fn changes(
                     "`{name}` is a view, which has no change data feed; read that of its tables"
                 )));
             }
+            access::check_unfiltered(&info, "its changes")?;
             session.open(&info).await?
         }
     };

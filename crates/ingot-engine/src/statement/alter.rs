@@ -11,6 +11,7 @@ mod cluster;
 mod columns;
 mod constraints;
 mod drop_feature;
+mod filters;
 mod mapped;
 mod namespace;
 mod properties;
@@ -72,6 +73,12 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     if cursor.accept("ALTER") || cursor.accept("CHANGE") {
         cursor.accept("COLUMN");
         return columns::change(session, cursor, name);
+    }
+    if cursor.accept_all(&["SET", "ROW", "FILTER"]) {
+        return filters::set_row_filter(session, cursor, name);
+    }
+    if cursor.accept_all(&["DROP", "ROW", "FILTER"]) {
+        return filters::drop_row_filter(session, cursor, name);
     }
     if cursor.accept_all(&["SET", "TBLPROPERTIES"]) {
         return properties::set(session, cursor, name);

@@ -7,6 +7,7 @@ use ingot_common::port::StatementResult;
 
 use super::cursor::Cursor;
 use super::{Work, done};
+use crate::access::{self, SELECT};
 use crate::{Error, Result, Session};
 
 /// Parses what follows ANALYZE.
@@ -27,7 +28,8 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let columns = compute(cursor)?;
     cursor.end()?;
     Ok(Work::reads(async move {
-        let (info, _) = session.open_table(&name).await?;
+        let info = access::table(session, &name, SELECT).await?;
+        session.open(&info).await?;
         let unknown = columns.iter().find(|column| {
             let mut known = info.columns.iter();
             !known.any(|known| known.name.eq_ignore_ascii_case(column))

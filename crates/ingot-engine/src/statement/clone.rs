@@ -12,7 +12,7 @@ use super::counts;
 use super::cursor::Cursor;
 use super::describe::open;
 use super::time_travel::Point;
-use crate::access::SELECT;
+use crate::access::{self, SELECT};
 use crate::write::{CloneTarget, clone_table};
 use crate::{Error, Result, Session};
 
@@ -55,6 +55,9 @@ pub(super) async fn run(
     properties: BTreeMap<String, String>,
 ) -> Result<StatementResult> {
     let (info, table) = open(session, &source.name, SELECT).await?;
+    if let Some(info) = &info {
+        access::check_unfiltered(info, "a clone of its files")?;
+    }
     let snapshot = match &source.point {
         Some(point) => {
             let point = point.resolve(session).await?;

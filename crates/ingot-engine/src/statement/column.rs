@@ -13,6 +13,7 @@ use ingot_delta::column::{
 
 use super::cursor::Cursor;
 use super::key;
+use super::row_filter::FunctionClause;
 use crate::types::parse_type;
 use crate::{Error, Result, Session};
 
@@ -21,6 +22,7 @@ use crate::{Error, Result, Session};
 pub(super) struct ColumnDefinition {
     pub field: Field,
     pub keys: Vec<NewConstraint>,
+    pub mask: Option<FunctionClause>,
 }
 
 /// Takes `name type clauses…`.
@@ -32,7 +34,15 @@ pub(super) fn column(session: &Session, cursor: &mut Cursor<'_>) -> Result<Colum
 /// Takes `name [type] clauses…`; a column without a type has [`DataType::Null`].
 pub(super) fn bare_column(session: &Session, cursor: &mut Cursor<'_>) -> Result<ColumnDefinition> {
     let name = cursor.name()?;
-    let clauses = ["NOT", "COMMENT", "CONSTRAINT", "PRIMARY", "FOREIGN", "REFERENCES"];
+    let clauses = [
+        "NOT",
+        "COMMENT",
+        "CONSTRAINT",
+        "PRIMARY",
+        "FOREIGN",
+        "REFERENCES",
+        "MASK",
+    ];
     let typeless = cursor.at_token(&Token::Comma)
         || cursor.at_token(&Token::RParen)
         || clauses.iter().any(|word| cursor.at(word));
@@ -42,13 +52,19 @@ pub(super) fn bare_column(session: &Session, cursor: &mut Cursor<'_>) -> Result<
     }
 }
 
-/// Takes what stands after the name of a column that is there, or is added: its type, and what is said of it, but for keys.
+/// Takes what stands after the name of a column that is there, or is added: its type, and what is said of it, but for
+/// keys and a mask.
 pub(super) fn clauses(session: &Session, cursor: &mut Cursor<'_>, name: &str) -> Result<Field> {
     let column = definition(session, cursor, name)?;
-    match column.keys.is_empty() {
-        true => Ok(column.field),
-        false => Err(Error::unsupported(format!(
+    if !column.keys.is_empty() {
+        return Err(Error::unsupported(format!(
             "column `{name}`: a key is added with ALTER TABLE … ADD CONSTRAINT"
+        )));
+    }
+    match column.mask {
+        None => Ok(column.field),
+        Some(_) => Err(Error::unsupported(format!(
+            "column `{name}` gets a mask by CREATE TABLE, or by ALTER TABLE … ALTER COLUMN … SET MASK"
         ))),
     }
 }
@@ -67,6 +83,7 @@ fn definition_as(
     data_type: DataType,
 ) -> Result<ColumnDefinition> {
     let mut keys = Vec::new();
+    let mut mask = None;
     let mut nullable = true;
     let mut metadata = HashMap::new();
     loop {
@@ -77,6 +94,8 @@ fn definition_as(
             metadata.insert(COMMENT.to_owned(), cursor.string()?);
         } else if cursor.accept("DEFAULT") {
             metadata.insert(CURRENT_DEFAULT.to_owned(), cursor.expression_text()?.to_owned());
+        } else if cursor.accept("MASK") {
+            mask = Some(FunctionClause::mask(cursor)?);
         } else if cursor.accept("GENERATED") {
             generated(cursor, &mut metadata)?;
         } else if let Some(key) = key::column_key(session, cursor, name)? {
@@ -103,6 +122,7 @@ fn definition_as(
     Ok(ColumnDefinition {
         field: Field::new(name, data_type, nullable).with_metadata(metadata),
         keys,
+        mask,
     })
 }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{NewConstraint, NewKey, TableKind};
+use ingot_catalog::{NewConstraint, NewKey, TableFilters, TableKind};
 use ingot_common::TableName;
 use ingot_common::port::StatementResult;
 use ingot_delta::column::IDENTITY_HIGH_WATER_MARK;
@@ -16,7 +16,9 @@ use ingot_delta::schema::{ColumnNames, storable_schema};
 use super::alter::Clustering;
 use super::column::{self, ColumnDefinition};
 use super::cursor::Cursor;
+use super::row_filter::{FilterClauses, FunctionClause};
 use super::{Work, clone, counts, done, key};
+use crate::access::{self, SELECT};
 use crate::resolve::{self, Reads};
 use crate::write::rules::CONSTRAINT_PREFIX;
 use crate::write::rules::definition::{check_columns, refused};
@@ -48,6 +50,7 @@ struct Definition {
     like: Option<TableName>,
     query: Option<Statement>,
     clone_of: Option<clone::Source>,
+    filters: FilterClauses,
 }
 
 /// Parses the statement.
@@ -92,7 +95,11 @@ async fn run(session: &Session, mut definition: Definition, mode: Mode) -> Resul
         }
         None => None,
     };
-    let spec = spec(&definition, rows.as_ref())?;
+    let mut spec = spec(&definition, rows.as_ref())?;
+    spec.filters = definition
+        .filters
+        .to_filters(session, &spec.name, &spec.schema)
+        .await?;
     check_columns(
         &session.datafusion().state(),
         &spec.schema,
@@ -121,6 +128,7 @@ async fn run_clone(
     if definition.query.is_some()
         || !definition.columns.is_empty()
         || !definition.partition_columns.is_empty()
+        || !definition.filters.is_empty()
     {
         return Err(Error::parse(
             "a clone has its source's columns, partitions and rows; it takes LOCATION and TBLPROPERTIES"
@@ -150,7 +158,8 @@ pub(super) fn check_properties(properties: &BTreeMap<String, String>) -> Result<
 
 /// Takes columns, partitioning, clustering and properties from another table, without its rows.
 async fn take_definition(session: &Session, definition: &mut Definition, like: &TableName) -> Result<()> {
-    let (info, table) = session.open_table(like).await?;
+    let info = access::table(session, like, SELECT).await?;
+    let table = session.open(&info).await?;
     let snapshot = table.snapshot().await?;
     let fields = snapshot.schema().fields().iter().map(|field| {
         let mut metadata = field.metadata().clone();
@@ -200,14 +209,16 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         like: None,
         query: None,
         clone_of: clone::Source::accept(cursor)?,
+        filters: FilterClauses::default(),
     };
     if cursor.accept("LIKE") {
         definition.like = Some(cursor.table_name(session)?);
     }
     if cursor.at_token(&Token::LParen) {
-        let (columns, keys) = elements(cursor, |cursor| table_element(session, cursor))?;
+        let Elements { columns, keys, masks } = elements(cursor, |cursor| table_element(session, cursor))?;
         definition.columns = columns;
         definition.keys = keys;
+        definition.filters.masks = masks;
     }
     loop {
         if cursor.accept("USING") {
@@ -228,6 +239,8 @@ fn definition(session: &Session, cursor: &mut Cursor<'_>) -> Result<Definition> 
         } else if cursor.accept_all(&["CLUSTER", "BY"]) {
             let clustering = Clustering::parse(cursor)?;
             definition.clustering_columns = clustering.of_new_table(&mut definition.properties);
+        } else if cursor.accept_all(&["WITH", "ROW", "FILTER"]) {
+            definition.filters.row_filter = Some(FunctionClause::row_filter(cursor)?);
         } else if cursor.accept("AS") || cursor.at("SELECT") || cursor.at("WITH") || cursor.at("VALUES") {
             definition.query = Some(cursor.query()?);
             break;
@@ -283,17 +296,32 @@ fn table_element(session: &Session, cursor: &mut Cursor<'_>) -> Result<TableElem
     })
 }
 
+/// What a definition of columns says.
+#[derive(Debug, Default)]
+pub(super) struct Elements {
+    pub columns: Vec<Field>,
+    pub keys: Vec<NewConstraint>,
+    /// By the names of their columns.
+    pub masks: Vec<(String, FunctionClause)>,
+}
+
 /// Takes `(column, …, key, …)`, each by `take`. Columns of the primary key are NOT NULL, said or not.
 pub(super) fn elements(
     cursor: &mut Cursor<'_>,
     take: impl FnMut(&mut Cursor<'_>) -> Result<TableElement>,
-) -> Result<(Vec<Field>, Vec<NewConstraint>)> {
+) -> Result<Elements> {
     let elements = cursor.in_parentheses(take)?;
-    let (mut columns, mut keys) = (Vec::new(), Vec::new());
+    let Elements {
+        mut columns,
+        mut keys,
+        mut masks,
+    } = Elements::default();
     for element in elements {
         match element {
             TableElement::Key(key) => keys.push(key),
             TableElement::Column(column) => {
+                let name = column.field.name();
+                masks.extend(column.mask.map(|mask| (name.clone(), mask)));
                 columns.push(column.field);
                 keys.extend(column.keys);
             }
@@ -313,7 +341,7 @@ pub(super) fn elements(
             column.set_nullable(false);
         }
     }
-    Ok((columns, keys))
+    Ok(Elements { columns, keys, masks })
 }
 
 fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec> {
@@ -350,6 +378,7 @@ fn spec(definition: &Definition, query: Option<&DataFrame>) -> Result<TableSpec>
         clustering_columns: definition.clustering_columns.clone(),
         constraints: definition.keys.clone(),
         dataset: None,
+        filters: TableFilters::default(),
     })
 }
 

@@ -334,6 +334,7 @@ impl<'a> Cursor<'a> {
             "UNIQUE",
             "FIRST",
             "AFTER",
+            "MASK",
         ])
     }
 

@@ -1,6 +1,7 @@
 //! `DELETE FROM name [[AS] alias] [WHERE condition]` and `TRUNCATE TABLE name`; run by [`crate::dml`].
 
 use ingot_common::Kind;
+use ingot_common::port::StatementResult;
 use ingot_delta::Operation;
 use serde_json::json;
 
@@ -21,10 +22,22 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
         .map(|predicate| predicate.text.as_str())
         .collect();
     let operation = Operation::new("DELETE").with("predicate", json!(texts).to_string());
-    Ok(deletion(session, table, name, predicate, operation))
+    Ok(Work::writes(async move {
+        let (opened, filtered) = table.open_to_change(session, predicate.is_some()).await?;
+        let statement = RowStatement {
+            session,
+            table: &opened,
+            target: name,
+            filtered,
+            predicate,
+            operation,
+            assignments: None,
+        };
+        deleted(statement).await
+    }))
 }
 
-/// Parses the statement. It has committed when its work is done.
+/// Parses the statement, which takes all rows, shown or not. It has committed when its work is done.
 pub(super) fn parse_truncate<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     cursor.expect("TABLE")?;
     let table = Target::parse(session, cursor)?;
@@ -39,35 +52,24 @@ pub(super) fn parse_truncate<'a>(session: &'a Session, cursor: &mut Cursor<'_>) 
         });
     }
     cursor.end()?;
-    let name = TargetName::new(table.name_parts());
-    let operation = Operation::new("TRUNCATE");
-    Ok(deletion(session, table, name, None, operation))
-}
-
-fn deletion(
-    session: &Session,
-    table: Target,
-    target: TargetName,
-    predicate: Option<Predicate>,
-    operation: Operation,
-) -> Work<'_> {
-    Work::writes(async move {
-        let act = match predicate {
-            Some(_) => Act::Change,
-            None => Act::Add,
-        };
-        let table = table.open(session, act).await?;
+    Ok(Work::writes(async move {
+        let opened = table.open(session, Act::Add).await?;
         let statement = RowStatement {
             session,
-            table: &table,
-            target,
-            predicate,
-            operation,
+            table: &opened,
+            target: TargetName::new(table.name_parts()),
+            filtered: None,
+            predicate: None,
+            operation: Operation::new("TRUNCATE"),
             assignments: None,
         };
-        let done = statement.run().await?;
-        counts(&[("num_affected_rows", done.rows_gone)])
-    })
+        deleted(statement).await
+    }))
+}
+
+async fn deleted(statement: RowStatement<'_>) -> Result<StatementResult> {
+    let done = statement.run().await?;
+    counts(&[("num_affected_rows", done.rows_gone)])
 }
 
 /// Takes the target, and the name that it goes by: `end` is the word that comes after an alias.

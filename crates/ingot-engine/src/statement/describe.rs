@@ -312,7 +312,11 @@ async fn open_in(
 ) -> Result<(Option<TableInfo>, Arc<DeltaTable>)> {
     if let Some(path) = resolve::delta_path(name)? {
         access::check_path(session, &Reader::Session, &path)?;
-        let table = session.engine().tables().open(&files::location(&path)?).await?;
+        let location = files::location(&path)?;
+        if let Some(info) = session.engine().metastore().filtered_table_at(&location).await? {
+            access::check_unfiltered(&info, "its files by their path")?;
+        }
+        let table = session.engine().tables().open(&location).await?;
         return Ok((None, table));
     }
     let info = access::table(session, &resolve::table_name(name, namespace)?, need).await?;

@@ -17,7 +17,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
-use ingot_catalog::{Need, TableKind};
+use ingot_catalog::{Need, TableFilters, TableKind};
 use ingot_common::port::{BatchStream, IfExists, IfMissing, IngestRequest, StatementResult};
 use ingot_common::{Identifier, Kind, TableName};
 use ingot_delta::schema::ColumnNames;
@@ -124,6 +124,7 @@ fn spec(name: TableName, rows: &DataFrame) -> Result<TableSpec> {
         clustering_columns: None,
         constraints: Vec::new(),
         dataset: None,
+        filters: TableFilters::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `[WITH …] MERGE [WITH SCHEMA EVOLUTION] INTO`, parsed; run by [`crate::merge`].
 
 use super::cursor::Cursor;
-use super::target::{Act, Target};
+use super::target::Target;
 use super::{Work, counts};
 use crate::dialect::quoted;
 use crate::merge::{Merge, MergeAction, MergeClause, MergeMatching, PlannedMerge, add_with, merge_planned};
@@ -36,7 +36,7 @@ pub(super) fn parse<'a>(
 ) -> Result<Work<'a>> {
     let definition = definition(session, cursor, with)?;
     Ok(Work::writes(async move {
-        let table = definition.target.open(session, Act::Change).await?;
+        let (table, filtered) = definition.target.open_to_change(session, true).await?;
         let schema_evolution = definition.schema_evolution || auto_merge(session);
         let settings = CommitSettings::of_session(session)?;
         let plan = || -> BoxFuture<'_, Result<PlannedMerge>> {
@@ -60,7 +60,7 @@ pub(super) fn parse<'a>(
                 })
             })
         };
-        let metrics = merge_planned(session, &table, &plan).await?;
+        let metrics = merge_planned(session, &table, filtered.as_ref(), &plan).await?;
         counts(&[
             (
                 "num_affected_rows",

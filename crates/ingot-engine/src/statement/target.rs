@@ -10,6 +10,7 @@ use url::Url;
 use super::cursor::Cursor;
 use super::dataset;
 use crate::access::{self, MODIFY, Reader, SELECT};
+use crate::dml::FilteredTarget;
 use crate::{Result, Session, files, resolve};
 
 /// What is done to a table.
@@ -75,6 +76,30 @@ impl Target {
         Ok(self.open_newest(session, act).await?.0)
     }
 
+    /// Opens the table for a statement that changes its rows, and says through what they are shown. One that `reads`
+    /// the rows must be let do that.
+    ///
+    /// # Errors
+    /// As [`Target::open`].
+    pub async fn open_to_change(
+        &self,
+        session: &Session,
+        reads: bool,
+    ) -> Result<(Arc<DeltaTable>, Option<FilteredTarget>)> {
+        match self {
+            Self::Name(name) => {
+                let info = access::table(session, name, MODIFY).await?;
+                dataset::check_written(&info)?;
+                if reads {
+                    access::check(session, &info, SELECT).await?;
+                }
+                let (table, _) = session.open_newest(&info).await?;
+                Ok((table, FilteredTarget::of(&info)))
+            }
+            Self::Path(_) => Ok((self.open(session, Act::Change).await?, None)),
+        }
+    }
+
     /// Opens the table, and returns its newest snapshot.
     ///
     /// # Errors
@@ -86,11 +111,15 @@ impl Target {
                 dataset::check_written(&info)?;
                 if act == Act::Change {
                     access::check(session, &info, SELECT).await?;
+                    access::check_unfiltered(&info, "what a statement changes")?;
                 }
                 session.open_newest(&info).await
             }
             Self::Path(location) => {
                 access::check_path(session, &Reader::Session, location.as_str())?;
+                if let Some(info) = session.engine().metastore().filtered_table_at(location).await? {
+                    access::check_unfiltered(&info, "its files by their path")?;
+                }
                 Ok(session.engine().tables().open_newest(location).await?)
             }
         }

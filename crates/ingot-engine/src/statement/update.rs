@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::cursor::Cursor;
 use super::delete::{condition, target};
-use super::target::Act;
 use super::{Work, counts};
 use crate::dml::{Assignment, NewValue, RowStatement};
 use crate::resolve::parts;
@@ -20,7 +19,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let predicate = condition(cursor)?;
     cursor.end()?;
     Ok(Work::writes(async move {
-        let table = table.open(session, Act::Change).await?;
+        let (table, filtered) = table.open_to_change(session, true).await?;
         let texts: Vec<&str> = predicate
             .iter()
             .map(|predicate| predicate.text.as_str())
@@ -30,6 +29,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
             table: &table,
             operation: Operation::new("UPDATE").with("predicate", json!(texts).to_string()),
             target,
+            filtered,
             predicate,
             assignments: Some(assignments),
         };

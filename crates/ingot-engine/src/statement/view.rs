@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{ColumnInfo, Need, NewTable, Privilege, Replace, TableKind};
+use ingot_catalog::{ColumnInfo, Need, NewTable, Privilege, Replace, TableFilters, TableKind};
 use ingot_common::{Kind, TableName};
 
 use super::cursor::Cursor;
@@ -182,6 +182,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
             constraints: Vec::new(),
             comment: text.comment,
             properties: text.properties,
+            filters: TableFilters::default(),
         };
         let principal = session.context().principal.as_str();
         match session

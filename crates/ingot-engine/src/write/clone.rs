@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingot_catalog::{KeyChange, Need, TableChange, TableKind};
+use ingot_catalog::{KeyChange, Need, TableChange, TableFilters, TableKind};
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CloneSource, DeltaTable, OperationMetrics};
 
@@ -41,6 +41,7 @@ pub(crate) async fn clone_table(
         match access::table(session, &target.name, need).await {
             Ok(_) if target.if_not_exists => return Ok(None),
             Ok(info) => {
+                access::check_unfiltered(&info, "what a clone has in its place")?;
                 let table = session.open(&info).await?;
                 check_replaceable(&spec, &info)?;
                 return replace(session, &info, &table, source).await.map(Some);
@@ -134,5 +135,6 @@ fn spec(target: &CloneTarget, source: &CloneSource) -> TableSpec {
         clustering_columns: None,
         constraints: Vec::new(),
         dataset: None,
+        filters: TableFilters::default(),
     }
 }

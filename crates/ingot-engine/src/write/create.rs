@@ -14,7 +14,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use futures::StreamExt;
 use ingot_catalog::{
-    ColumnInfo, Metastore, Need, NewConstraint, NewTable, Privilege, TableId, TableInfo, TableKind,
+    ColumnInfo, Metastore, Need, NewConstraint, NewTable, Privilege, TableFilters, TableId, TableInfo,
+    TableKind,
 };
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, SchemaName, TableName};
@@ -58,6 +59,8 @@ pub struct TableSpec {
     pub constraints: Vec<NewConstraint>,
     /// What a materialized view or a streaming table that a statement makes has besides its query.
     pub dataset: Option<DatasetSpec>,
+    /// What is shown of its rows. A table that is replaced keeps its own unless there are some here.
+    pub filters: TableFilters,
 }
 
 /// See [`TableSpec::dataset`].
@@ -400,6 +403,7 @@ pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[
         constraints: spec.constraints.clone(),
         comment: spec.comment.clone(),
         properties: shown_properties(&spec.properties),
+        filters: spec.filters.clone(),
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::dataframe::DataFrame;
-use ingot_catalog::{DatasetChange, KeyChange, Need, TableChange, TableInfo, TableKind};
+use ingot_catalog::{
+    DatasetChange, FilterChange, KeyChange, Need, TableChange, TableFilters, TableInfo, TableKind,
+};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{Classify, Kind, clock};
 use ingot_delta::clustering_domain::CLUSTERING_DOMAIN;
@@ -59,6 +61,14 @@ pub(crate) async fn replace_table(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Gives a table other filters.
+async fn set_filters(session: &Session, info: &TableInfo, filters: &TableFilters) -> Result<()> {
+    let principal = session.context().principal.as_str();
+    let change = FilterChange::All(filters.clone());
+    let metastore = session.engine().metastore();
+    Ok(metastore.alter_filters(info.id, change, principal).await?)
 }
 
 pub(super) fn check_replaceable(spec: &TableSpec, info: &TableInfo) -> Result<()> {
@@ -126,7 +136,15 @@ async fn replace(
             reads_target: false,
         },
     };
-    let replaced = commit(session, table, snapshot, replacement, &description, &staged).await?;
+    // Before the rows are there: they are never shown without.
+    if !spec.filters.is_empty() {
+        set_filters(session, info, &spec.filters).await?;
+    }
+    let committed = commit(session, table, snapshot, replacement, &description, &staged).await;
+    if committed.is_err() && !spec.filters.is_empty() {
+        set_filters(session, info, &info.filters).await?;
+    }
+    let replaced = committed?;
     let columns = column_infos(replaced.schema(), replaced.partition_columns());
     let change = TableChange {
         columns: &columns,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use ingot_catalog::TableKind;
+use ingot_catalog::{TableFilters, TableKind};
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CommitOutcome, DeltaTable, Operation};
 use ingot_engine::Session;
@@ -52,6 +52,7 @@ async fn open(directory: &Path) -> (Session, Arc<DeltaTable>) {
         clustering_columns: None,
         constraints: Vec::new(),
         dataset: None,
+        filters: TableFilters::default(),
     };
     let (_, table) = create_table(&session, spec, true).await.expect("created");
     (session, table)

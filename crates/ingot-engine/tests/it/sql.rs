@@ -34,6 +34,7 @@ mod optimize;
 mod privileges;
 mod resolve;
 mod restore;
+mod row_filters;
 mod row_tracking;
 mod rules;
 mod scripts;

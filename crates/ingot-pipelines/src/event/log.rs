@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use ingot_catalog::TableKind;
+use ingot_catalog::{TableFilters, TableKind};
 use ingot_common::retry::RetryPolicy;
 use ingot_common::{TableName, clock};
 use ingot_delta::{CommitOutcome, DeltaTable, Operation, Snapshot};
@@ -335,6 +335,7 @@ pub(crate) async fn open_event_log(session: &Session, name: TableName) -> Result
         clustering_columns: None,
         constraints: Vec::new(),
         dataset: None,
+        filters: TableFilters::default(),
     };
     let (_, table) = create_table(session, spec, true).await?;
     Ok(table)

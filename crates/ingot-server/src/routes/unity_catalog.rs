@@ -13,7 +13,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use ingot_catalog::model::{Audit, CatalogInfo, ColumnInfo, Page, SchemaInfo, TableInfo};
-use ingot_catalog::{Need, Securable, Sight};
+use ingot_catalog::{ColumnMask, FunctionArgument, Need, Securable, Sight};
 use ingot_common::{Identifier, SchemaName, TableName};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -320,7 +320,10 @@ fn schema(info: &SchemaInfo) -> Value {
 }
 
 fn table(info: &TableInfo) -> Value {
-    let columns: Vec<_> = info.columns.iter().enumerate().map(column).collect();
+    let columns = info.columns.iter().enumerate();
+    let columns: Vec<_> = columns
+        .map(|(position, info_of)| column(position, info_of, info.filters.column_masks.get(&info_of.name)))
+        .collect();
     let format = info.location.as_ref().map(|_| "DELTA");
     with_audit(
         json!({
@@ -334,6 +337,10 @@ fn table(info: &TableInfo) -> Value {
             "storage_location": info.location,
             "view_definition": info.definition,
             "columns": columns,
+            "row_filter": info.filters.row_filter.as_ref().map(|filter| json!({
+                "function_name": filter.function.name.to_string(),
+                "input_column_names": arguments(&filter.columns),
+            })),
             "comment": info.comment,
             "properties": info.properties,
         }),
@@ -341,7 +348,16 @@ fn table(info: &TableInfo) -> Value {
     )
 }
 
-fn column((position, info): (usize, &ColumnInfo)) -> Value {
+/// Returns the columns among the arguments of a function.
+fn arguments(arguments: &[FunctionArgument]) -> Vec<&str> {
+    let columns = arguments.iter().filter_map(|argument| match argument {
+        FunctionArgument::Column(name) => Some(name.as_str()),
+        FunctionArgument::Constant(_) => None,
+    });
+    columns.collect()
+}
+
+fn column(position: usize, info: &ColumnInfo, mask: Option<&ColumnMask>) -> Value {
     json!({
         "name": info.name,
         "type_text": info.type_text,
@@ -350,6 +366,10 @@ fn column((position, info): (usize, &ColumnInfo)) -> Value {
         "nullable": info.nullable,
         "comment": info.comment,
         "partition_index": info.partition_index,
+        "mask": mask.map(|mask| json!({
+            "function_name": mask.function.name.to_string(),
+            "using_column_names": arguments(&mask.using_columns),
+        })),
     })
 }
 

@@ -26,7 +26,7 @@ use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done, tag};
 use super::constraints::check_not_in_primary_key;
-use super::{Altered, Change, open};
+use super::{Altered, Change, filters, open};
 use crate::access::MODIFY;
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
@@ -146,6 +146,9 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     let path = cursor.column_path()?;
     let tagged = || tag::Tagged::Column(name.clone(), path.join("."));
     if let Some(work) = tag::accept(session, cursor, tagged)? {
+        return Ok(work);
+    }
+    if let Some(work) = filters::accept_mask(session, cursor, &name, &path)? {
         return Ok(work);
     }
     let alteration = alteration(session, cursor, &path)?;

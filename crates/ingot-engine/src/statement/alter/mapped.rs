@@ -11,9 +11,9 @@ use serde_json::json;
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
 use super::constraints::check_in_no_key;
-use super::{Change, open};
+use super::{Altered, Change, open};
 use crate::access::MODIFY;
-use crate::{Result, Session};
+use crate::{Error, Result, Session};
 
 /// `RENAME COLUMN a.b TO c`.
 pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: TableName) -> Result<Work<'a>> {
@@ -23,6 +23,7 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     cursor.end()?;
     Ok(Work::defines(async move {
         let altered = open(session, &name, MODIFY).await?;
+        check_unfiltered(&altered, &path)?;
         let metadata = renamed_column(altered.snapshot.metadata(), &path, &new_name)?;
         let mut new_path = path.clone();
         if let Some(last) = new_path.last_mut() {
@@ -74,10 +75,24 @@ pub(super) fn drop_columns<'a>(
             })
             .collect();
         check_in_no_key(session, &altered.info, "drop", &columns).await?;
+        paths
+            .iter()
+            .try_for_each(|path| check_unfiltered(&altered, path))?;
         let clustering = altered.snapshot.clustering_columns()?.unwrap_or_default();
         let metadata = dropped_columns(altered.snapshot.metadata(), &paths, &clustering)?;
         let dropped: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
         let operation = Operation::new("DROP COLUMNS").with("columns", json!(dropped).to_string());
         altered.commit(session, Change::new(metadata, operation)).await
     }))
+}
+
+/// Refuses a change of a column that a row filter or a mask needs.
+fn check_unfiltered(altered: &Altered, path: &[String]) -> Result<()> {
+    match path {
+        [column] if altered.info.filters.names(column) => Err(Error::unsupported(format!(
+            "`{column}` is a column of a row filter or a mask of `{}`; drop that first",
+            altered.info.name
+        ))),
+        _ => Ok(()),
+    }
 }

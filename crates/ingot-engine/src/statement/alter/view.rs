@@ -119,6 +119,7 @@ async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> 
         constraints: Vec::new(),
         comment: view.comment,
         properties: view.properties,
+        filters: view.filters,
     };
     let principal = session.context().principal.as_str();
     session

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::dataframe::DataFrame;
 use datafusion::sql::sqlparser::ast::visit_relations;
-use ingot_catalog::{DatasetChange, KeyChange, Need, TableChange, TableInfo};
+use ingot_catalog::{DatasetChange, FilterChange, KeyChange, Need, TableChange, TableInfo};
 use ingot_common::port::StatementResult;
 use ingot_common::{Classify, Kind};
 
@@ -112,7 +112,7 @@ async fn create_view(
     let named = definition.named().is_some();
     let planned = materialized::plan(&own, &definition.query, named).await;
     let (rows, computed) = lasting(session, definition, planned)?;
-    let spec = spec(&own, definition, &rows, computed.configuration()?)?;
+    let spec = spec(&own, definition, &rows, computed.configuration()?).await?;
     let Some(info) = existing else {
         create_table(&own, &spec, Some(&rows), definition.if_not_exists).await?;
         return done();
@@ -130,15 +130,24 @@ async fn create_streaming_table(session: &Session, definition: &Definition) -> R
     let nothing = streaming::Progress::new(definition.named());
     let planned = streaming::batch(&own, &definition.name, &definition.query, &nothing).await;
     let batch = lasting(session, definition, planned)?;
-    let spec = spec(&own, definition, &batch.rows, batch.progress.configuration()?)?;
+    let spec = spec(&own, definition, &batch.rows, batch.progress.configuration()?).await?;
     create_table(&own, &spec, Some(&batch.rows), definition.if_not_exists).await?;
     done()
 }
 
-fn spec(session: &Session, definition: &Definition, rows: &DataFrame, state: String) -> Result<TableSpec> {
+async fn spec(
+    session: &Session,
+    definition: &Definition,
+    rows: &DataFrame,
+    state: String,
+) -> Result<TableSpec> {
     let schema = definition.schema(rows)?;
     let partition_columns = definition.partition_columns(&schema);
     check_columns(&session.datafusion().state(), &schema, &partition_columns)?;
+    let filters = definition
+        .filters
+        .to_filters(session, &definition.name, &schema)
+        .await?;
     Ok(TableSpec {
         name: definition.name.clone(),
         kind: definition.kind.table_kind(),
@@ -156,6 +165,7 @@ fn spec(session: &Session, definition: &Definition, rows: &DataFrame, state: Str
             domain: DOMAIN,
             state,
         }),
+        filters,
     })
 }
 
@@ -201,6 +211,15 @@ async fn redefine(session: &Session, definition: &Definition, info: &TableInfo) 
         && Some(&columns) != clustered.as_ref()
     {
         apply_clustering(session, &info.name, Clustering::By(columns)).await?;
+    }
+    if !definition.filters.is_empty() {
+        let filters = definition
+            .filters
+            .to_filters(session, &info.name, snapshot.schema());
+        let change = FilterChange::RowFilter(filters.await?.row_filter);
+        let principal = session.context().principal.as_str();
+        let metastore = session.engine().metastore();
+        metastore.alter_filters(info.id, change, principal).await?;
     }
     record(session, definition, info).await?;
     bring_up_to_date(session, &info.name, definition.kind, Extent::New).await

@@ -12,8 +12,9 @@ use ingot_delta::column::{CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_START
 
 use super::super::alter::Clustering;
 use super::super::column::{ColumnDefinition, bare_column};
-use super::super::create_table::{TableElement, elements};
+use super::super::create_table::{Elements, TableElement, elements};
 use super::super::cursor::Cursor;
+use super::super::row_filter::{FilterClauses, FunctionClause};
 use super::super::{key, view};
 use super::{DatasetKind, schedule};
 use crate::{Error, Result, Session};
@@ -32,6 +33,7 @@ pub(super) struct Definition {
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
     pub schedule: Option<String>,
+    pub filters: FilterClauses,
     /// The query, as the statement wrote it.
     pub query: String,
 }
@@ -41,9 +43,9 @@ impl Definition {
     pub fn parse(session: &Session, cursor: &mut Cursor<'_>, kind: DatasetKind) -> Result<Self> {
         let if_not_exists = cursor.if_not_exists();
         let name = cursor.table_name(session)?;
-        let (columns, keys) = match cursor.at_token(&Token::LParen) {
+        let Elements { columns, keys, masks } = match cursor.at_token(&Token::LParen) {
             true => elements(cursor, |cursor| element(session, cursor))?,
-            false => (Vec::new(), Vec::new()),
+            false => Elements::default(),
         };
         let mut definition = Self {
             kind,
@@ -56,6 +58,10 @@ impl Definition {
             comment: None,
             properties: BTreeMap::new(),
             schedule: None,
+            filters: FilterClauses {
+                row_filter: None,
+                masks,
+            },
             query: String::new(),
         };
         while !cursor.accept("AS") {
@@ -77,11 +83,13 @@ impl Definition {
             self.properties.extend(cursor.properties()?);
         } else if cursor.accept_all(&["DEFAULT", "COLLATION"]) {
             view::collation(&cursor.name()?)?;
+        } else if cursor.accept_all(&["WITH", "ROW", "FILTER"]) {
+            self.filters.row_filter = Some(FunctionClause::row_filter(cursor)?);
         } else if let Some(schedule) = schedule::accept(cursor)? {
             self.schedule = Some(schedule);
         } else {
             return Err(cursor.expected(
-                "PARTITIONED BY, CLUSTER BY, COMMENT, TBLPROPERTIES, SCHEDULE, TRIGGER ON UPDATE or AS",
+                "PARTITIONED BY, CLUSTER BY, COMMENT, TBLPROPERTIES, SCHEDULE, TRIGGER ON UPDATE, WITH ROW FILTER or AS",
             ));
         }
         Ok(())

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{DOMAIN, Extent, same_columns};
+use crate::filtered::reads_filtered;
 use crate::resolve::{self, Reads};
 use crate::resources::inputs;
 use crate::write::{ColumnMatch, Fence, SchemaEvolution, WriteMode, WriteOptions, WriteRequest};
@@ -45,6 +46,13 @@ pub(super) async fn plan(session: &Session, query: &str, named: bool) -> Result<
     let parsed = super::super::parse_query(query)?;
     let rows = resolve::plan(session, parsed, &session.namespace(), &Reads::default()).await?;
     let plan = rows.logical_plan();
+    if reads_filtered(plan)? {
+        return Err(Error::unsupported(
+            "the query reads a table that has a row filter or column masks; a materialized view would show everybody \
+             what who refreshed it may see"
+                .to_owned(),
+        ));
+    }
     let computed = Computed {
         plan: format!("{:x}", Sha256::digest(plan.display_indent().to_string())),
         inputs: inputs(plan),

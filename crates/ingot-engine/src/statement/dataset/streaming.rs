@@ -207,6 +207,7 @@ impl Stream {
     /// `DELTA_SOURCE_TABLE_IGNORE_CHANGES` where rows were changed or deleted; `DataLoss` where a commit is gone.
     async fn after(session: &Session, name: &TableName, read: Option<&Position>) -> Result<Self> {
         let info = access::table(session, name, SELECT).await?;
+        access::check_unfiltered(&info, "a stream of its rows")?;
         if info.kind == TableKind::View {
             return Err(Error::unsupported(format!(
                 "`{name}` is a view, which is not streamed; stream the tables that it reads"

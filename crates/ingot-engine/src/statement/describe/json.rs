@@ -4,7 +4,7 @@
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::sql::sqlparser::ast::ObjectName;
-use ingot_catalog::{Need, TableInfo, TableKind};
+use ingot_catalog::{FunctionArgument, Need, TableFilters, TableFunction, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use serde_json::{Map, Value, json};
 
@@ -82,9 +82,41 @@ fn named(about: &mut Map<String, Value>, info: &TableInfo) {
         about.insert("view_text".to_owned(), json!(definition));
     }
     about.insert("table_properties".to_owned(), json!(info.properties));
+    filters(about, &info.filters);
     if matches!(info.kind, TableKind::MaterializedView | TableKind::StreamingTable) {
         let schedule = info.refresh_schedule.as_deref();
         about.insert("refresh_schedule".to_owned(), json!(schedule.unwrap_or(MANUAL)));
+    }
+}
+
+/// Adds through which functions the table is shown.
+fn filters(about: &mut Map<String, Value>, filters: &TableFilters) {
+    let function = |function: &TableFunction| {
+        let TableFunction { name, .. } = function;
+        json!({
+            "catalog_name": name.schema.catalog.as_str(),
+            "schema_name": name.schema.schema.as_str(),
+            "function_name": name.function.as_str(),
+        })
+    };
+    let arguments =
+        |given: &[FunctionArgument]| -> Value { given.iter().map(FunctionArgument::text).collect() };
+    if let Some(filter) = &filters.row_filter {
+        let filter = json!({
+            "function_name": function(&filter.function),
+            "column_names": arguments(&filter.columns),
+        });
+        about.insert("row_filter".to_owned(), filter);
+    }
+    if !filters.column_masks.is_empty() {
+        let masks = filters.column_masks.iter().map(|(column, mask)| {
+            json!({
+                "column_name": column,
+                "function_name": function(&mask.function),
+                "using_column_names": arguments(&mask.using_columns),
+            })
+        });
+        about.insert("column_masks".to_owned(), masks.collect());
     }
 }
 

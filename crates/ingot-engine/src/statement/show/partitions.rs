@@ -9,12 +9,15 @@ use ingot_common::port::StatementResult;
 
 use super::super::describe::open;
 use super::super::text_rows;
-use crate::access::SELECT;
+use crate::access::{self, SELECT};
 use crate::{Error, Result, Session, resolve};
 
 /// Shows the partitions.
 pub(super) async fn show(session: &Session, name: ObjectName) -> Result<StatementResult> {
-    let (_, table) = open(session, &name, SELECT).await?;
+    let (info, table) = open(session, &name, SELECT).await?;
+    if let Some(info) = &info {
+        access::check_unfiltered(info, "its partitions")?;
+    }
     let snapshot = table.snapshot().await?;
     let columns = snapshot.partition_columns();
     if columns.is_empty() {

@@ -1,0 +1,2 @@
+-- The row filter and the column masks of a table, as JSON.
+ALTER TABLE tables ADD COLUMN filters TEXT NOT NULL DEFAULT '{}';
