@@ -54,6 +54,7 @@ pub fn router(state: AppState) -> Router {
             "/api/2.0/connector-service/feature-flags/{client}/{version}",
             get(databricks::feature_flags),
         )
+        .route("/api/2.0/preview/scim/v2/Me", get(databricks::me))
         .route("/telemetry-ext", post(databricks::telemetry))
         .nest("/api/2.0/sql", statement_api::router())
         .nest("/api/2.0/sql/warehouses", warehouses::router())

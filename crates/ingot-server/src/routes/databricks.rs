@@ -1,13 +1,14 @@
 //! What clients of Databricks ask a server as they connect, answered at once: where nothing is answered they try again
 //! for minutes.
 
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::routing::any;
 use axum::{Json, Router};
+use ingot_catalog::ACCOUNT_USERS;
 use ingot_common::{Kind, ServiceError};
 use serde_json::{Value, json};
 
-use crate::auth;
+use crate::auth::{self, Caller};
 use crate::error::ApiError;
 use crate::state::AppState;
 
@@ -49,6 +50,20 @@ pub async fn config(State(state): State<AppState>, request: Request) -> Json<Val
         "workspace_id": "1",
         "cloud": "AWS",
         "host_type": "workspace",
+    }))
+}
+
+/// `GET /api/2.0/preview/scim/v2/Me`: who asks. Source: Databricks REST API, "Get current user info".
+pub async fn me(Extension(caller): Extension<Caller>) -> Json<Value> {
+    let name = caller.principal.as_str();
+    Json(json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "id": name,
+        "userName": name,
+        "displayName": name,
+        "active": true,
+        "emails": [{ "value": name, "type": "work", "primary": true }],
+        "groups": [{ "value": ACCOUNT_USERS, "display": ACCOUNT_USERS, "type": "direct" }],
     }))
 }
 
