@@ -27,6 +27,11 @@ VALUES = [
     ("TIMESTAMP_NTZ '2024-02-29 12:30:00'", "timestamp", datetime(2024, 2, 29, 12, 30)),
     ("named_struct('a', 1, 'b', 'x')", "struct", {"a": 1, "b": "x"}),
     ("map('k', 1)", "map", [("k", 1)]),
+    ("parse_json('{\"a\": [1, \"x\"]}')", "variant", '{"a":[1,"x"]}'),
+    ("CAST('text' AS VARIANT)", "variant", '"text"'),
+    ("CAST(NULL AS VARIANT)", "variant", None),
+    ("named_struct('v', parse_json('1'))", "struct", {"v": "1"}),
+    ("map('k', parse_json('null'))", "map", [("k", "null")]),
     ("CAST(NULL AS INT)", "int", None),
     ("NULL", "null", None),
 ]

@@ -35,18 +35,18 @@ def statements(workspace):
 def test_values_are_texts(statements):
     statement = """SELECT 1Y, 2S, 3, 4L, 1.5F, 1e10D, 10.50BD, true, DATE'2024-02-29',
         TIMESTAMP'2024-02-29 12:00:00.5+00:00', TIMESTAMP_NTZ'2024-02-29 12:00:00', 'text', X'00FF', NULL,
-        array(1, NULL), map('a', 1), named_struct('a', 1)"""
+        array(1, NULL), map('a', 1), named_struct('a', 1), parse_json('{"a": 1.50}')"""
     response = statements.execute_statement(statement, "ingot")
     assert response.status.state == StatementState.SUCCEEDED
     assert response.result.data_array == [
         ["1", "2", "3", "4", "1.5", "1.0E10", "10.50", "true", "2024-02-29", "2024-02-29T12:00:00.500Z"]
-        + ["2024-02-29T12:00:00.000", "text", "00FF", None, "[1,null]", '{"a":1}', '{"a":1}']
+        + ["2024-02-29T12:00:00.000", "text", "00FF", None, "[1,null]", '{"a":1}', '{"a":1}', '{"a":1.5}']
     ]
     columns = response.manifest.schema.columns
     assert [column.type_text for column in columns] == [
         *["TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(4,2)", "BOOLEAN", "DATE", "TIMESTAMP"],
         *["TIMESTAMP_NTZ", "STRING", "BINARY", "VOID", "ARRAY<INT>", "MAP<STRING, INT>"],
-        "STRUCT<a: INT>",
+        *["STRUCT<a: INT>", "VARIANT"],
     ]
 
 
@@ -188,6 +188,9 @@ def test_transports_give_the_same(secured_connection):
     cursor.execute("SELECT 1 AS n, 10.50BD AS d, 'text' AS t, DATE'2024-02-29' AS day, CAST(NULL AS INT) AS nothing")
     [row] = cursor.fetchall()
     assert tuple(row) == (1, Decimal("10.50"), "text", datetime.date(2024, 2, 29), None)
+    cursor.execute("SELECT parse_json('[1]') AS v, array(parse_json('2')) AS vs")
+    [row] = cursor.fetchall()
+    assert row.v == "[1]"
     cursor.execute("SELECT 1 AS n WHERE false")
     assert cursor.fetchall() == []
     cursor.execute("CREATE OR REPLACE TEMPORARY VIEW numbers AS SELECT id FROM range(10)")

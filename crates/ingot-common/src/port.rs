@@ -22,6 +22,11 @@ pub use self::table::{
 use crate::history::StatementHistory;
 use crate::{RequestContext, ServiceError};
 
+/// The metadata of a field that says which type of SQL it has, as `VARIANT`, where its Arrow type does not tell.
+///
+/// Source: Databricks, whose results have it; `databricks-sql-connector`, which reads it.
+pub const SQL_NAME: &str = "Spark:DataType:SqlName";
+
 /// Record batches of one schema, as they become ready.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ServiceError>> + Send>>;
 

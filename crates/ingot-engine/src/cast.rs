@@ -24,6 +24,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 
+pub(crate) use self::text::texts;
 use crate::functions::variant::is_variant;
 use crate::spark::AnsiMode;
 use crate::spark::temporal::{self, Zone};
@@ -140,7 +141,7 @@ fn try_cast_values(values: &ArrayRef, to: &DataType, zone: &Zone) -> Result<Arra
         (from, to) if from == to => Ok(Arc::clone(values)),
         (Dictionary(_, plain), _) => try_cast_values(&tried(values, plain)?, to, zone),
         (RunEndEncoded(_, plain), _) => try_cast_values(&tried(values, plain.data_type())?, to, zone),
-        (_, Utf8) => text::texts(values, zone),
+        (_, Utf8) => texts(values, zone),
         (from, Boolean) if text(from) => truth_of_text(values),
         (from, Boolean) if from.is_decimal() => tried(&tried(values, &Float64)?, to),
         (Boolean, to) if to.is_decimal() => tried(&tried(values, &Int8)?, to),

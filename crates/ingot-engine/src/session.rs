@@ -7,6 +7,7 @@
 //! Names are looked up before planning, because the metastore is asked asynchronously and DataFusion plans
 //! synchronously. A statement sees one snapshot of each table.
 
+mod given;
 mod temporary_functions;
 mod temporary_views;
 mod values;
@@ -15,8 +16,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
@@ -45,9 +44,8 @@ use crate::join_order::{JoinOrder, JoinOrderOptions};
 use crate::resolve::Reads;
 use crate::resources::{Allowance, CooperativeJoins, Pauses, Question, Rows};
 use crate::scan::FileCacheUse;
-use crate::spark::AnsiMode;
+use crate::spark::{AnsiMode, zone_of};
 use crate::stack::{deep, with_room};
-use crate::write::type_text;
 use crate::{Engine, Error, Result, access, functions, resolve, spark, statement, types};
 
 /// The setting whose text goes into every commit of the session.
@@ -123,6 +121,8 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 pub struct Session {
     engine: Engine,
     context: RequestContext,
+    /// Its results are for a client of SQL, which reads variants as texts.
+    variants_as_texts: bool,
     own: Arc<Own>,
 }
 
@@ -154,6 +154,7 @@ impl Session {
         Ok(Self {
             engine,
             context,
+            variants_as_texts: false,
             own: Arc::new(Own {
                 datafusion,
                 namespace: Mutex::new(namespace),
@@ -171,8 +172,15 @@ impl Session {
         Self {
             engine: self.engine.clone(),
             context,
+            variants_as_texts: self.variants_as_texts,
             own: Arc::clone(&self.own),
         }
+    }
+
+    /// Makes the session one of a client of SQL: its results have the JSON texts of variants.
+    pub(crate) fn with_variants_as_texts(mut self) -> Self {
+        self.variants_as_texts = true;
+        self
     }
 
     /// Sets where names of fewer than three parts are looked up. It need not exist yet: what names it fails then.
@@ -304,13 +312,16 @@ impl Session {
     /// The plan runs in a task of its own, a few batches ahead of its reader: whoever waits for rows is never kept from
     /// noticing that its client has left. The task ends when the rows are dropped.
     pub(crate) async fn run(&self, rows: DataFrame) -> Result<StatementResult> {
-        let fields = rows.schema().fields().iter();
-        let fields = fields.map(|field| Field::clone(field).with_name(spark::shown_name(field.name())));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        schema
-            .fields()
-            .iter()
-            .try_for_each(|field| check_given(field.data_type()))?;
+        let result = self.run_to_columns(rows).await?;
+        if !self.variants_as_texts {
+            return Ok(result);
+        }
+        let zone = zone_of(self.own.datafusion.state_ref().read().config_options());
+        Ok(given::variants_as_texts(result, zone))
+    }
+
+    async fn run_to_columns(&self, rows: DataFrame) -> Result<StatementResult> {
+        let schema = given::shown(rows.schema())?;
         let cache = self.engine.results();
         let question = match cache.enabled() && self.enabled(USE_CACHED_RESULT) {
             true => Question::of(self, rows.logical_plan()),
@@ -327,7 +338,7 @@ impl Session {
         let allowance = Allowance::current_or_of(&self.context);
         let stream = ahead(stream, self.engine.clone(), allowance.pauses());
         let batches = stream.map(move |batch| {
-            let batch = batch.and_then(|batch| renamed(batch, &shown));
+            let batch = batch.and_then(|batch| Ok(given::renamed(batch, &shown)?));
             batch.map_err(|error| ServiceError::from_error(&Error::from(error)))
         });
         let result = StatementResult {
@@ -380,9 +391,11 @@ impl Session {
     /// Opens a table of the metastore that the session's principal may read.
     ///
     /// # Errors
-    /// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` when the name is a view's.
+    /// `NotFound` when there is none; `PermissionDenied`; `InvalidArgument` when the name is a view's; `Unsupported` when it
+    /// has a row filter or masks.
     pub async fn open_table(&self, name: &TableName) -> Result<(TableInfo, Arc<DeltaTable>)> {
         let info = access::table(self, name, access::SELECT).await?;
+        access::check_unfiltered(&info, "its rows as they are stored")?;
         let table = self.open(&info).await?;
         Ok((info, table))
     }
@@ -420,25 +433,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Gives the columns of a batch the names of `shown`.
-fn renamed(batch: RecordBatch, shown: &Schema) -> datafusion::error::Result<RecordBatch> {
-    let schema = batch.schema();
-    let names = schema.fields().iter().zip(shown.fields());
-    if names.clone().all(|(field, shown)| field.name() == shown.name()) {
-        return Ok(batch);
-    }
-    let fields = names.map(|(field, shown)| Field::clone(field).with_name(shown.name()));
-    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
-    // Not `with_schema`, which compares fields by their names.
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let columns = batch.columns().to_vec();
-    Ok(RecordBatch::try_new_with_options(
-        Arc::new(schema),
-        columns,
-        &rows,
-    )?)
-}
-
 /// Reads `stream` in a task of its own, which is aborted when what is returned is dropped. While its reader takes
 /// nothing the statement has no turn.
 fn ahead(mut stream: SendableRecordBatchStream, engine: Engine, pauses: Pauses) -> SendableRecordBatchStream {
@@ -472,34 +466,6 @@ fn ahead(mut stream: SendableRecordBatchStream, engine: Engine, pauses: Pauses) 
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Refuses a column of a type of which clients have no values.
-///
-/// Source: Spark, `toArrowType`.
-fn check_given(data_type: &DataType) -> Result<()> {
-    match data_type {
-        DataType::Interval(_) => Err(Error::Condition {
-            kind: Kind::Unsupported,
-            condition: "UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION",
-            sqlstate: "0A000",
-            message: format!(
-                "a column of the type {} cannot be given to clients; cast it to STRING",
-                type_text(data_type).to_uppercase()
-            ),
-        }),
-        DataType::Time32(_) | DataType::Time64(_) => Err(Error::Condition {
-            kind: Kind::Unsupported,
-            condition: "UNSUPPORTED_TIME_TYPE",
-            sqlstate: "0A000",
-            message: "the type TIME is not supported".to_owned(),
-        }),
-        DataType::List(element) | DataType::LargeList(element) | DataType::Map(element, _) => {
-            check_given(element.data_type())
-        }
-        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_given(field.data_type())),
-        _ => Ok(()),
-    }
 }
 
 /// Makes a name of the metastore from a part of a statement.

@@ -17,7 +17,7 @@ use crate::functions::variant::{is_variant, write_json};
 use crate::spark::temporal::{self, Zone};
 
 /// Writes each value; a null stays one.
-pub(super) fn texts(values: &ArrayRef, zone: &Zone) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn texts(values: &ArrayRef, zone: &Zone) -> Result<ArrayRef, ArrowError> {
     use DataType::*;
     match values.data_type() {
         // Arrow writes them as Spark does.

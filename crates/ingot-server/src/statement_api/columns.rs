@@ -3,7 +3,10 @@
 //! Source: Databricks, Statement Execution API, `ColumnInfo`.
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use ingot_common::port::SQL_NAME;
 use serde::Serialize;
+
+const VARIANT: &str = "VARIANT";
 
 /// A column of a result.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -36,12 +39,12 @@ fn column(field: &Field, position: usize) -> ColumnInfo {
         }
         _ => (None, None),
     };
-    let type_name = name(field.data_type());
+    let variant = sql_name(field) == Some(VARIANT);
     ColumnInfo {
         name: field.name().clone(),
         position,
-        type_text: text(field.data_type()),
-        type_name,
+        type_text: text(field),
+        type_name: if variant { VARIANT } else { name(field.data_type()) },
         type_precision,
         type_scale,
         type_interval_type: interval(field.data_type()),
@@ -80,9 +83,17 @@ fn interval(data_type: &DataType) -> Option<&'static str> {
     }
 }
 
-/// Writes a type as SQL does.
-pub fn text(data_type: &DataType) -> String {
-    match data_type {
+/// Returns the type of a field that its Arrow type does not tell.
+fn sql_name(field: &Field) -> Option<&str> {
+    field.metadata().get(SQL_NAME).map(String::as_str)
+}
+
+/// Writes the type of a field as SQL does.
+pub fn text(field: &Field) -> String {
+    if let Some(name) = sql_name(field) {
+        return name.to_owned();
+    }
+    match field.data_type() {
         DataType::Null => "VOID".to_owned(),
         DataType::Int8 => "TINYINT".to_owned(),
         DataType::Int16 => "SMALLINT".to_owned(),
@@ -92,11 +103,11 @@ pub fn text(data_type: &DataType) -> String {
         }
         DataType::Timestamp(_, None) => "TIMESTAMP_NTZ".to_owned(),
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            format!("ARRAY<{}>", text(item.data_type()))
+            format!("ARRAY<{}>", text(item))
         }
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(fields) => {
-                let types = fields.iter().map(|field| text(field.data_type()));
+                let types = fields.iter().map(|field| text(field));
                 format!("MAP<{}>", types.collect::<Vec<_>>().join(", "))
             }
             _ => "MAP".to_owned(),
@@ -112,7 +123,7 @@ pub fn text(data_type: &DataType) -> String {
 fn members(fields: &Fields) -> String {
     let members = fields.iter().map(|field| {
         let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
-        format!("{}: {}{not_null}", field.name(), text(field.data_type()))
+        format!("{}: {}{not_null}", field.name(), text(field))
     });
     members.collect::<Vec<_>>().join(", ")
 }
