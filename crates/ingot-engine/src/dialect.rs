@@ -34,6 +34,37 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy)]
 pub struct SparkDialect;
 
+/// Words that go on with the query after a relation, so that they are no name of it.
+const AFTER_RELATION: [&str; 27] = [
+    "AS",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "SORT",
+    "CLUSTER",
+    "DISTRIBUTE",
+    "LIMIT",
+    "OFFSET",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "MINUS",
+    "QUALIFY",
+    "WINDOW",
+    "JOIN",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "FULL",
+    "CROSS",
+    "NATURAL",
+    "LATERAL",
+    "ON",
+    "TABLESAMPLE",
+    "SELECT",
+];
+
 /// How the functions begin that stand for a DESCRIBE read as a relation; `history` or `detail` follows.
 pub(crate) const DESCRIBE_RELATION: &str = "__ingot_describe_";
 

@@ -5,32 +5,10 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use super::is_word;
+use super::{AFTER_RELATION, is_word};
 
 /// What a view without a name is called.
 const NAMELESS: &str = "__ingot_lateral_view";
-
-/// Words that go on with the query after a view without a name.
-const ENDS: [&str; 18] = [
-    "AS",
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "ORDER",
-    "SORT",
-    "CLUSTER",
-    "DISTRIBUTE",
-    "LIMIT",
-    "OFFSET",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "MINUS",
-    "QUALIFY",
-    "WINDOW",
-    "LATERAL",
-    "SELECT",
-];
 
 /// Rewrites each LATERAL VIEW among the tokens.
 pub(super) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -115,7 +93,7 @@ fn join(tokens: &[TokenWithSpan], view: usize, read: &mut Vec<TokenWithSpan>) ->
 }
 
 fn named(token: &Token) -> bool {
-    matches!(token, Token::Word(_)) && !ENDS.iter().any(|end| is_word(token, end))
+    matches!(token, Token::Word(_)) && !AFTER_RELATION.iter().any(|end| is_word(token, end))
 }
 
 /// Writes `(a, b)` of `AS a, b`, if that comes next. Returns the place after it.

@@ -4,37 +4,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::is_word;
-
-/// Words that go on with the query after a table that is called `stream`.
-const AFTER_TABLE: [&str; 26] = [
-    "AS",
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "ORDER",
-    "SORT",
-    "CLUSTER",
-    "DISTRIBUTE",
-    "LIMIT",
-    "OFFSET",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "MINUS",
-    "QUALIFY",
-    "WINDOW",
-    "JOIN",
-    "INNER",
-    "LEFT",
-    "RIGHT",
-    "FULL",
-    "CROSS",
-    "NATURAL",
-    "LATERAL",
-    "ON",
-    "TABLESAMPLE",
-];
+use super::{AFTER_RELATION, is_word};
 
 /// Rewrites each such relation among the tokens.
 pub(super) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -72,7 +42,7 @@ fn places(tokens: &[TokenWithSpan]) -> Vec<Stream> {
     for nth in 1..spoken.len() {
         let relation = is(nth, "STREAM") && (is(nth - 1, "FROM") || is(nth - 1, "JOIN"));
         let named = matches!(token(nth + 1), Some(Token::Word(_)))
-            && !AFTER_TABLE.iter().any(|word| is(nth + 1, word));
+            && !AFTER_RELATION.iter().any(|word| is(nth + 1, word));
         if !relation || !named {
             continue;
         }
