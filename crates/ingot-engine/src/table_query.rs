@@ -67,7 +67,8 @@ impl Reading {
             (Found::Other(_), Some(_)) => {
                 let name = &request.table;
                 return Err(refused(format!(
-                    "`{name}` is a view, which has no change data feed; read that of its tables"
+                    "`{name}` is a view, or is shown through a row filter or masks, and gives no change data feed; read that of \
+                     its tables"
                 )));
             }
         };
@@ -133,8 +134,8 @@ impl TableReader for Reading {
                         .to_owned(),
                 )),
                 Source::Other(_) => Err(refused(format!(
-                    "`{}` is a view, which has no version that pages could stay at; leave `page_size` out, or read its \
-                     tables",
+                    "`{}` is a view, or is shown through a row filter or masks, and has no version that pages could stay at; \
+                     leave `page_size` out, or read its tables",
                     self.name
                 ))),
             }

@@ -472,6 +472,43 @@ async fn what_has_no_versions_has_no_pages() {
 }
 
 #[tokio::test]
+async fn what_is_hidden_is_not_read() {
+    let (_directory, engine, session) = open().await;
+    run(
+        &session,
+        &[
+            "CREATE FUNCTION seen(id INT) RETURNS BOOLEAN RETURN id > 1",
+            "CREATE FUNCTION star(text STRING) RETURNS STRING RETURN '*'",
+            "CREATE TABLE f (id INT, phone STRING MASK star) WITH ROW FILTER seen ON (id)",
+            "INSERT INTO f VALUES (1, '111'), (2, '222')",
+        ],
+    )
+    .await;
+    let reader_of = opened(&engine, "f", TableVersion::Latest).await;
+    let all = read(&*reader_of, TableQuery::default()).await;
+    assert_eq!(all.expect("rows"), ["2|*"]);
+    assert!(
+        reader_of.state().id.is_none(),
+        "an answer may change while the version does not"
+    );
+    let page = PageRequest {
+        rows_max: 1,
+        bytes_max: usize::MAX,
+        after: None,
+    };
+    let error = reader_of.page(TableQuery::default(), page).await;
+    assert_eq!(error.expect_err("no pages").kind, Kind::InvalidArgument);
+    let past = reader(&engine, request("f", TableVersion::Version(0))).await;
+    assert_eq!(past.err().map(|error| error.kind), Some(Kind::Unsupported));
+    let changes = TableRequest {
+        changes_since: Some(0),
+        ..request("f", TableVersion::Latest)
+    };
+    let changes = reader(&engine, changes).await;
+    assert_eq!(changes.err().map(|error| error.kind), Some(Kind::InvalidArgument));
+}
+
+#[tokio::test]
 async fn pages_of_a_vacuumed_version_are_not_found() {
     let (_directory, engine, session) = open().await;
     run(
