@@ -232,10 +232,6 @@ async fn record(session: &Session, definition: &Definition, info: &TableInfo) ->
     if shown.id != info.id {
         return Err(Error::table_not_found(&info.name));
     }
-    let schedule = definition
-        .schedule
-        .as_deref()
-        .or(shown.refresh_schedule.as_deref());
     let change = TableChange {
         columns: &shown.columns,
         keys: KeyChange::Keep,
@@ -244,7 +240,7 @@ async fn record(session: &Session, definition: &Definition, info: &TableInfo) ->
         dataset: Some(DatasetChange {
             definition: &definition.query,
             namespace: &session.namespace(),
-            refresh_schedule: schedule,
+            refresh_schedule: definition.schedule.as_deref(),
         }),
     };
     let principal = session.context().principal.as_str();

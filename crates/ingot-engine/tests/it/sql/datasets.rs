@@ -39,6 +39,20 @@ async fn newest(session: &Session, table: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_streaming_table_has_the_schedule_of_the_last_statement() {
+    let (_directory, _, session) = open().await;
+    datasets(&session).await;
+    let again = "CREATE OR REFRESH STREAMING TABLE s";
+    let query = "AS SELECT id, name FROM STREAM t";
+    for (clause, expected) in [(" SCHEDULE EVERY 2 HOURS ", "EVERY 2 HOURS"), (" ", "MANUAL")] {
+        run(&session, &[&format!("{again}{clause}{query}")]).await;
+        let described = rows(&session, "DESCRIBE EXTENDED s AS JSON").await.join("");
+        let expected = format!("\"refresh_schedule\":\"{expected}\"");
+        assert!(described.contains(&expected), "{described}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_adds_what_came_and_nothing_twice() {
     let (_directory, _, session) = open().await;
     datasets(&session).await;
