@@ -6,10 +6,12 @@ mod extended;
 mod functions;
 mod partitions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, StringArray};
 use arrow::datatypes::{DataType, Field};
+use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::{Need, Page, TableKind};
 use ingot_common::SchemaName;
@@ -19,7 +21,7 @@ use super::describe::{columns_of, open};
 use super::namespace::schema_name;
 use super::{Work, grant, rows, text_rows, volume};
 use crate::session::identifier;
-use crate::{Result, Session, access, system_tables};
+use crate::{Result, Session, access, resolve, system_tables};
 
 /// Parses the statement.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
@@ -89,7 +91,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     ))
 }
 
-/// `SHOW TBLPROPERTIES t [('key')]`: the table's own, and what its protocol says, as Spark shows it.
+/// `SHOW TBLPROPERTIES t [('key')]`: those of a table or view, and what a table's protocol says, as Spark shows it.
 fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let name = cursor.object_name()?;
     let key = match cursor.at_token(&Token::LParen) {
@@ -98,29 +100,10 @@ fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<
     };
     cursor.end()?;
     Ok(Work::reads(async move {
-        let (_, table) = open(session, &name, Need::Sight).await?;
-        let snapshot = table.snapshot().await?;
-        let protocol = snapshot.protocol();
-        let mut shown = snapshot.properties().clone();
-        shown.insert(
-            "delta.minReaderVersion".to_owned(),
-            protocol.min_reader_version.to_string(),
-        );
-        shown.insert(
-            "delta.minWriterVersion".to_owned(),
-            protocol.min_writer_version.to_string(),
-        );
-        if let Some(columns) = snapshot
-            .clustering_columns()?
-            .filter(|columns| !columns.is_empty())
-        {
-            // A list of paths, without spaces: clients cut it at the commas.
-            let columns = serde_json::Value::from_iter(columns).to_string();
-            shown.insert("clusteringColumns".to_owned(), columns);
-        }
-        for feature in protocol.writer_features.iter().flatten() {
-            shown.insert(format!("delta.feature.{feature}"), "supported".to_owned());
-        }
+        let mut shown = match view_properties(session, &name).await? {
+            Some(properties) => properties,
+            None => table_properties(session, &name).await?,
+        };
         if let Some(key) = key {
             let missing = || format!("Table {name} does not have property: {key}");
             let value = shown.get(&key).cloned().unwrap_or_else(missing);
@@ -131,6 +114,45 @@ fn properties<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<
             ("value", shown.values().map(String::as_str).collect()),
         ])
     }))
+}
+
+/// Returns the properties of a view; `None` when the name is no view's.
+async fn view_properties(session: &Session, name: &ObjectName) -> Result<Option<BTreeMap<String, String>>> {
+    if let Some(view) = session.temporary_view(&resolve::parts(name)?) {
+        return Ok(Some(view.properties.clone()));
+    }
+    if resolve::delta_path(name)?.is_some() {
+        return Ok(None);
+    }
+    let info = access::table(session, &session.resolve(name)?, Need::Sight).await?;
+    Ok((info.kind == TableKind::View).then_some(info.properties))
+}
+
+async fn table_properties(session: &Session, name: &ObjectName) -> Result<BTreeMap<String, String>> {
+    let (_, table) = open(session, name, Need::Sight).await?;
+    let snapshot = table.snapshot().await?;
+    let protocol = snapshot.protocol();
+    let mut shown = snapshot.properties().clone();
+    shown.insert(
+        "delta.minReaderVersion".to_owned(),
+        protocol.min_reader_version.to_string(),
+    );
+    shown.insert(
+        "delta.minWriterVersion".to_owned(),
+        protocol.min_writer_version.to_string(),
+    );
+    if let Some(columns) = snapshot
+        .clustering_columns()?
+        .filter(|columns| !columns.is_empty())
+    {
+        // A list of paths, without spaces: clients cut it at the commas.
+        let columns = serde_json::Value::from_iter(columns).to_string();
+        shown.insert("clusteringColumns".to_owned(), columns);
+    }
+    for feature in protocol.writer_features.iter().flatten() {
+        shown.insert(format!("delta.feature.{feature}"), "supported".to_owned());
+    }
+    Ok(shown)
 }
 
 fn catalogs<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
