@@ -95,7 +95,7 @@ pub enum Error {
     },
     #[error("rows of file `{path}` cannot be given ids: its statistics do not say how many there are")]
     RowCountUnknown { path: String },
-    #[error("column `{column}` cannot be null")]
+    #[error("NOT NULL constraint violated for column: {column}")]
     NullInNotNull { column: String },
     #[error("arrow failed to {action}")]
     Arrow {

@@ -139,7 +139,8 @@ impl<'a> TypeParser<'a> {
             Some(0 | 1) if from < 2 => Ok(DataType::Interval(IntervalUnit::YearMonth)),
             Some(to) if from >= 2 && from <= to => Ok(DataType::Duration(TimeUnit::Microsecond)),
             _ => {
-                Err(self.wrong("an interval goes from YEAR to MONTH, or from DAY, HOUR or MINUTE to SECOND"))
+                Err(self
+                    .malformed("an interval goes from YEAR to MONTH, or from DAY, HOUR or MINUTE to SECOND"))
             }
         }
     }
@@ -170,7 +171,7 @@ impl<'a> TypeParser<'a> {
             loop {
                 if self.optional_word("not") {
                     if !self.optional_word("null") {
-                        return Err(self.wrong("`NOT` without `NULL`"));
+                        return Err(self.malformed("`NOT` without `NULL`"));
                     }
                     field.set_nullable(false);
                 } else if self.optional_word("comment") {
@@ -200,7 +201,7 @@ impl<'a> TypeParser<'a> {
             let word = self.word()?;
             numbers.push(
                 word.parse()
-                    .map_err(|_| self.wrong(&format!("`{word}` is no number")))?,
+                    .map_err(|_| self.malformed(&format!("`{word}` is no number")))?,
             );
             self.skip_space();
             if self.rest.next_if_eq(&',').is_none() {
@@ -215,7 +216,7 @@ impl<'a> TypeParser<'a> {
     fn literal(&mut self) -> Result<String> {
         self.skip_space();
         let Some(quote) = self.rest.next_if(|c| matches!(c, '\'' | '"')) else {
-            return Err(self.wrong("a text in quotes is missing"));
+            return Err(self.malformed("a text in quotes is missing"));
         };
         let mut text = String::new();
         while let Some(c) = self.rest.next() {
@@ -228,7 +229,7 @@ impl<'a> TypeParser<'a> {
                 c => text.push(c),
             }
         }
-        Err(self.wrong("a text does not end"))
+        Err(self.malformed("a text does not end"))
     }
 
     fn word(&mut self) -> Result<String> {
@@ -244,13 +245,13 @@ impl<'a> TypeParser<'a> {
                     return Ok(word);
                 }
             }
-            return Err(self.wrong("a quoted name does not end"));
+            return Err(self.malformed("a quoted name does not end"));
         }
         while let Some(c) = self.rest.next_if(|c| c.is_alphanumeric() || *c == '_') {
             word.push(c);
         }
         if word.is_empty() {
-            return Err(self.wrong("a name or a type is missing"));
+            return Err(self.malformed("a name or a type is missing"));
         }
         Ok(word)
     }
@@ -273,7 +274,7 @@ impl<'a> TypeParser<'a> {
         self.skip_space();
         match self.rest.next_if_eq(&wanted) {
             Some(_) => Ok(()),
-            None => Err(self.wrong(&format!("`{wanted}` is missing"))),
+            None => Err(self.malformed(&format!("`{wanted}` is missing"))),
         }
     }
 
@@ -281,12 +282,21 @@ impl<'a> TypeParser<'a> {
         self.skip_space();
         match self.rest.peek().copied() {
             None => Ok(()),
-            Some(c) => Err(self.wrong(&format!("`{c}` stands where the type ends"))),
+            Some(c) => Err(self.malformed(&format!("`{c}` stands where the type ends"))),
         }
     }
 
     fn skip_space(&mut self) {
         while self.rest.next_if(|c| c.is_whitespace()).is_some() {}
+    }
+
+    fn malformed(&self, what: &str) -> Error {
+        Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "PARSE_SYNTAX_ERROR",
+            sqlstate: "42601",
+            message: format!("syntax error in the type `{}`: {what}", self.text),
+        }
     }
 
     fn wrong(&self, what: &str) -> Error {

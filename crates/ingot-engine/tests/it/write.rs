@@ -76,7 +76,7 @@ async fn value_that_does_not_fit_names_its_column_and_leaves_no_file() {
     let directory = tempfile::tempdir().expect("directory");
     let (session, table) = open(&directory, &[]).await;
     let snapshot = table.snapshot().await.expect("snapshot");
-    for (value, message) in [(Some(1 << 40), "`small`"), (None, "`small` cannot be null")] {
+    for (value, message) in [(Some(1 << 40), "`small`"), (None, "violated for column: small")] {
         let frame = session
             .datafusion()
             .read_batch(rows(&[Some(1), value], "a"))
