@@ -171,7 +171,9 @@ def test_show_and_clone(batches, rows):
 
 def test_what_failed_is_tried_again(batches, rows):
     model = batches.project / "models" / "batches" / "broken.sql"
-    model.write_text("select assert_true(false) as x from {{ ref('joined') }}")
+    model.write_text(
+        "{{ config(materialized='table') }} select assert_true(false) as x from {{ ref('joined') }}"
+    )
     assert "USER_RAISED_EXCEPTION" in batches.fails("run", "--select", "joined", "broken")
     model.write_text("select count(*) as x from {{ ref('joined') }}")
     assert batches("retry") == {"broken": "success"}
