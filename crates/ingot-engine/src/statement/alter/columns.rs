@@ -10,6 +10,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::Column;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::{Need, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Kind, TableName};
 use ingot_delta::column::{
@@ -26,8 +27,8 @@ use super::super::column::clauses;
 use super::super::cursor::Cursor;
 use super::super::{Work, done, tag};
 use super::constraints::check_not_in_primary_key;
-use super::{Altered, Change, filters, open};
-use crate::access::MODIFY;
+use super::{Altered, Change, filters, open, view};
+use crate::access::{self, MODIFY};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
 use crate::resources::reading;
@@ -229,6 +230,9 @@ pub(super) fn comment_on_column<'a>(session: &'a Session, cursor: &mut Cursor<'_
     };
     cursor.end()?;
     Ok(Work::writes(async move {
+        if access::table(session, &name, Need::Sight).await?.kind == TableKind::View {
+            return view::set_column_comment(session, &name, &path, comment).await;
+        }
         let altered = open(session, &name, MODIFY).await?;
         let change = ColumnChange::Metadata(COMMENT, comment);
         let metadata = altered.snapshot.metadata().clone();

@@ -1,6 +1,6 @@
 //! `ALTER VIEW`: its query, its name, its properties.
 
-use ingot_catalog::{Need, NewTable, Replace, TableInfo, TableKind};
+use ingot_catalog::{ColumnInfo, Need, NewTable, Replace, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Kind, TableName};
 
@@ -65,7 +65,8 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
         let mut view = open(session, &name, Need::Ownership).await?;
-        let (definition, columns) = text.plan_lasting(session, &name).await?;
+        let (definition, mut columns) = text.plan_lasting(session, &name).await?;
+        keep_comments(&mut columns, &view.columns);
         view.definition = Some(definition);
         view.definition_namespace = Some(session.namespace());
         view.columns = columns;
@@ -91,6 +92,41 @@ pub(super) async fn set_comment(
     let mut view = open(session, name, Need::Manage).await?;
     view.comment = comment;
     replace(session, view).await
+}
+
+/// Gives a column of a view a comment.
+pub(super) async fn set_column_comment(
+    session: &Session,
+    name: &TableName,
+    path: &[String],
+    comment: Option<String>,
+) -> Result<StatementResult> {
+    let mut view = open(session, name, Need::Manage).await?;
+    let mut columns = view.columns.iter_mut();
+    let found = match path {
+        [column] => columns.find(|known| known.name.eq_ignore_ascii_case(column)),
+        _ => None,
+    };
+    let Some(found) = found else {
+        return Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
+            sqlstate: "42703",
+            message: format!("view `{name}` has no column `{}`", path.join(".")),
+        });
+    };
+    found.comment = comment;
+    replace(session, view).await
+}
+
+/// Keeps the comments of columns that a view had before, where it has none of its own for them.
+fn keep_comments(columns: &mut [ColumnInfo], before: &[ColumnInfo]) {
+    for column in columns.iter_mut().filter(|column| column.comment.is_none()) {
+        let same = before
+            .iter()
+            .find(|known| known.name.eq_ignore_ascii_case(&column.name));
+        column.comment = same.and_then(|known| known.comment.clone());
+    }
 }
 
 async fn open(session: &Session, name: &TableName, need: Need) -> Result<TableInfo> {
