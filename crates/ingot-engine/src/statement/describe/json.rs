@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::dataset::MANUAL;
 use super::super::{key, text_rows};
 use super::{columns_of, named_table, open};
+use crate::functions::variant::is_variant;
 use crate::session::TemporaryView;
 use crate::write::type_text;
 use crate::{Result, Session, resolve, system_tables};
@@ -166,6 +167,7 @@ fn columns(fields: &Fields, comments: impl Fn(&str) -> Option<String>) -> Value 
 
 fn data_type(of: &DataType) -> Value {
     match of {
+        variant if is_variant(variant) => json!({ "name": "variant" }),
         DataType::List(item) => json!({
             "name": "array",
             "element_type": data_type(item.data_type()),

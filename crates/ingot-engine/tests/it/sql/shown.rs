@@ -22,6 +22,14 @@ async fn a_table_is_described_as_json() {
     ] {
         assert!(about[0].contains(piece), "{piece} is not in {about:?}");
     }
+    run(
+        &session,
+        &["CREATE VIEW w AS SELECT array(CAST(1 AS VARIANT)) AS variants"],
+    )
+    .await;
+    let about_variants = rows(&session, "DESC EXTENDED w AS JSON").await;
+    let variants = r#""element_type":{"name":"variant"}"#;
+    assert!(about_variants[0].contains(variants), "{about_variants:?}");
     assert_eq!(
         names(&session, "DESC EXTENDED v AS JSON").await,
         ["json_metadata"]
