@@ -559,7 +559,7 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::clone(&source), vec![values]).expect("valid batch");
         let assignment = Assignment::new(&source, &target, Nested::Position, Zone::UTC).expect("assignable");
         let error = assignment.apply(&batch).expect_err("null");
-        assert!(error.to_string().contains("`x` cannot be null"), "{error}");
+        assert!(error.to_string().contains("violated for column: x"), "{error}");
     }
 
     #[test]

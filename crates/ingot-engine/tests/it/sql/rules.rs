@@ -215,9 +215,9 @@ async fn not_null_holds_in_columns_and_in_structs() {
     )
     .await;
     for (row, column) in [
-        ("(NULL, named_struct('x', 1, 'y', 2))", "`a`"),
-        ("(2, named_struct('x', CAST(NULL AS INT), 'y', 2))", "`s.x`"),
-        ("(2, NULL)", "`s.x`"),
+        ("(NULL, named_struct('x', 1, 'y', 2))", "column: a"),
+        ("(2, named_struct('x', CAST(NULL AS INT), 'y', 2))", "column: s.x"),
+        ("(2, NULL)", "column: s.x"),
     ] {
         let error = try_rows(&session, &format!("INSERT INTO t VALUES {row}")).await;
         let error = error.expect_err("null");
