@@ -87,6 +87,13 @@ impl TableFilters {
         self
     }
 
+    /// Returns the mask of a column, whatever the case of its name.
+    pub fn mask(&self, column: &str) -> Option<&ColumnMask> {
+        let mut masks = self.column_masks.iter();
+        let found = masks.find(|(known, _)| known.eq_ignore_ascii_case(column));
+        found.map(|(_, mask)| mask)
+    }
+
     /// Says if a filter or a mask is of a column, or is given it.
     pub fn names(&self, column: &str) -> bool {
         let given = self.row_filter.iter().flat_map(|filter| &filter.columns);
@@ -95,11 +102,7 @@ impl TableFilters {
             FunctionArgument::Column(name) => Some(name),
             FunctionArgument::Constant(_) => None,
         });
-        named.any(|name| name.eq_ignore_ascii_case(column))
-            || self
-                .column_masks
-                .keys()
-                .any(|name| name.eq_ignore_ascii_case(column))
+        named.any(|name| name.eq_ignore_ascii_case(column)) || self.mask(column).is_some()
     }
 }
 
@@ -130,6 +133,7 @@ mod tests {
             .after(FilterChange::ColumnMask("Phone".to_owned(), Some(mask("a"))))
             .after(FilterChange::ColumnMask("phone".to_owned(), Some(mask("b"))));
         assert_eq!(filters.column_masks.len(), 1);
+        assert_eq!(filters.mask("PHONE"), Some(&mask("b")));
         assert!(filters.names("PHONE") && filters.names("B"));
         assert!(!filters.names("a") && !filters.names("'x'"));
         assert!(

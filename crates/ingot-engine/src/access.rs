@@ -17,6 +17,7 @@ use ingot_catalog::{
     VolumeInfo,
 };
 use ingot_common::{FunctionName, Identifier, Kind, SchemaName, TableName, VolumeName};
+use url::Url;
 
 use crate::resolve::Reads;
 use crate::{Error, Result, Session};
@@ -244,6 +245,15 @@ pub(crate) fn check_unfiltered(info: &TableInfo, read: &str) -> Result<()> {
             info.name
         ))),
     }
+}
+
+/// Refuses to read the files of a table past its row filter and masks, where there is one at a location.
+///
+/// # Errors
+/// As [`check_unfiltered`].
+pub(crate) async fn check_unfiltered_at(session: &Session, location: &Url) -> Result<()> {
+    let info = session.engine().metastore().filtered_table_at(location).await?;
+    info.map_or(Ok(()), |info| check_unfiltered(&info, "its files by their path"))
 }
 
 /// Returns what the session's principal may know of.

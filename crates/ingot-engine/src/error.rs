@@ -111,6 +111,12 @@ impl Error {
         }
     }
 
+    /// A table or a view without a column of the name.
+    pub(crate) fn unknown_column(table: &TableName, column: &str) -> Self {
+        let (table, column) = (table.to_string(), column.to_owned());
+        ingot_catalog::Error::UnknownColumn { table, column }.into()
+    }
+
     pub(crate) fn table_not_found(name: &TableName) -> Self {
         Self::Condition {
             kind: Kind::NotFound,

@@ -3,10 +3,10 @@
 use ingot_common::clock;
 use url::Url;
 
-use super::{Metastore, commit, database, row};
+use super::{Metastore, commit, database, row, tables};
+use crate::Result;
 use crate::filters::FilterChange;
 use crate::model::{TableId, TableInfo};
-use crate::{Error, Result};
 
 impl Metastore {
     /// Changes the row filter or a column mask of a table; what others change at the same time stays.
@@ -15,18 +15,9 @@ impl Metastore {
     /// `NotFound` when the table was dropped meanwhile.
     pub async fn alter_filters(&self, id: TableId, change: FilterChange, principal: &str) -> Result<()> {
         const ACTION: &str = "change what a table shows";
-        let failed = |source| database(ACTION, source);
         let mut transaction = self.write(ACTION).await?;
-        let found = sqlx::query("SELECT * FROM tables WHERE id = $1 AND state = 'ACTIVE'")
-            .bind(id.to_string())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let found = found.ok_or_else(|| Error::NotFound {
-            securable: "table",
-            name: id.to_string(),
-        })?;
-        let filters = row::table(&found).map_err(failed)?.filters.after(change);
+        let info = tables::by_id(&mut transaction, id, ACTION).await?;
+        let filters = info.filters.after(change);
         sqlx::query("UPDATE tables SET filters = $1, updated_at = $2, updated_by = $3 WHERE id = $4")
             .bind(row::to_json(&filters)?)
             .bind(clock::now_ms())
@@ -34,7 +25,7 @@ impl Metastore {
             .bind(id.to_string())
             .execute(&mut *transaction)
             .await
-            .map_err(failed)?;
+            .map_err(|source| database(ACTION, source))?;
         commit(transaction, ACTION).await
     }
 
@@ -42,12 +33,11 @@ impl Metastore {
     pub async fn filtered_table_at(&self, location: &Url) -> Result<Option<TableInfo>> {
         let failed = |source| database("find a table by its location", source);
         let location = format!("{}/", location.as_str().trim_end_matches('/'));
-        let found =
-            sqlx::query("SELECT * FROM tables WHERE location = $1 AND state = 'ACTIVE' AND filters <> '{}'")
-                .bind(location)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed)?;
+        let found = sqlx::query("SELECT * FROM tables WHERE location = $1 AND state = 'ACTIVE'")
+            .bind(location)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
         let info = found.as_ref().map(row::table).transpose().map_err(failed)?;
         Ok(info.filter(|info| !info.filters.is_empty()))
     }

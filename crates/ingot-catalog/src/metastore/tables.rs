@@ -719,8 +719,8 @@ pub(super) async fn by_id(
         .fetch_optional(&mut **transaction)
         .await
         .map_err(|source| database(action, source))?;
-    found_one(u64::from(found.is_some()), id)?;
-    read(transaction, id, action).await
+    let found = found.ok_or_else(|| gone(id))?;
+    row::table(&found).map_err(|source| database(action, source))
 }
 
 /// Returns the table of a name.
@@ -740,10 +740,14 @@ fn found_one(rows: u64, id: TableId) -> Result<()> {
     if rows > 0 {
         return Ok(());
     }
-    Err(Error::NotFound {
+    Err(gone(id))
+}
+
+fn gone(id: TableId) -> Error {
+    Error::NotFound {
         securable: "table",
         name: id.to_string(),
-    })
+    }
 }
 
 fn expired_before() -> i64 {

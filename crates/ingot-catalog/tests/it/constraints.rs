@@ -8,6 +8,7 @@ use ingot_common::TableName;
 use tempfile::TempDir;
 use test_case::test_case;
 
+use crate::tables::new_table;
 use crate::{folder, open};
 
 fn name(table: &str) -> TableName {
@@ -62,17 +63,9 @@ async fn table<const N: usize>(
     constraints: [NewConstraint; N],
 ) -> Result<TableInfo, Error> {
     let new = NewTable {
-        name: name(table),
-        kind: TableKind::Managed,
-        location: None,
-        definition: None,
-        definition_namespace: None,
-        refresh_schedule: None,
         columns: columns(),
         constraints: constraints.to_vec(),
-        comment: None,
-        properties: [].into(),
-        filters: Default::default(),
+        ..new_table(table, TableKind::Managed)
     };
     let reserved = metastore.reserve_table(&new, "ann").await?;
     metastore.publish_table(reserved.id).await

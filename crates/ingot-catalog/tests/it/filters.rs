@@ -1,12 +1,11 @@
 //! Row filters and column masks of tables in the metastore.
 
-use ingot_catalog::{
-    ColumnMask, Error, FilterChange, FunctionId, NewTable, TableFilters, TableFunction, TableKind,
-};
+use ingot_catalog::{ColumnMask, Error, FilterChange, FunctionId, TableFunction, TableKind};
 use ingot_common::{FunctionName, TableName};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::tables::new_table;
 use crate::{folder, identifier, open, schema_name};
 
 fn mask() -> ColumnMask {
@@ -28,19 +27,7 @@ fn name() -> TableName {
 async fn masks_that_are_set_at_once_are_all_there_until_the_table_goes() {
     let folder = folder();
     let metastore = open(&folder).await;
-    let table = NewTable {
-        name: name(),
-        kind: TableKind::Managed,
-        location: None,
-        definition: None,
-        definition_namespace: None,
-        refresh_schedule: None,
-        constraints: Vec::new(),
-        columns: Vec::new(),
-        comment: None,
-        properties: Default::default(),
-        filters: TableFilters::default(),
-    };
+    let table = new_table("t", TableKind::Managed);
     let made = metastore.reserve_table(&table, "ann").await.expect("reserved");
     metastore.publish_table(made.id).await.expect("published");
     let mut changes = JoinSet::new();

@@ -1,12 +1,12 @@
 //! Privileges: granted, revoked, kept and forgotten.
 
 use ingot_catalog::{
-    Error, GrantChange, Metastore, Need, NewTable, NewVolume, Privilege, SecurableChange, SecurableName,
-    TableKind,
+    Error, GrantChange, Metastore, Need, NewVolume, Privilege, SecurableChange, SecurableName, TableKind,
 };
 use ingot_common::Classify;
 use ingot_common::{Kind, TableName, VolumeName};
 
+use crate::tables::new_table;
 use crate::{folder, identifier, open, schema_name};
 
 const SELECT: Need = Need::Privilege(Privilege::Select);
@@ -25,19 +25,7 @@ fn change(principal: &str, add: &[Privilege], remove: &[Privilege]) -> GrantChan
 }
 
 async fn make_table(metastore: &Metastore, name: &str) {
-    let table = NewTable {
-        name: table_name(name),
-        kind: TableKind::Managed,
-        location: None,
-        definition: None,
-        definition_namespace: None,
-        refresh_schedule: None,
-        constraints: Vec::new(),
-        columns: Vec::new(),
-        comment: None,
-        properties: Default::default(),
-        filters: Default::default(),
-    };
+    let table = new_table(name, TableKind::Managed);
     let reserved = metastore.reserve_table(&table, "tom").await.expect("reserved");
     metastore.publish_table(reserved.id).await.expect("published");
 }

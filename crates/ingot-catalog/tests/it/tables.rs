@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::{folder, open, schema_name};
 
-fn new_table(name: &str, kind: TableKind) -> NewTable {
+/// A table of one column in `main.default`.
+pub fn new_table(name: &str, kind: TableKind) -> NewTable {
     NewTable {
         name: TableName::parse(&format!("main.default.{name}")).expect("valid name"),
         kind,

@@ -73,9 +73,9 @@ impl FilteredTarget {
     /// # Errors
     /// `UNSUPPORTED_FEATURE`.
     pub fn check_column(&self, column: &str) -> Result<()> {
-        match self.masks(column) {
-            false => Ok(()),
-            true => Err(Error::unsupported(format!(
+        match self.filters.mask(column) {
+            None => Ok(()),
+            Some(_) => Err(Error::unsupported(format!(
                 "column `{column}` of `{}` has a mask; new values, and what MERGE decides by, cannot be computed from it",
                 self.name
             ))),
@@ -120,10 +120,5 @@ impl FilteredTarget {
         });
         let mut masked = self.filters.column_masks.keys().filter(|_| all);
         masked.try_for_each(|column| self.check_column(column))
-    }
-
-    fn masks(&self, column: &str) -> bool {
-        let mut masked = self.filters.column_masks.keys();
-        masked.any(|known| known.eq_ignore_ascii_case(column))
     }
 }

@@ -6,11 +6,11 @@
 //! The functions are those of the catalog that the table was given, by name and id, and run with their owners' rights;
 //! whoever reads the table needs no privilege on them. One that is gone, or another under its name, shows nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use ingot_catalog::{ColumnMask, FunctionArgument, RowFilter, TableFilters, TableFunction};
+use ingot_catalog::{FunctionArgument, RowFilter, TableFilters, TableFunction};
 use ingot_common::{Kind, TableName};
 
 use super::scope::{Scope, SeenValues};
@@ -43,11 +43,10 @@ pub(super) async fn filtered(
         check_function(session, name, function, reads).await?;
     }
     let schema = rows.schema();
-    let masks = masks(&filters.column_masks);
     let mut open = BTreeSet::new();
     let columns = schema.fields().iter().map(|field| {
         let column = quoted(field.name());
-        match masks.get(&field.name().to_lowercase()) {
+        match filters.mask(field.name()) {
             Some(mask) => {
                 let call = call(&mask.function, Some(field.name()), &mask.using_columns);
                 format!("CAST({call} AS {}) AS {column}", type_text(field.data_type()))
@@ -76,14 +75,6 @@ pub(super) async fn filtered(
         planned.into_unoptimized_plan(),
         open,
     )))
-}
-
-/// Returns the masks by the names of their columns in lower case.
-fn masks(masks: &BTreeMap<String, ColumnMask>) -> BTreeMap<String, &ColumnMask> {
-    masks
-        .iter()
-        .map(|(column, mask)| (column.to_lowercase(), mask))
-        .collect()
 }
 
 async fn check_function(

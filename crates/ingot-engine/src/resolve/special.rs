@@ -212,9 +212,7 @@ pub(super) async fn special_provider(
 async fn at_path(session: &Session, scope: &Scope, path: &str) -> Result<Arc<DeltaTable>> {
     access::check_path(session, &scope.reader, path)?;
     let location = files::location(path)?;
-    if let Some(info) = session.engine().metastore().filtered_table_at(&location).await? {
-        access::check_unfiltered(&info, "its files by their path")?;
-    }
+    access::check_unfiltered_at(session, &location).await?;
     Ok(session.engine().tables().open(&location).await?)
 }
 

@@ -183,7 +183,8 @@ enum Extent {
     Full,
 }
 
-/// Refreshes a dataset; its query reads with the rights of who refreshes it. One that is refreshed by somebody else meanwhile is looked at again.
+/// Refreshes a dataset; its query reads with the rights of who refreshes it. One that is refreshed by somebody else
+/// meanwhile is looked at again.
 async fn bring_up_to_date(
     session: &Session,
     name: &TableName,
@@ -196,9 +197,11 @@ async fn bring_up_to_date(
         kind.check(&info)?;
         let (table, snapshot) = session.open_newest(&info).await?;
         let own = session_of(session, &info)?;
+        let query = info.definition.as_deref();
+        let query = query.ok_or_else(|| Error::internal(format!("`{name}` has no query")))?;
         let request = match kind {
-            DatasetKind::MaterializedView => materialized::request(&own, &info, &snapshot, extent).await?,
-            DatasetKind::StreamingTable => streaming::request(&own, &info, &snapshot, extent).await?,
+            DatasetKind::MaterializedView => materialized::request(&own, query, &snapshot, extent).await?,
+            DatasetKind::StreamingTable => streaming::request(&own, &info, query, &snapshot, extent).await?,
         };
         let Some(request) = request else {
             return done();

@@ -313,9 +313,7 @@ async fn open_in(
     if let Some(path) = resolve::delta_path(name)? {
         access::check_path(session, &Reader::Session, &path)?;
         let location = files::location(&path)?;
-        if let Some(info) = session.engine().metastore().filtered_table_at(&location).await? {
-            access::check_unfiltered(&info, "its files by their path")?;
-        }
+        access::check_unfiltered_at(session, &location).await?;
         let table = session.engine().tables().open(&location).await?;
         return Ok((None, table));
     }

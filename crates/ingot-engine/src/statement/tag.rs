@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::{Need, Privilege};
 use ingot_common::port::StatementResult;
-use ingot_common::{Identifier, Kind, SchemaName, TableName, VolumeName};
+use ingot_common::{Identifier, SchemaName, TableName, VolumeName};
 use uuid::Uuid;
 
 use super::cursor::Cursor;
@@ -126,12 +126,7 @@ async fn securable(session: &Session, tagged: Tagged) -> Result<(Uuid, Option<St
             let mut columns = table.columns.iter();
             let found = columns.find(|known| known.name.eq_ignore_ascii_case(&column));
             let Some(found) = found else {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
-                    sqlstate: "42703",
-                    message: format!("`{name}` has no column `{column}`"),
-                });
+                return Err(Error::unknown_column(&name, &column));
             };
             (table.id.0, Some(found.name.clone()))
         }

@@ -117,9 +117,7 @@ impl Target {
             }
             Self::Path(location) => {
                 access::check_path(session, &Reader::Session, location.as_str())?;
-                if let Some(info) = session.engine().metastore().filtered_table_at(location).await? {
-                    access::check_unfiltered(&info, "its files by their path")?;
-                }
+                access::check_unfiltered_at(session, location).await?;
                 Ok(session.engine().tables().open_newest(location).await?)
             }
         }

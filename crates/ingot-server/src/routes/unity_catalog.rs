@@ -322,7 +322,7 @@ fn schema(info: &SchemaInfo) -> Value {
 fn table(info: &TableInfo) -> Value {
     let columns = info.columns.iter().enumerate();
     let columns: Vec<_> = columns
-        .map(|(position, info_of)| column(position, info_of, info.filters.column_masks.get(&info_of.name)))
+        .map(|(position, known)| column(position, known, info.filters.mask(&known.name)))
         .collect();
     let format = info.location.as_ref().map(|_| "DELTA");
     with_audit(

@@ -3,8 +3,8 @@
 //! Source: Databricks, "ALTER TABLE", "Row filters and column masks".
 
 use ingot_catalog::{FilterChange, Need};
+use ingot_common::TableName;
 use ingot_common::port::StatementResult;
-use ingot_common::{Kind, TableName};
 
 use super::super::cursor::Cursor;
 use super::super::row_filter::{FunctionClause, check};
@@ -75,12 +75,7 @@ async fn apply(session: &Session, name: TableName, set: Set) -> Result<Statement
                 .iter()
                 .find(|field| field.name().eq_ignore_ascii_case(&column));
             let Some(found) = found else {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
-                    sqlstate: "42703",
-                    message: format!("`{name}` has no column `{column}`"),
-                });
+                return Err(Error::unknown_column(&name, &column));
             };
             let mask = match clause {
                 Some(clause) => Some(clause.to_mask(session).await?),

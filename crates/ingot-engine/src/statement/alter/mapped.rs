@@ -2,6 +2,7 @@
 //! What Delta allows is decided by [`ingot_delta::column_mapping`].
 
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingot_catalog::TableInfo;
 use ingot_common::TableName;
 use ingot_delta::Operation;
 use ingot_delta::column_mapping::{dropped_columns, renamed_column};
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::super::cursor::Cursor;
 use super::super::{Work, done};
 use super::constraints::check_in_no_key;
-use super::{Altered, Change, open};
+use super::{Change, open};
 use crate::access::MODIFY;
 use crate::{Error, Result, Session};
 
@@ -23,7 +24,9 @@ pub(super) fn rename<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
     cursor.end()?;
     Ok(Work::defines(async move {
         let altered = open(session, &name, MODIFY).await?;
-        check_unfiltered(&altered, &path)?;
+        if let [column] = &*path {
+            check_in_no_filter(&altered.info, &[column])?;
+        }
         let metadata = renamed_column(altered.snapshot.metadata(), &path, &new_name)?;
         let mut new_path = path.clone();
         if let Some(last) = new_path.last_mut() {
@@ -75,9 +78,7 @@ pub(super) fn drop_columns<'a>(
             })
             .collect();
         check_in_no_key(session, &altered.info, "drop", &columns).await?;
-        paths
-            .iter()
-            .try_for_each(|path| check_unfiltered(&altered, path))?;
+        check_in_no_filter(&altered.info, &columns)?;
         let clustering = altered.snapshot.clustering_columns()?.unwrap_or_default();
         let metadata = dropped_columns(altered.snapshot.metadata(), &paths, &clustering)?;
         let dropped: Vec<String> = paths.iter().map(|path| path.join(".")).collect();
@@ -86,13 +87,13 @@ pub(super) fn drop_columns<'a>(
     }))
 }
 
-/// Refuses a change of a column that a row filter or a mask needs.
-fn check_unfiltered(altered: &Altered, path: &[String]) -> Result<()> {
-    match path {
-        [column] if altered.info.filters.names(column) => Err(Error::unsupported(format!(
+/// Refuses a change of columns that a row filter or a mask needs.
+fn check_in_no_filter(info: &TableInfo, columns: &[&str]) -> Result<()> {
+    match columns.iter().find(|column| info.filters.names(column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::unsupported(format!(
             "`{column}` is a column of a row filter or a mask of `{}`; drop that first",
-            altered.info.name
+            info.name
         ))),
-        _ => Ok(()),
     }
 }

@@ -108,12 +108,7 @@ pub(super) async fn set_column_comment(
         _ => None,
     };
     let Some(found) = found else {
-        return Err(Error::Condition {
-            kind: Kind::InvalidArgument,
-            condition: "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
-            sqlstate: "42703",
-            message: format!("view `{name}` has no column `{}`", path.join(".")),
-        });
+        return Err(Error::unknown_column(name, &path.join(".")));
     };
     found.comment = comment;
     replace(session, view).await

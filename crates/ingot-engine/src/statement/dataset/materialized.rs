@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::dataframe::DataFrame;
-use ingot_catalog::TableInfo;
 use ingot_delta::{Operation, Snapshot};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -64,15 +63,13 @@ pub(super) async fn plan(session: &Session, query: &str, named: bool) -> Result<
 /// Makes what a refresh writes; `None` when the view is up to date.
 ///
 /// # Errors
-/// As [`plan`]; `Internal` for a view without a query.
+/// As [`plan`].
 pub(super) async fn request(
     session: &Session,
-    info: &TableInfo,
+    query: &str,
     snapshot: &Arc<Snapshot>,
     extent: Extent,
 ) -> Result<Option<WriteRequest>> {
-    let query = info.definition.as_deref();
-    let query = query.ok_or_else(|| Error::internal(format!("`{}` has no query", info.name)))?;
     let before = Computed::of(snapshot);
     let named = before.as_ref().is_some_and(|before| before.named);
     let (rows, computed) = plan(session, query, named).await?;

@@ -138,15 +138,14 @@ pub(super) async fn batch(
 /// Makes what a refresh writes; `None` when there is nothing new.
 ///
 /// # Errors
-/// As [`batch`]; `Internal` for a table without a query.
+/// As [`batch`].
 pub(super) async fn request(
     session: &Session,
     info: &TableInfo,
+    query: &str,
     snapshot: &Arc<Snapshot>,
     extent: Extent,
 ) -> Result<Option<WriteRequest>> {
-    let query = info.definition.as_deref();
-    let query = query.ok_or_else(|| Error::internal(format!("`{}` has no query", info.name)))?;
     let before = match (Progress::of(info, snapshot), extent) {
         (Ok(progress), Extent::New) => progress,
         (Ok(progress), Extent::Full) => Progress::new(progress.named),
