@@ -13,8 +13,8 @@
 use std::sync::Arc;
 
 use ingot_catalog::{
-    CatalogInfo, FunctionInfo, Need, Privilege, SchemaInfo, Securable, SecurableName, Sight, TableInfo,
-    VolumeInfo,
+    CatalogInfo, FunctionInfo, Need, NewConstraint, NewKey, Privilege, SchemaInfo, Securable, SecurableName,
+    Sight, TableInfo, VolumeInfo,
 };
 use ingot_common::{FunctionName, Identifier, Kind, SchemaName, TableName, VolumeName};
 use url::Url;
@@ -254,6 +254,21 @@ pub(crate) fn check_unfiltered(info: &TableInfo, read: &str) -> Result<()> {
 pub(crate) async fn check_unfiltered_at(session: &Session, location: &Url) -> Result<()> {
     let info = session.engine().metastore().filtered_table_at(location).await?;
     info.map_or(Ok(()), |info| check_unfiltered(&info, "its files by their path"))
+}
+
+/// Checks that the session's principal may know of the tables that foreign keys of a table refer to.
+///
+/// # Errors
+/// `NotFound`, `Denied`.
+pub(crate) async fn check_parents(session: &Session, of: &TableName, keys: &[NewConstraint]) -> Found<()> {
+    for key in keys {
+        if let NewKey::Foreign { parent, .. } = &key.key
+            && parent != of
+        {
+            table(session, parent, Need::Sight).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns what the session's principal may know of.

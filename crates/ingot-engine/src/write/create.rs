@@ -185,6 +185,7 @@ pub(super) async fn check_allowed(session: &Session, spec: &TableSpec) -> Result
         _ => Privilege::CreateTable,
     };
     access::check_create(session, &spec.name.schema_name(), privilege).await?;
+    access::check_parents(session, &spec.name, &spec.constraints).await?;
     match &spec.location {
         Some(location) => access::check_path(session, &Reader::Session, location),
         None => Ok(()),

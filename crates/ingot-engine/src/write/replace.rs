@@ -112,6 +112,7 @@ async fn replace(
     let description = description(session, spec, operation)?;
     if !spec.constraints.is_empty() {
         // Before anything is committed.
+        access::check_parents(session, &info.name, &spec.constraints).await?;
         let columns = column_infos(&spec.schema, &spec.partition_columns);
         let metastore = session.engine().metastore();
         metastore

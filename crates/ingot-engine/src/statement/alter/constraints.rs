@@ -16,7 +16,7 @@ use super::{Altered, Change, open};
 use crate::resources::reading;
 use crate::write::rules::CONSTRAINT_PREFIX;
 use crate::write::rules::definition::{check_constraint, refused};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, access};
 
 /// `[CONSTRAINT name] PRIMARY KEY … | FOREIGN KEY …`, and `CONSTRAINT name CHECK (expression)`.
 pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: TableName) -> Result<Work<'a>> {
@@ -41,6 +41,7 @@ fn add_key<'a>(
     Ok(Work::defines(async move {
         // A view has no keys.
         let altered = open(session, &name, Need::Manage).await?;
+        access::check_parents(session, &name, std::slice::from_ref(&key)).await?;
         let metastore = session.engine().metastore();
         metastore.add_constraint(altered.info.id, &key).await?;
         done()

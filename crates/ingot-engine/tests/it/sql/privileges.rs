@@ -499,3 +499,41 @@ async fn users_are_in_the_group_of_all() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_foreign_key_tells_nothing_of_a_table_that_is_hidden() {
+    let (_directory, _, admin, ann) = shared().await;
+    run(
+        &admin,
+        &[
+            "CREATE TABLE hidden (id INT PRIMARY KEY)",
+            "GRANT CREATE TABLE ON SCHEMA default TO ann",
+        ],
+    )
+    .await;
+    run(&ann, &["CREATE TABLE own (id INT NOT NULL, other STRING)"]).await;
+    let statements = [
+        "CREATE TABLE child (id STRING REFERENCES hidden)",
+        "CREATE OR REPLACE TABLE own (id STRING REFERENCES hidden)",
+        "ALTER TABLE own ADD CONSTRAINT fk FOREIGN KEY (other) REFERENCES hidden",
+    ];
+    for statement in statements {
+        assert_eq!(refused(&ann, statement).await, DENIED, "{statement}");
+    }
+    run(&admin, &["GRANT SELECT ON hidden TO ann"]).await;
+    for statement in statements {
+        assert_eq!(
+            refused(&ann, statement).await,
+            "FOREIGN_KEY_MISMATCH",
+            "{statement}"
+        );
+    }
+    run(
+        &ann,
+        &[
+            "CREATE TABLE tree (id INT PRIMARY KEY, parent INT REFERENCES tree)",
+            "ALTER TABLE own ADD CONSTRAINT fk FOREIGN KEY (id) REFERENCES hidden",
+        ],
+    )
+    .await;
+}
