@@ -142,6 +142,10 @@ impl Metastore {
                 include_str!("../migrations/0008_refresh_schedules.sql"),
             ),
             ("filters", include_str!("../migrations/0009_filters.sql")),
+            (
+                "shallow clones",
+                include_str!("../migrations/0010_shallow_clones.sql"),
+            ),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

@@ -124,6 +124,8 @@ pub struct TableInfo {
     pub id: TableId,
     pub name: TableName,
     pub kind: TableKind,
+    /// Made by SHALLOW CLONE, and not replaced since.
+    pub shallow_clone: bool,
     /// Root folder's URL; `None` for views.
     pub location: Option<String>,
     /// Query text of a view or a pipeline dataset.
@@ -141,11 +143,25 @@ pub struct TableInfo {
     pub audit: Audit,
 }
 
+impl TableInfo {
+    /// Returns what the information schema calls its kind, which tells clones from others.
+    ///
+    /// Source: Databricks SQL language reference, "INFORMATION_SCHEMA.TABLES".
+    pub fn table_type(&self) -> &'static str {
+        match self.kind {
+            TableKind::Managed if self.shallow_clone => "MANAGED_SHALLOW_CLONE",
+            TableKind::External if self.shallow_clone => "EXTERNAL_SHALLOW_CLONE",
+            kind => kind.as_str(),
+        }
+    }
+}
+
 /// A table or view to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTable {
     pub name: TableName,
     pub kind: TableKind,
+    pub shallow_clone: bool,
     /// External tables only: where the files are. Managed tables are given a folder by the metastore.
     pub location: Option<String>,
     pub definition: Option<String>,
@@ -167,6 +183,8 @@ pub struct TableChange<'a> {
     pub properties: &'a BTreeMap<String, String>,
     /// The query that a materialized view or a streaming table is from now on; the one it is when `None`.
     pub dataset: Option<DatasetChange<'a>>,
+    /// Whether it is a shallow clone from now on; as it is when `None`.
+    pub shallow_clone: Option<bool>,
 }
 
 /// What a materialized view or a streaming table is from now on.

@@ -91,6 +91,7 @@ impl SystemTable {
             id: TableId(Uuid::nil()),
             name: TableName::new(part(SYSTEM)?, part(self.schema)?, part(self.name)?),
             kind: TableKind::Managed,
+            shallow_clone: false,
             location: None,
             definition: None,
             definition_namespace: None,

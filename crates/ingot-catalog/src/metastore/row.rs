@@ -66,6 +66,7 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
         id: TableId(uuid(row, "id")?),
         name,
         kind: TableKind::from_str(&kind).map_err(|error| decode("kind", error))?,
+        shallow_clone: row.try_get("shallow_clone")?,
         location: row.try_get("location")?,
         definition: row.try_get("definition")?,
         definition_namespace,

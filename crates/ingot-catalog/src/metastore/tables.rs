@@ -169,14 +169,15 @@ impl Metastore {
         const ACTION: &str = "replace a table";
         let mut transaction = self.write(ACTION).await?;
         let updated = sqlx::query(
-            "UPDATE tables SET columns = $1, comment = $2, properties = $3, updated_at = $4, updated_by = $5 \
-             WHERE id = $6 AND state <> 'DROPPED'",
+            "UPDATE tables SET columns = $1, comment = $2, properties = $3, updated_at = $4, updated_by = $5, \
+             shallow_clone = coalesce($6, shallow_clone) WHERE id = $7 AND state <> 'DROPPED'",
         )
         .bind(row::to_json(&change.columns)?)
         .bind(change.comment)
         .bind(row::to_json(change.properties)?)
         .bind(clock::now_ms())
         .bind(principal)
+        .bind(change.shallow_clone)
         .bind(id.to_string())
         .execute(&mut *transaction)
         .await
@@ -654,16 +655,17 @@ async fn insert(
     let now = clock::now_ms();
     let namespace = table.definition_namespace.as_ref();
     let inserted = sqlx::query(
-        "INSERT INTO tables (id, catalog_name, schema_name, name, kind, state, state_at, location, definition, \
-         definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, filters, owner, \
-         created_at, created_by, updated_at, updated_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+        "INSERT INTO tables (id, catalog_name, schema_name, name, kind, shallow_clone, state, state_at, location, \
+         definition, definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, filters, \
+         owner, created_at, created_by, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+         $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     )
     .bind(id.to_string())
     .bind(table.name.catalog.as_str())
     .bind(table.name.schema.as_str())
     .bind(table.name.table.as_str())
     .bind(table.kind.as_str())
+    .bind(table.shallow_clone)
     .bind(state)
     .bind(now)
     .bind(location)

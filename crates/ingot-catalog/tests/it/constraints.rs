@@ -92,6 +92,7 @@ async fn make_of(metastore: &Metastore, table: &TableInfo, columns: &[ColumnInfo
         comment: None,
         properties: &[].into(),
         dataset: None,
+        shallow_clone: None,
     };
     metastore
         .set_replaced(table.id, &change, "ann")

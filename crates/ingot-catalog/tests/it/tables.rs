@@ -15,6 +15,7 @@ pub fn new_table(name: &str, kind: TableKind) -> NewTable {
     NewTable {
         name: TableName::parse(&format!("main.default.{name}")).expect("valid name"),
         kind,
+        shallow_clone: false,
         location: None,
         definition: None,
         definition_namespace: None,

@@ -28,7 +28,7 @@ pub(super) fn columns(contents: &Contents) -> Columns {
             "table_name",
             texts(all().map(|table| Some(table.name.table.as_str()))),
         ),
-        ("table_type", texts(all().map(|table| Some(table.kind.as_str())))),
+        ("table_type", texts(all().map(|table| Some(table.table_type())))),
         ("is_insertable_into", texts(all().map(insertable))),
         ("commit_action", always("PRESERVE", rows)),
         ("table_owner", texts(all().map(|table| Some(&table.audit.owner)))),

@@ -241,6 +241,7 @@ impl Altered {
             comment: comment.as_deref(),
             properties: &shown,
             dataset: None,
+            shallow_clone: None,
         };
         let principal = session.context().principal.as_str();
         let metastore = session.engine().metastore();

@@ -47,6 +47,7 @@ async fn run(session: &Session, name: ObjectName, point: Point) -> Result<Statem
             comment: info.comment.as_deref(),
             properties: &info.properties,
             dataset: None,
+            shallow_clone: None,
         };
         metastore.set_replaced(info.id, &change, principal).await?;
     }

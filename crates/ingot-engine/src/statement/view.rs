@@ -174,6 +174,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
         let view = NewTable {
             name,
             kind: TableKind::View,
+            shallow_clone: false,
             location: None,
             definition: Some(definition),
             definition_namespace: Some(session.namespace()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingot_catalog::{KeyChange, Need, TableChange, TableFilters, TableKind};
+use ingot_catalog::{KeyChange, Need, NewTable, TableChange, TableFilters, TableKind};
 use ingot_common::{Classify, Kind, TableName};
 use ingot_delta::{CloneSource, DeltaTable, OperationMetrics};
 
@@ -71,6 +71,7 @@ async fn replace(
         comment: None,
         properties: &source.properties,
         dataset: None,
+        shallow_clone: Some(true),
     };
     let metastore = session.engine().metastore();
     metastore.set_replaced(info.id, &change, principal).await?;
@@ -86,7 +87,10 @@ async fn create(session: &Session, spec: &TableSpec, source: &CloneSource) -> Re
     check_allowed(session, spec).await?;
     let metastore = session.engine().metastore();
     let principal = session.context().principal.as_str();
-    let new = new_table(spec, &spec.schema, &spec.partition_columns);
+    let new = NewTable {
+        shallow_clone: true,
+        ..new_table(spec, &spec.schema, &spec.partition_columns)
+    };
     let reserved = metastore.reserve_table(&new, principal).await?;
     let made = while_reserved(metastore, reserved.id, async {
         let location = reserved.location.as_deref().or(spec.location.as_deref());

@@ -393,6 +393,7 @@ pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[
     NewTable {
         name: spec.name.clone(),
         kind: spec.kind,
+        shallow_clone: false,
         location: spec.location.clone(),
         definition: spec.definition.clone(),
         definition_namespace: spec.dataset.as_ref().map(|dataset| dataset.namespace.clone()),

@@ -160,6 +160,7 @@ async fn replace(
             }),
             _ => None,
         },
+        shallow_clone: Some(false),
     };
     session
         .engine()

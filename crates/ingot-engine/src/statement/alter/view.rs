@@ -142,6 +142,7 @@ async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> 
     let view = NewTable {
         name: view.name,
         kind: view.kind,
+        shallow_clone: false,
         location: None,
         definition: view.definition,
         definition_namespace: view.definition_namespace,

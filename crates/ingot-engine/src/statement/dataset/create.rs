@@ -242,6 +242,7 @@ async fn record(session: &Session, definition: &Definition, info: &TableInfo) ->
             namespace: &session.namespace(),
             refresh_schedule: definition.schedule.as_deref(),
         }),
+        shallow_clone: None,
     };
     let principal = session.context().principal.as_str();
     Ok(metastore.set_replaced(info.id, &change, principal).await?)
