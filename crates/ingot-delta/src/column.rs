@@ -16,6 +16,8 @@ pub const COMMENT: &str = "comment";
 pub const CURRENT_DEFAULT: &str = "CURRENT_DEFAULT";
 /// A SQL expression over the row that the column's value always equals.
 pub const GENERATION_EXPRESSION: &str = "delta.generationExpression";
+/// The type of a text whose length is limited: `varchar(5)`. Source: Spark, `CharVarcharUtils`.
+pub const CHAR_VARCHAR: &str = "__CHAR_VARCHAR_TYPE_STRING";
 /// JSON with a SQL expression that is true for every row.
 pub const INVARIANTS: &str = "delta.invariants";
 /// The first value of an identity column.

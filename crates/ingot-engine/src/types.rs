@@ -2,6 +2,8 @@
 //!
 //! Source: Databricks SQL language reference, "Data types".
 
+mod length;
+
 use std::iter::Peekable;
 use std::str::Chars;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use datafusion::sql::sqlparser::ast;
 use ingot_common::Kind;
 use ingot_delta::column::COMMENT;
 
+pub(crate) use self::length::{ColumnType, TextLimit};
 use crate::{Error, Result, dialect};
 
 /// Types nested in types, at most: a hostile text ends in an error, not in an overflow of the stack.

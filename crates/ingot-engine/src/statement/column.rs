@@ -7,14 +7,14 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_catalog::NewConstraint;
 use ingot_common::Kind;
 use ingot_delta::column::{
-    COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_ALLOW_EXPLICIT_INSERT, IDENTITY_START,
-    IDENTITY_STEP,
+    CHAR_VARCHAR, COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_ALLOW_EXPLICIT_INSERT,
+    IDENTITY_START, IDENTITY_STEP,
 };
 
 use super::cursor::Cursor;
 use super::key;
 use super::row_filter::FunctionClause;
-use crate::types::parse_type;
+use crate::types::ColumnType;
 use crate::{Error, Result, Session};
 
 /// A column as a table is made with it.
@@ -71,8 +71,13 @@ pub(super) fn clauses(session: &Session, cursor: &mut Cursor<'_>, name: &str) ->
 
 /// Takes what stands after the name of a column.
 pub(super) fn definition(session: &Session, cursor: &mut Cursor<'_>, name: &str) -> Result<ColumnDefinition> {
-    let data_type = parse_type(&cursor.type_text()?)?;
-    definition_as(session, cursor, name, data_type)
+    let column_type = ColumnType::parse(&cursor.type_text()?)?;
+    let mut column = definition_as(session, cursor, name, column_type.data_type)?;
+    if let Some(limit) = column_type.limit {
+        let metadata = column.field.metadata_mut();
+        metadata.insert(CHAR_VARCHAR.to_owned(), limit.to_string());
+    }
+    Ok(column)
 }
 
 /// Takes what stands after the type of a column.

@@ -30,7 +30,7 @@ use super::namespace::schema_name;
 use super::{Work, key, rows, text_rows, volume};
 use crate::access::{self, Reader, SELECT};
 use crate::session::{TemporaryView, identifier};
-use crate::write::type_text;
+use crate::types::ColumnType;
 use crate::{Error, Result, Session, dialect, files, resolve, system_tables};
 
 /// Parses the statement.
@@ -183,7 +183,7 @@ async fn columns(session: &Session, name: ObjectName, extended: bool) -> Result<
         let comment = comment.or_else(|| listed.next().and_then(|column| column.comment.clone()));
         lines.push([
             field.name().clone(),
-            type_text(field.data_type()),
+            ColumnType::of(field).to_string(),
             comment.unwrap_or_default(),
         ]);
     }

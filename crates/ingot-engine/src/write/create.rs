@@ -25,6 +25,7 @@ use url::Url;
 use super::stage::stage_for;
 use super::type_text;
 use crate::access::{self, Reader};
+use crate::types::ColumnType;
 use crate::{Error, Result, Session};
 
 /// How long CREATE TABLE IF NOT EXISTS waits for another process that is creating the table.
@@ -429,7 +430,7 @@ pub(crate) fn column_infos(schema: &Schema, partition_columns: &[String]) -> Vec
         .iter()
         .map(|field| ColumnInfo {
             name: field.name().clone(),
-            type_text: type_text(field.data_type()),
+            type_text: ColumnType::of(field).to_string(),
             nullable: field.is_nullable(),
             comment: field.metadata().get("comment").cloned(),
             partition_index: partition_columns

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! statement ─► columns given ─► values (`values`): default │ generated │ identity │ null ─► rows
-//! rows, in the table's types ─► RowRules::enforce: NOT NULL, CHECK, invariants, generated columns ─► files
+//! rows, in the table's types ─► RowRules::enforce: NOT NULL, lengths, CHECK, invariants, generated columns ─► files
 //! ```
 //!
 //! Always true: whatever writes rows (INSERT, UPDATE, MERGE, streams, COPY INTO) passes staging, and staging passes
@@ -31,6 +31,7 @@ use ingot_common::Kind;
 use ingot_delta::column::{GENERATION_EXPRESSION, INVARIANTS};
 
 use self::expression::table_expression;
+use crate::types::TextLimit;
 use crate::{Error, Result};
 
 /// Properties of this prefix are CHECK constraints, each under its name.
@@ -41,7 +42,16 @@ pub(crate) const CONSTRAINT_PREFIX: &str = "delta.constraints.";
 pub(crate) struct RowRules {
     /// Paths to fields of structs that are not null, names from the top level down.
     not_null: Vec<Vec<String>>,
+    lengths: Vec<Length>,
     checks: Vec<Check>,
+}
+
+/// A column of texts that are not longer than its type.
+#[derive(Debug)]
+struct Length {
+    column: String,
+    place: usize,
+    limit: TextLimit,
 }
 
 /// A condition that is true for every row.
@@ -66,6 +76,7 @@ impl RowRules {
     ) -> Result<Self> {
         let mut rules = Self {
             not_null: Vec::new(),
+            lengths: lengths(schema.fields()),
             checks: Vec::new(),
         };
         nested_not_null(schema.fields(), &mut Vec::new(), &mut rules.not_null);
@@ -127,8 +138,46 @@ impl RowRules {
                 }));
             }
         }
+        self.lengths.iter().try_for_each(|length| length.enforce(rows))?;
         self.checks.iter().try_for_each(|check| check.enforce(rows))
     }
+}
+
+impl Length {
+    fn enforce(&self, rows: &RecordBatch) -> Result<()> {
+        let Some(texts) = rows.column(self.place).as_string_opt::<i32>() else {
+            return Err(Error::internal(format!(
+                "column `{}` holds no texts",
+                self.column
+            )));
+        };
+        let most = self.limit.length as usize;
+        // What is short in bytes is short in characters.
+        let long = |text: &&str| text.len() > most && text.chars().nth(most).is_some();
+        match texts.iter().flatten().find(long) {
+            None => Ok(()),
+            Some(text) => Err(Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "DELTA_EXCEED_CHAR_VARCHAR_LIMIT",
+                sqlstate: "22001",
+                message: format!(
+                    "value \"{text}\" exceeds char/varchar type length limitation: column `{}` is {}",
+                    self.column, self.limit
+                ),
+            }),
+        }
+    }
+}
+
+fn lengths(fields: &Fields) -> Vec<Length> {
+    let limited = fields.iter().enumerate().filter_map(|(place, field)| {
+        Some(Length {
+            column: field.name().clone(),
+            place,
+            limit: TextLimit::of(field)?,
+        })
+    });
+    limited.collect()
 }
 
 impl Check {

@@ -14,7 +14,8 @@ use ingot_catalog::{Need, TableKind};
 use ingot_common::port::StatementResult;
 use ingot_common::{Kind, TableName};
 use ingot_delta::column::{
-    COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_START, Identity, with_high_water_marks,
+    CHAR_VARCHAR, COMMENT, CURRENT_DEFAULT, GENERATION_EXPRESSION, IDENTITY_START, Identity,
+    with_high_water_marks,
 };
 use ingot_delta::schema_change::{
     ColumnChange, ColumnPosition, NewColumn, add_columns, change_column, column_json, field_json,
@@ -32,7 +33,7 @@ use crate::access::{self, MODIFY};
 use crate::dialect::quoted;
 use crate::provider::delta_provider;
 use crate::resources::reading;
-use crate::types::parse_type;
+use crate::types::ColumnType;
 use crate::write::rules::definition::{check_default, refused};
 use crate::write::rules::expression::{find, table_expression};
 use crate::write::type_text;
@@ -138,7 +139,7 @@ enum Alteration {
         field: Field,
         position: Option<ColumnPosition>,
     },
-    Type(DataType),
+    Type(ColumnType),
     SyncIdentity,
 }
 
@@ -164,7 +165,7 @@ pub(super) fn change<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Ta
             Alteration::Redefine { field, position } => {
                 redefine(session, altered, &path, &field, position).await
             }
-            Alteration::Type(data_type) => change_type(session, altered, &path, &data_type).await,
+            Alteration::Type(to) => change_type(session, altered, &path, &to).await,
             Alteration::SyncIdentity => sync_identity(session, altered, &path).await,
         }
     }))
@@ -200,7 +201,7 @@ fn alteration(session: &Session, cursor: &mut Cursor<'_>, path: &[String]) -> Re
         return Ok(Alteration::SyncIdentity);
     }
     if cursor.accept("TYPE") {
-        return Ok(Alteration::Type(parse_type(&cursor.type_text()?)?));
+        return Ok(Alteration::Type(ColumnType::parse(&cursor.type_text()?)?));
     }
     let new_name = cursor.name()?;
     if !path
@@ -306,7 +307,7 @@ async fn redefine(
     position: Option<ColumnPosition>,
 ) -> Result<StatementResult> {
     let present = column(&altered.snapshot, path)?;
-    let metadata = retyped(&altered.snapshot, path, field.data_type())?;
+    let metadata = retyped(&altered.snapshot, path, &ColumnType::of(field))?;
     let mut changes = Vec::new();
     if let Some(comment) = field.metadata().get(COMMENT) {
         changes.push(ColumnChange::Metadata(COMMENT, Some(comment.clone())));
@@ -322,28 +323,50 @@ async fn redefine(
 }
 
 /// Widens the type of a column; its files stay as they are. One that has the type already stays as it is.
-fn retyped(snapshot: &Snapshot, path: &[String], data_type: &DataType) -> Result<Metadata> {
-    let present = column(snapshot, path).ok();
-    if present.is_some_and(|present| type_text(present.data_type()) == type_text(data_type)) {
+fn retyped(snapshot: &Snapshot, path: &[String], to: &ColumnType) -> Result<Metadata> {
+    let Ok(present) = column(snapshot, path) else {
+        return Ok(widened_column(snapshot.metadata(), path, &to.data_type)?);
+    };
+    if type_text(present.data_type()) != type_text(&to.data_type) {
+        return Ok(widened_column(snapshot.metadata(), path, &to.data_type)?);
+    }
+    let from = ColumnType::of(present);
+    if from.limit == to.limit {
         return Ok(snapshot.metadata().clone());
     }
-    Ok(widened_column(snapshot.metadata(), path, data_type)?)
+    if !from.limit.is_some_and(|limit| limit.fits(to.limit)) {
+        return Err(refused(
+            "DELTA_UNSUPPORTED_ALTER_TABLE_CHANGE_COL_OP",
+            "0AKDC",
+            format!(
+                "ALTER TABLE CHANGE COLUMN is not supported for changing column `{}` from {from} to {to}: its texts may \
+                 be longer",
+                path.join(".")
+            ),
+        ));
+    }
+    let limit = to.limit.map(|limit| limit.to_string());
+    Ok(change_column(
+        snapshot.metadata(),
+        path,
+        &ColumnChange::Metadata(CHAR_VARCHAR, limit),
+    )?)
 }
 
 async fn change_type(
     session: &Session,
     altered: Altered,
     path: &[String],
-    data_type: &DataType,
+    to: &ColumnType,
 ) -> Result<StatementResult> {
-    let metadata = retyped(&altered.snapshot, path, data_type)?;
+    let metadata = retyped(&altered.snapshot, path, to)?;
     if metadata.schema_string == altered.snapshot.metadata().schema_string {
         return done();
     }
     // What a list or a map holds is a column too, and no field.
     let changed = match column_json(&metadata, path) {
         Ok(changed) => changed,
-        Err(_) => field_json(&Field::new("c", data_type.clone(), true))?,
+        Err(_) => field_json(&Field::new("c", to.data_type.clone(), true))?,
     };
     let operation = Operation::new("CHANGE COLUMN").with("column", parameter(path, changed).to_string());
     altered.commit(session, Change::new(metadata, operation)).await

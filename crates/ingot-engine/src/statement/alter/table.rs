@@ -8,8 +8,8 @@ use super::super::cursor::Cursor;
 use super::super::{Work, done};
 use super::{Altered, open};
 use crate::access::{self, Reader};
+use crate::types::ColumnType;
 use crate::write::rules::definition::refused;
-use crate::write::type_text;
 use crate::{Error, Result, Session, files};
 
 /// `RENAME TO name`. Files stay where they are.
@@ -102,7 +102,7 @@ fn columns(snapshot: &Snapshot) -> Vec<(String, String, bool, bool)> {
             let partitions = partitions.contains(field.name());
             (
                 field.name().clone(),
-                type_text(field.data_type()),
+                ColumnType::of(field).to_string(),
                 field.is_nullable(),
                 partitions,
             )

@@ -13,6 +13,7 @@ use super::super::{key, text_rows};
 use super::{columns_of, named_table, open};
 use crate::functions::variant::is_variant;
 use crate::session::TemporaryView;
+use crate::types::TextLimit;
 use crate::write::type_text;
 use crate::{Result, Session, resolve, system_tables};
 
@@ -154,7 +155,11 @@ fn columns(fields: &Fields, comments: impl Fn(&str) -> Option<String>) -> Value 
     let column = |field: &Field| {
         let mut column = Map::new();
         column.insert("name".to_owned(), json!(field.name()));
-        column.insert("type".to_owned(), data_type(field.data_type()));
+        let column_type = match TextLimit::of(field) {
+            Some(limit) => json!({ "name": limit.name(), "length": limit.length }),
+            None => data_type(field.data_type()),
+        };
+        column.insert("type".to_owned(), column_type);
         column.insert("nullable".to_owned(), json!(field.is_nullable()));
         let comment = field.metadata().get("comment").cloned();
         if let Some(comment) = comment.or_else(|| comments(field.name())) {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use ingot_catalog::{Need, TableConstraint, TableInfo, TableKind};
 use ingot_common::port::StatementResult;
@@ -13,7 +13,7 @@ use ingot_delta::Snapshot;
 use super::super::describe::open;
 use super::super::{key, text_rows};
 use crate::dialect::quoted;
-use crate::write::type_text;
+use crate::types::ColumnType;
 use crate::{Result, Session, access};
 
 /// Writes the statement.
@@ -64,7 +64,7 @@ fn table_text(
         .fields()
         .iter()
         .map(|field| {
-            let mut column = format!("  {} {}", quoted(field.name()), sql_type(field.data_type()));
+            let mut column = format!("  {} {}", quoted(field.name()), sql_type(field));
             if !field.is_nullable() {
                 column += " NOT NULL";
             }
@@ -124,8 +124,8 @@ fn table_text(
     }
 }
 
-fn sql_type(data_type: &DataType) -> String {
-    let text = type_text(data_type);
+fn sql_type(field: &Field) -> String {
+    let text = ColumnType::of(field).to_string();
     // Names of fields keep their case.
     match text.contains("struct<") {
         true => text,

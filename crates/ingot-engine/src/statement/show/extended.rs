@@ -14,7 +14,7 @@ use ingot_common::port::StatementResult;
 use super::super::describe::columns_of;
 use super::super::rows;
 use super::Pattern;
-use crate::write::type_text;
+use crate::types::ColumnType;
 use crate::{Result, Session, access};
 
 /// Shows the tables and views of a schema.
@@ -107,7 +107,7 @@ async fn about(session: &Session, table: &TableInfo) -> Result<String> {
         format!(
             " |-- {}: {} (nullable = {})",
             field.name(),
-            type_text(field.data_type()),
+            ColumnType::of(field),
             field.is_nullable()
         )
     }));
