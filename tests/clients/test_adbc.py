@@ -67,6 +67,9 @@ VALUES = [
     ("DATE '2024-02-29'", pyarrow.date32(), date(2024, 2, 29)),
     ("TIMESTAMP '2024-02-29 12:30:00.000001Z'", UTC, datetime(2024, 2, 29, 12, 30, 0, 1, timezone.utc)),
     ("TIMESTAMP_NTZ '2024-02-29 12:30:00'", pyarrow.timestamp("us"), datetime(2024, 2, 29, 12, 30)),
+    ("INTERVAL '1-2' YEAR TO MONTH", pyarrow.string(), "1-2"),
+    ("INTERVAL '1 02:03:04' DAY TO SECOND", pyarrow.string(), "1 02:03:04.000000000"),
+    ("parse_json('[1]')", pyarrow.string(), "[1]"),
     ("array(1, NULL)", None, [1, None]),
     ("map('k', 1)", None, [("k", 1)]),
     ("named_struct('a', 1, 'b', array(map(1, X'01')))", None, {"a": 1, "b": [[(1, b"\x01")]]}),
@@ -293,6 +296,8 @@ def test_what_the_server_is(connection):
 def test_the_columns_of_a_statement_that_does_not_run(cursor):
     schema = cursor.adbc_execute_schema("SELECT id, CAST(id AS STRING) AS text FROM range(1000000000000)")
     assert schema.names == ["id", "text"]
+    statement = "SELECT parse_json('1') AS v, array(INTERVAL '1' MONTH) AS months"
+    assert cursor.adbc_execute_schema(statement) == cursor.execute(statement).fetch_arrow_table().schema
 
 
 TABLE = pyarrow.table(
@@ -394,6 +399,14 @@ def test_polars_reads_and_writes(connection):
     assert frame.shape == (1000, 2)
     frame.write_database("adbc_polars", connection, if_table_exists="replace")
     assert polars.read_database("SELECT count(*) FROM adbc_polars", connection).item() == 1000
+
+
+def test_over_tls(connect, secured):
+    url, authority = secured
+    trusted = {DatabaseOptions.TLS_ROOT_CERTS.value: authority.read_text()}
+    connection = connect(url.replace("https://", "grpc+tls://"), **trusted)
+    with connection.cursor() as cursor:
+        assert cursor.execute("SELECT 42").fetchall() == [(42,)]
 
 
 def test_tokens(tmp_path):

@@ -32,6 +32,12 @@ VALUES = [
     ("CAST(NULL AS VARIANT)", "variant", None),
     ("named_struct('v', parse_json('1'))", "struct", {"v": "1"}),
     ("map('k', parse_json('null'))", "map", [("k", "null")]),
+    ("INTERVAL '-1-2' YEAR TO MONTH", "interval_year_month", "-1-2"),
+    ("INTERVAL '2' DAY", "interval_day_time", "2 00:00:00.000000000"),
+    ("INTERVAL '-1 02:03:04.5' DAY TO SECOND", "interval_day_time", "-1 02:03:04.500000000"),
+    ("make_interval(1, 2, 0, 3)", "string", "1 years 2 months 3 days"),
+    ("map('k', INTERVAL '1' MONTH)", "map", [("k", "0-1")]),
+    ("named_struct('took', TIMESTAMP '2024-01-02' - TIMESTAMP '2024-01-01')", "struct", {"took": "1 00:00:00.000000000"}),
     ("CAST(NULL AS INT)", "int", None),
     ("NULL", "null", None),
 ]

@@ -12,6 +12,7 @@ from databricks import sql
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, NotFound
 from databricks.sdk.service.sql import (
+    ColumnInfoTypeName,
     Disposition,
     ExecuteStatementRequestOnWaitTimeout,
     Format,
@@ -35,18 +36,25 @@ def statements(workspace):
 def test_values_are_texts(statements):
     statement = """SELECT 1Y, 2S, 3, 4L, 1.5F, 1e10D, 10.50BD, true, DATE'2024-02-29',
         TIMESTAMP'2024-02-29 12:00:00.5+00:00', TIMESTAMP_NTZ'2024-02-29 12:00:00', 'text', X'00FF', NULL,
-        array(1, NULL), map('a', 1), named_struct('a', 1), parse_json('{"a": 1.50}')"""
+        array(1, NULL), map('a', 1), named_struct('a', 1), parse_json('{"a": 1.50}'),
+        INTERVAL '1-2' YEAR TO MONTH, INTERVAL '90' MINUTE"""
     response = statements.execute_statement(statement, "ingot")
     assert response.status.state == StatementState.SUCCEEDED
     assert response.result.data_array == [
         ["1", "2", "3", "4", "1.5", "1.0E10", "10.50", "true", "2024-02-29", "2024-02-29T12:00:00.500Z"]
         + ["2024-02-29T12:00:00.000", "text", "00FF", None, "[1,null]", '{"a":1}', '{"a":1}', '{"a":1.5}']
+        + ["1-2", "0 01:30:00.000000000"]
     ]
     columns = response.manifest.schema.columns
     assert [column.type_text for column in columns] == [
         *["TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(4,2)", "BOOLEAN", "DATE", "TIMESTAMP"],
         *["TIMESTAMP_NTZ", "STRING", "BINARY", "VOID", "ARRAY<INT>", "MAP<STRING, INT>"],
-        *["STRUCT<a: INT>", "VARIANT"],
+        *["STRUCT<a: INT>", "VARIANT", "INTERVAL YEAR TO MONTH", "INTERVAL DAY TO SECOND"],
+    ]
+    intervals = [(column.type_name, column.type_interval_type) for column in columns[-2:]]
+    assert intervals == [
+        (ColumnInfoTypeName.INTERVAL, "YEAR TO MONTH"),
+        (ColumnInfoTypeName.INTERVAL, "DAY TO SECOND"),
     ]
 
 

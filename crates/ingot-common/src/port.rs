@@ -27,6 +27,12 @@ use crate::{RequestContext, ServiceError};
 /// Source: Databricks, whose results have it; `databricks-sql-connector`, which reads it.
 pub const SQL_NAME: &str = "Spark:DataType:SqlName";
 
+/// The [`SQL_NAME`] of a text that is an interval of months: `1-2` for one year and two months.
+pub const YEAR_MONTH_INTERVAL: &str = "INTERVAL YEAR TO MONTH";
+
+/// The [`SQL_NAME`] of a text that is an interval of microseconds: `1 02:03:04.500000000` for days and a time.
+pub const DAY_TIME_INTERVAL: &str = "INTERVAL DAY TO SECOND";
+
 /// Record batches of one schema, as they become ready.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ServiceError>> + Send>>;
 

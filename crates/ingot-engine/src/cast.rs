@@ -24,7 +24,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 
-pub(crate) use self::text::texts;
+pub(crate) use self::text::{bare_intervals, texts};
 use crate::functions::variant::is_variant;
 use crate::spark::AnsiMode;
 use crate::spark::temporal::{self, Zone};

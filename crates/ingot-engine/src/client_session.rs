@@ -27,7 +27,7 @@ impl ClientSession {
     /// # Errors
     /// `InvalidArgument` for names and settings that cannot be.
     pub fn open(engine: &Engine, context: &RequestContext, request: &SessionRequest) -> Result<Self> {
-        let session = engine.session(context)?.with_variants_as_texts();
+        let session = engine.session(context)?.with_client_types();
         let current = session.namespace();
         let part = |name: Option<&String>, default| name.map_or(Ok(default), Identifier::new);
         session.set_namespace(SchemaName::new(

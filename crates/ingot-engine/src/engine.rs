@@ -221,7 +221,7 @@ impl Engine {
 
     /// Runs a statement in a session of its own.
     async fn run(&self, context: &RequestContext, request: StatementRequest) -> Result<StatementResult> {
-        let session = self.session(context)?.with_variants_as_texts();
+        let session = self.session(context)?.with_client_types();
         let current = session.namespace();
         let part = |name: Option<&String>, default: Identifier| name.map_or(Ok(default), Identifier::new);
         let catalog = part(request.catalog.as_ref(), current.catalog)?;

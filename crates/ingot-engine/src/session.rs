@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::common::DFSchema;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -121,8 +123,8 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 pub struct Session {
     engine: Engine,
     context: RequestContext,
-    /// Its results are for a client of SQL, which reads variants as texts.
-    variants_as_texts: bool,
+    /// Its results are for a client of SQL, which reads variants and intervals as texts.
+    client_types: bool,
     own: Arc<Own>,
 }
 
@@ -154,7 +156,7 @@ impl Session {
         Ok(Self {
             engine,
             context,
-            variants_as_texts: false,
+            client_types: false,
             own: Arc::new(Own {
                 datafusion,
                 namespace: Mutex::new(namespace),
@@ -172,14 +174,14 @@ impl Session {
         Self {
             engine: self.engine.clone(),
             context,
-            variants_as_texts: self.variants_as_texts,
+            client_types: self.client_types,
             own: Arc::clone(&self.own),
         }
     }
 
-    /// Makes the session one of a client of SQL: its results have the JSON texts of variants.
-    pub(crate) fn with_variants_as_texts(mut self) -> Self {
-        self.variants_as_texts = true;
+    /// Makes the session one of a client of SQL: its results have the texts of variants and intervals.
+    pub(crate) fn with_client_types(mut self) -> Self {
+        self.client_types = true;
         self
     }
 
@@ -313,15 +315,27 @@ impl Session {
     /// noticing that its client has left. The task ends when the rows are dropped.
     pub(crate) async fn run(&self, rows: DataFrame) -> Result<StatementResult> {
         let result = self.run_to_columns(rows).await?;
-        if !self.variants_as_texts {
+        if !self.client_types {
             return Ok(result);
         }
         let zone = zone_of(self.own.datafusion.state_ref().read().config_options());
-        Ok(given::variants_as_texts(result, zone))
+        Ok(given::in_client_types(result, zone))
+    }
+
+    /// Returns the columns that the result of a plan has.
+    ///
+    /// # Errors
+    /// As running it would, for types of which clients have no values.
+    pub(crate) fn columns_of(&self, rows: &DFSchema) -> Result<SchemaRef> {
+        let shown = given::shown(rows, self.client_types)?;
+        Ok(match self.client_types {
+            true => given::client_schema(shown),
+            false => shown,
+        })
     }
 
     async fn run_to_columns(&self, rows: DataFrame) -> Result<StatementResult> {
-        let schema = given::shown(rows.schema())?;
+        let schema = given::shown(rows.schema(), self.client_types)?;
         let cache = self.engine.results();
         let question = match cache.enabled() && self.enabled(USE_CACHED_RESULT) {
             true => Question::of(self, rows.logical_plan()),

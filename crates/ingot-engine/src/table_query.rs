@@ -53,7 +53,7 @@ impl Reading {
     /// # Errors
     /// `NotFound` when there is none, or no such version; `Unsupported` for versions of a view.
     pub async fn open(engine: &Engine, context: &RequestContext, request: TableRequest) -> Result<Self> {
-        let session = engine.session(context)?.with_variants_as_texts();
+        let session = engine.session(context)?.with_client_types();
         let point = match request.version {
             TableVersion::Latest => None,
             TableVersion::Version(version) => Some(TimeTravel::Version(version)),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
-    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type,
+    Float64Type, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit,
+    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -39,6 +40,34 @@ pub(crate) fn texts(values: &ArrayRef, zone: &Zone) -> Result<ArrayRef, ArrowErr
             Ok(Arc::new(texts.finish()))
         }
     }
+}
+
+/// Writes year-month or day-time intervals as Hive does, without the words of SQL; a null stays one.
+pub(crate) fn bare_intervals(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match values.data_type() {
+        DataType::Interval(IntervalUnit::YearMonth) => Ok(written::<IntervalYearMonthType>(
+            values,
+            temporal::write_year_month_bare,
+        )),
+        DataType::Duration(TimeUnit::Microsecond) => Ok(written::<DurationMicrosecondType>(
+            values,
+            temporal::write_day_time_bare,
+        )),
+        other => Err(ArrowError::CastError(format!("{other} is no interval"))),
+    }
+}
+
+fn written<T: ArrowPrimitiveType>(values: &ArrayRef, write: fn(T::Native, &mut String)) -> ArrayRef {
+    let mut texts = StringBuilder::with_capacity(values.len(), values.len() * 16);
+    let mut text = String::new();
+    for value in values.as_primitive::<T>() {
+        text.clear();
+        texts.append_option(value.map(|value| {
+            write(value, &mut text);
+            &text
+        }));
+    }
+    Arc::new(texts.finish())
 }
 
 /// Writes a value that is not null.

@@ -1,8 +1,8 @@
 //! Rows as clients are given them: under the names that SQL shows, and in types of which every client has values.
 //!
-//! For a client of SQL a VARIANT is its JSON text, also within other values, and its field says so ([`SQL_NAME`]).
-//! Sources: Databricks, which the connector and the kernel of `databricks-sql-connector` read so; Spark, `toArrowType`, for
-//! what is refused.
+//! For a client of SQL a VARIANT is its JSON text and an interval is the text that Hive writes, also within other values,
+//! and their fields say so ([`SQL_NAME`]). Sources: Databricks, whose clients read them so (`databricks-sql-connector`,
+//! its kernel, `databricks-jdbc`); Spark, `HiveResult`, and `toArrowType` for what is refused.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use arrow::array::{
     Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, make_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
-use ingot_common::port::{SQL_NAME, StatementResult};
+use ingot_common::port::{DAY_TIME_INTERVAL, SQL_NAME, StatementResult, YEAR_MONTH_INTERVAL};
 use ingot_common::{Kind, ServiceError};
 
-use crate::cast::texts;
+use crate::cast::{bare_intervals, texts};
 use crate::functions::variant::is_variant;
 use crate::spark::temporal::Zone;
 use crate::write::type_text;
@@ -27,10 +27,10 @@ use crate::{Error, Result, spark};
 /// Returns the columns of a result under the names that SQL shows.
 ///
 /// # Errors
-/// `UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION`, `UNSUPPORTED_TIME_TYPE`.
-pub(super) fn shown(rows: &DFSchema) -> Result<SchemaRef> {
+/// `UNSUPPORTED_TIME_TYPE`; `UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION` for an interval, unless it will be a text.
+pub(super) fn shown(rows: &DFSchema, intervals_as_texts: bool) -> Result<SchemaRef> {
     let fields = rows.fields().iter().map(|field| {
-        check(field.data_type())?;
+        check(field.data_type(), intervals_as_texts)?;
         Ok(Field::clone(field).with_name(spark::shown_name(field.name())))
     });
     Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
@@ -51,15 +51,20 @@ pub(super) fn renamed(batch: RecordBatch, shown: &Schema) -> Result<RecordBatch,
     RecordBatch::try_new_with_options(Arc::new(schema), columns, &rows)
 }
 
-/// Makes texts of the variants of a result, in the session's time zone.
-pub(super) fn variants_as_texts(result: StatementResult, zone: Zone) -> StatementResult {
-    let fields: Vec<Option<FieldRef>> = result.schema.fields().iter().map(given).collect();
-    if fields.iter().all(Option::is_none) {
-        return result;
+/// Returns the columns of a result whose variants and intervals are made texts.
+pub(super) fn client_schema(schema: SchemaRef) -> SchemaRef {
+    match given_fields(schema.fields()) {
+        Some(fields) => Arc::new(Schema::new(fields)),
+        None => schema,
     }
-    let fields = fields.into_iter().zip(result.schema.fields());
-    let fields = fields.map(|(given, field)| given.unwrap_or_else(|| Arc::clone(field)));
-    let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+}
+
+/// Makes texts of the variants of a result, in the session's time zone, and of its intervals.
+pub(super) fn in_client_types(result: StatementResult, zone: Zone) -> StatementResult {
+    let Some(fields) = given_fields(result.schema.fields()) else {
+        return result;
+    };
+    let schema = Arc::new(Schema::new(fields));
     let given = Arc::clone(&schema);
     let batches = result.batches.map(move |batch| {
         let batch = in_texts(&batch?, &given, &zone);
@@ -89,9 +94,9 @@ fn in_texts(batch: &RecordBatch, given: &Schema, zone: &Zone) -> Result<RecordBa
 }
 
 /// Refuses a column of a type of which clients have no values.
-fn check(data_type: &DataType) -> Result<()> {
+fn check(data_type: &DataType, intervals_as_texts: bool) -> Result<()> {
     match data_type {
-        DataType::Interval(_) => Err(Error::Condition {
+        DataType::Interval(_) if !intervals_as_texts => Err(Error::Condition {
             kind: Kind::Unsupported,
             condition: "UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION",
             sqlstate: "0A000",
@@ -107,42 +112,61 @@ fn check(data_type: &DataType) -> Result<()> {
             message: "the type TIME is not supported".to_owned(),
         }),
         DataType::List(element) | DataType::LargeList(element) | DataType::Map(element, _) => {
-            check(element.data_type())
+            check(element.data_type(), intervals_as_texts)
         }
-        DataType::Struct(fields) => fields.iter().try_for_each(|field| check(field.data_type())),
+        DataType::Struct(fields) => fields
+            .iter()
+            .try_for_each(|field| check(field.data_type(), intervals_as_texts)),
         _ => Ok(()),
     }
 }
 
+/// Returns the name of a type whose values become texts.
+fn as_text(data_type: &DataType) -> Option<&'static str> {
+    Some(match data_type {
+        DataType::Interval(IntervalUnit::YearMonth) => YEAR_MONTH_INTERVAL,
+        DataType::Duration(_) => DAY_TIME_INTERVAL,
+        DataType::Interval(_) => "INTERVAL",
+        variant if is_variant(variant) => "VARIANT",
+        _ => return None,
+    })
+}
+
 /// Returns the field that a converted column has; `None` for one that stays as it is.
 fn given(field: &FieldRef) -> Option<FieldRef> {
+    if let Some(name) = as_text(field.data_type()) {
+        let mut metadata = field.metadata().clone();
+        metadata.insert(SQL_NAME.to_owned(), name.to_owned());
+        let text = Field::new(field.name(), DataType::Utf8, field.is_nullable());
+        return Some(Arc::new(text.with_metadata(metadata)));
+    }
     let within = match field.data_type() {
-        variant if is_variant(variant) => {
-            let mut metadata = field.metadata().clone();
-            metadata.insert(SQL_NAME.to_owned(), "VARIANT".to_owned());
-            let text = Field::new(field.name(), DataType::Utf8, field.is_nullable());
-            return Some(Arc::new(text.with_metadata(metadata)));
-        }
         DataType::List(element) => DataType::List(given(element)?),
         DataType::Map(entries, sorted) => DataType::Map(given(entries)?, *sorted),
-        DataType::Struct(fields) => {
-            let given: Vec<Option<FieldRef>> = fields.iter().map(given).collect();
-            if given.iter().all(Option::is_none) {
-                return None;
-            }
-            let given = given.into_iter().zip(fields);
-            let given = given.map(|(given, field)| given.unwrap_or_else(|| Arc::clone(field)));
-            DataType::Struct(given.collect::<Fields>())
-        }
+        DataType::Struct(fields) => DataType::Struct(given_fields(fields)?),
         _ => return None,
     };
     Some(Arc::new(Field::clone(field).with_data_type(within)))
 }
 
+/// Returns the fields that columns have of which some are converted; `None` where all stay as they are.
+fn given_fields(fields: &Fields) -> Option<Fields> {
+    let given: Vec<Option<FieldRef>> = fields.iter().map(given).collect();
+    if given.iter().all(Option::is_none) {
+        return None;
+    }
+    let given = given.into_iter().zip(fields);
+    let given = given.map(|(given, field)| given.unwrap_or_else(|| Arc::clone(field)));
+    Some(given.collect())
+}
+
 /// Returns values in the type of [`given`]; `None` where they stay as they are.
 fn converted(values: &ArrayRef, zone: &Zone) -> Result<Option<ArrayRef>, ArrowError> {
     Ok(match values.data_type() {
-        variant if is_variant(variant) => Some(texts(values, zone)?),
+        DataType::Interval(IntervalUnit::YearMonth) | DataType::Duration(TimeUnit::Microsecond) => {
+            Some(bare_intervals(values)?)
+        }
+        other if as_text(other).is_some() => Some(texts(values, zone)?),
         DataType::List(element) => {
             let (Some(field), list) = (given(element), values.as_list::<i32>()) else {
                 return Ok(None);
@@ -181,7 +205,7 @@ fn members(values: &StructArray, zone: &Zone) -> Result<Option<ArrayRef>, ArrowE
                 columns.push(Arc::clone(column));
             }
             Some(shown) => {
-                // What a null struct has within it need not be a variant.
+                // What a null struct has within it need not be a value.
                 let column = with_nulls(column, values.nulls())?;
                 columns.push(converted(&column, zone)?.unwrap_or(column));
                 fields.push(shown);

@@ -26,7 +26,8 @@ pub(crate) use self::calendar::{
 };
 pub(crate) use self::interval::{
     CalendarParts, IntervalField, micros_between_fields, months_between_fields, parse_calendar,
-    parse_day_time, parse_year_month, write_calendar, write_day_time, write_year_month,
+    parse_day_time, parse_year_month, write_calendar, write_day_time, write_day_time_bare, write_year_month,
+    write_year_month_bare,
 };
 pub(crate) use self::parse::{
     parse_date, parse_timestamp, parse_timestamp_ntz, special_date, special_timestamp,

@@ -3,7 +3,7 @@
 //! A query is planned, with null for its markers; what lists or describes is run, because it does little. Of all others
 //! nothing is said.
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement;
 use ingot_common::port::StatementDescription;
@@ -12,7 +12,7 @@ use super::{parse, parse_query, read_part, run};
 use crate::resolve::{self, Reads};
 use crate::session::Parameters;
 use crate::stack::{deep, with_room};
-use crate::{Result, Session, dialect, spark};
+use crate::{Result, Session, dialect};
 
 /// Describes a statement, and changes nothing.
 ///
@@ -44,18 +44,16 @@ pub(crate) async fn foretell(session: &Session, text: &str) -> Result<StatementD
         }
         _ => {
             let answer = run(session, work).await?;
-            Schema::clone(&answer.result.schema)
+            answer.result.schema
         }
     };
     Ok(StatementDescription {
-        schema: (!schema.fields().is_empty()).then(|| schema.into()),
+        schema: (!schema.fields().is_empty()).then_some(schema),
         ..nothing
     })
 }
 
-async fn columns(session: &Session, query: Statement) -> Result<Schema> {
+async fn columns(session: &Session, query: Statement) -> Result<SchemaRef> {
     let rows = resolve::plan(session, query, &session.namespace(), &Reads::default()).await?;
-    let fields = rows.schema().fields().iter();
-    let fields = fields.map(|field| Field::clone(field).with_name(spark::shown_name(field.name())));
-    Ok(Schema::new(fields.collect::<Vec<_>>()))
+    session.columns_of(rows.schema())
 }

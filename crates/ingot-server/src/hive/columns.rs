@@ -1,6 +1,7 @@
 //! Columns of a result, by Hive's types.
 
-use arrow::datatypes::{DataType, Field, IntervalUnit, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
+use ingot_common::port::{DAY_TIME_INTERVAL, SQL_NAME, YEAR_MONTH_INTERVAL};
 use thrift::protocol::TType;
 
 use crate::thrift::{Struct, Value};
@@ -29,8 +30,13 @@ enum TypeId {
 }
 
 impl TypeId {
-    fn of(data_type: &DataType) -> Self {
-        match data_type {
+    fn of(field: &Field) -> Self {
+        match field.metadata().get(SQL_NAME).map(String::as_str) {
+            Some(YEAR_MONTH_INTERVAL) => return Self::IntervalYearMonth,
+            Some(DAY_TIME_INTERVAL) => return Self::IntervalDayTime,
+            _ => {}
+        }
+        match field.data_type() {
             DataType::Null => Self::Null,
             DataType::Boolean => Self::Boolean,
             DataType::Int8 => Self::TinyInt,
@@ -46,8 +52,6 @@ impl TypeId {
             DataType::List(_) | DataType::LargeList(_) => Self::Array,
             DataType::Map(..) => Self::Map,
             DataType::Struct(_) => Self::Struct,
-            DataType::Interval(IntervalUnit::YearMonth) => Self::IntervalYearMonth,
-            DataType::Interval(_) | DataType::Duration(_) => Self::IntervalDayTime,
             _ => Self::String,
         }
     }
@@ -62,7 +66,7 @@ pub(super) fn schema(schema: &Schema) -> Struct {
 
 fn column(field: &Field, place: i32) -> Struct {
     let entry = Struct::default()
-        .with(1, TypeId::of(field.data_type()) as i32)
+        .with(1, TypeId::of(field) as i32)
         .with_some(2, qualifiers(field.data_type()));
     let description = Struct::default().with(1, vec![Struct::default().with(1, entry)]);
     Struct::default()

@@ -3,10 +3,8 @@
 //! Source: Databricks, Statement Execution API, `ColumnInfo`.
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use ingot_common::port::SQL_NAME;
+use ingot_common::port::{DAY_TIME_INTERVAL, SQL_NAME, YEAR_MONTH_INTERVAL};
 use serde::Serialize;
-
-const VARIANT: &str = "VARIANT";
 
 /// A column of a result.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -39,15 +37,22 @@ fn column(field: &Field, position: usize) -> ColumnInfo {
         }
         _ => (None, None),
     };
-    let variant = sql_name(field) == Some(VARIANT);
     ColumnInfo {
         name: field.name().clone(),
         position,
         type_text: text(field),
-        type_name: if variant { VARIANT } else { name(field.data_type()) },
+        type_name: match sql_name(field) {
+            Some("VARIANT") => "VARIANT",
+            Some(name) if name.starts_with("INTERVAL") => "INTERVAL",
+            _ => name(field.data_type()),
+        },
         type_precision,
         type_scale,
-        type_interval_type: interval(field.data_type()),
+        type_interval_type: match sql_name(field) {
+            Some(YEAR_MONTH_INTERVAL) => Some("YEAR TO MONTH"),
+            Some(DAY_TIME_INTERVAL) => Some("DAY TO SECOND"),
+            _ => None,
+        },
     }
 }
 
@@ -70,16 +75,7 @@ fn name(data_type: &DataType) -> &'static str {
         DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => "ARRAY",
         DataType::Map(..) => "MAP",
         DataType::Struct(_) => "STRUCT",
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL",
         _ => "STRING",
-    }
-}
-
-fn interval(data_type: &DataType) -> Option<&'static str> {
-    match data_type {
-        DataType::Interval(arrow::datatypes::IntervalUnit::YearMonth) => Some("YEAR TO MONTH"),
-        DataType::Interval(_) | DataType::Duration(_) => Some("DAY TO SECOND"),
-        _ => None,
     }
 }
 
@@ -113,10 +109,7 @@ pub fn text(field: &Field) -> String {
             _ => "MAP".to_owned(),
         },
         DataType::Struct(fields) => format!("STRUCT<{}>", members(fields)),
-        other => match interval(other) {
-            Some(interval) => format!("INTERVAL {interval}"),
-            None => name(other).to_owned(),
-        },
+        other => name(other).to_owned(),
     }
 }
 

@@ -209,27 +209,43 @@ impl CalendarParts {
 
 /// Writes `INTERVAL '1-2' YEAR TO MONTH`.
 pub(crate) fn write_year_month(months: i32, into: &mut String) {
+    into.push_str("INTERVAL '");
+    write_year_month_bare(months, into);
+    into.push_str("' YEAR TO MONTH");
+}
+
+/// Writes `1-2`, as Hive does.
+pub(crate) fn write_year_month_bare(months: i32, into: &mut String) {
     let sign = if months < 0 { "-" } else { "" };
     let months = months.unsigned_abs();
-    let _ = write!(
-        into,
-        "INTERVAL '{sign}{}-{}' YEAR TO MONTH",
-        months / 12,
-        months % 12
-    );
+    let _ = write!(into, "{sign}{}-{}", months / 12, months % 12);
 }
 
 /// Writes `INTERVAL '1 02:03:04.5' DAY TO SECOND`.
 pub(crate) fn write_day_time(micros: i64, into: &mut String) {
+    into.push_str("INTERVAL '");
+    let of_minute = write_to_minutes(micros, into);
+    write_seconds(of_minute, into);
+    into.push_str("' DAY TO SECOND");
+}
+
+/// Writes `1 02:03:04.500000000`, as Hive does.
+pub(crate) fn write_day_time_bare(micros: i64, into: &mut String) {
+    let of_minute = write_to_minutes(micros, into);
+    let (seconds, micros) = (of_minute / SECOND_MICROS, of_minute % SECOND_MICROS);
+    let _ = write!(into, "{seconds:02}.{micros:06}000");
+}
+
+/// Writes `1 02:03:` and returns the microseconds that are left, without their sign.
+fn write_to_minutes(micros: i64, into: &mut String) -> i64 {
     let sign = if micros < 0 { "-" } else { "" };
     let day = DAY_MICROS.unsigned_abs();
     let (days, rest) = (micros.unsigned_abs() / day, micros.unsigned_abs() % day);
     // The microseconds of a day fit.
     let rest = rest as i64;
     let (hours, minutes) = (rest / HOUR_MICROS, rest % HOUR_MICROS / MINUTE_MICROS);
-    let _ = write!(into, "INTERVAL '{sign}{days} {hours:02}:{minutes:02}:");
-    write_seconds(rest % MINUTE_MICROS, into);
-    into.push_str("' DAY TO SECOND");
+    let _ = write!(into, "{sign}{days} {hours:02}:{minutes:02}:");
+    rest % MINUTE_MICROS
 }
 
 /// Writes `1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds`, without parts that are zero.
@@ -332,6 +348,21 @@ mod tests {
     fn day_time_intervals_are_read(text: &str, expected: Option<&str>) {
         let text = parse_day_time(text).map(|micros| written(micros, write_day_time));
         assert_eq!(text.as_deref(), expected);
+    }
+
+    #[test_case(14, "1-2")]
+    #[test_case(-5, "-0-5")]
+    #[test_case(i32::MIN, "-178956970-8")]
+    fn year_month_intervals_are_written_bare(months: i32, expected: &str) {
+        assert_eq!(written(months, write_year_month_bare), expected);
+    }
+
+    #[test_case(0, "0 00:00:00.000000000")]
+    #[test_case(93_784_500_000, "1 02:03:04.500000000")]
+    #[test_case(-1, "-0 00:00:00.000001000")]
+    #[test_case(i64::MIN, "-106751991 04:00:54.775808000")]
+    fn day_time_intervals_are_written_bare(micros: i64, expected: &str) {
+        assert_eq!(written(micros, write_day_time_bare), expected);
     }
 
     #[test_case("1 year 2 months 3 days 4 hours", Some("1 years 2 months 3 days 4 hours"))]
