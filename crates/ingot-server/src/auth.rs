@@ -25,6 +25,8 @@ pub const STATEMENT_ID: HeaderName = HeaderName::from_static("x-ingot-statement-
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Principal,
+    /// The SHA-256 of its token in lower-case hex; none in development.
+    pub token: Option<String>,
     pub request_id: RequestId,
     /// What its program says of itself.
     pub user_agent: Option<String>,
@@ -34,14 +36,23 @@ pub struct Caller {
 
 impl Caller {
     /// Makes the caller of a request with these headers.
-    pub fn new(principal: Principal, request_id: RequestId, headers: &HeaderMap) -> Self {
+    pub fn new(holder: Holder, request_id: RequestId, headers: &HeaderMap) -> Self {
         Self {
-            principal,
+            principal: holder.principal,
+            token: holder.token,
             request_id,
             user_agent: text(headers, &USER_AGENT).map(str::to_owned),
             statement_id: text(headers, &STATEMENT_ID).and_then(|id| Uuid::parse_str(id).ok()),
         }
     }
+}
+
+/// Who a request is from.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub principal: Principal,
+    /// As [`Caller::token`].
+    pub token: Option<String>,
 }
 
 /// Knows who holds which token.
@@ -71,28 +82,31 @@ impl Authenticator {
     /// # Errors
     /// `Unauthenticated` without a token or with an unknown one; `PermissionDenied` in development for a request
     /// to another host's name; `Unavailable` when the metastore does not answer.
-    pub async fn principal(
-        &self,
-        host: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Result<Principal, ServiceError> {
+    pub async fn holder(&self, host: Option<&str>, headers: &HeaderMap) -> Result<Holder, ServiceError> {
         match self {
             Self::Tokens(tokens, metastore) => {
                 let token = bearer(headers).ok_or_else(|| {
                     ServiceError::new(Kind::Unauthenticated, "no bearer token in header `Authorization`")
                 })?;
                 let hash = hash(token);
-                if let Some(principal) = tokens.get(&hash) {
-                    return Ok(principal.clone());
-                }
-                let holder = metastore.token_holder(&hash).await;
-                let holder = holder.map_err(|error| ServiceError::from_error(&error))?;
-                holder
-                    .map(Principal::new)
-                    .ok_or_else(|| ServiceError::new(Kind::Unauthenticated, "bearer token is not known"))
+                let known = match tokens.get(&hash) {
+                    Some(principal) => Some(principal.clone()),
+                    None => {
+                        let holder = metastore.token_holder(&hash).await;
+                        let holder = holder.map_err(|error| ServiceError::from_error(&error))?;
+                        holder.map(Principal::new)
+                    }
+                };
+                let principal = known
+                    .ok_or_else(|| ServiceError::new(Kind::Unauthenticated, "bearer token is not known"))?;
+                let token = Some(hash);
+                Ok(Holder { principal, token })
             }
             // A page of another site reaches a loopback server under a name of its own choice (DNS rebinding).
-            Self::Development(principal) if host.is_some_and(is_loopback) => Ok(principal.clone()),
+            Self::Development(principal) if host.is_some_and(is_loopback) => Ok(Holder {
+                principal: principal.clone(),
+                token: None,
+            }),
             Self::Development(_) => Err(ServiceError::new(
                 Kind::PermissionDenied,
                 "development mode answers requests to localhost only",
@@ -109,9 +123,9 @@ pub async fn require(
     next: Next,
 ) -> Response {
     let host = host(&request);
-    match state.authenticator.principal(host, request.headers()).await {
-        Ok(principal) => {
-            let caller = Caller::new(principal, request_id, request.headers());
+    match state.authenticator.holder(host, request.headers()).await {
+        Ok(holder) => {
+            let caller = Caller::new(holder, request_id, request.headers());
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -194,10 +208,8 @@ mod tests {
         let (_folder, metastore) = metastore().await;
         let tokens = vec![(hash("secret"), "ann".to_owned())];
         let authenticator = Authenticator::new(Authentication::Tokens(tokens), metastore);
-        let principal = authenticator
-            .principal(None, &headers(AUTHORIZATION, value))
-            .await;
-        assert_eq!(principal.is_ok(), expected);
+        let holder = authenticator.holder(None, &headers(AUTHORIZATION, value)).await;
+        assert_eq!(holder.is_ok(), expected);
     }
 
     #[tokio::test]
@@ -205,13 +217,16 @@ mod tests {
         let (_folder, metastore) = metastore().await;
         let authenticator = Authenticator::new(Authentication::Tokens(Vec::new()), metastore.clone());
         let sent = headers(AUTHORIZATION, "Bearer secret");
-        assert!(authenticator.principal(None, &sent).await.is_err());
+        assert!(authenticator.holder(None, &sent).await.is_err());
         let hash = hash("secret");
         metastore.create_token(&hash, "bob", "admin").await.expect("made");
-        let principal = authenticator.principal(None, &sent).await.expect("let in");
-        assert_eq!(principal.as_str(), "bob");
+        let holder = authenticator.holder(None, &sent).await.expect("let in");
+        assert_eq!(
+            (holder.principal.as_str(), holder.token),
+            ("bob", Some(hash.clone()))
+        );
         assert_eq!(metastore.revoke_tokens(&hash[..12]).await.expect("revoked"), 1);
-        assert!(authenticator.principal(None, &sent).await.is_err());
+        assert!(authenticator.holder(None, &sent).await.is_err());
     }
 
     #[test_case("127.0.0.1:8080", true; "address")]
@@ -224,7 +239,7 @@ mod tests {
         let (_folder, metastore) = metastore().await;
         let principal = "ann".to_owned();
         let authenticator = Authenticator::new(Authentication::Development { principal }, metastore);
-        let principal = authenticator.principal(Some(host), &HeaderMap::new()).await;
-        assert_eq!(principal.is_ok(), expected);
+        let holder = authenticator.holder(Some(host), &HeaderMap::new()).await;
+        assert_eq!(holder.is_ok(), expected);
     }
 }

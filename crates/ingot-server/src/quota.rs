@@ -1,6 +1,7 @@
-//! How much each caller may ask of the API: requests at a time, requests a minute.
+//! How much each token may ask of the API: requests at a time, requests a minute.
 //!
-//! A principal's requests are counted together, whichever of its tokens they come with. A request that is one too many
+//! The tokens of a principal are counted apart: one that floods takes nothing from the others. Development knows no tokens,
+//! and counts all requests together. A request that is one too many
 //! is refused at once and says when to come again; none waits. It counts until its answer was read or given up.
 //! What the answers themselves may hold stands here too, and is watched where they are encoded.
 
@@ -13,7 +14,6 @@ use axum::extract::{Extension, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use ingot_common::Principal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -35,9 +35,9 @@ pub struct ApiLimits {
     pub answer_bytes_max: usize,
     /// Rows of a page; at least 1.
     pub page_rows_max: usize,
-    /// Requests of a caller that are being answered at a time.
+    /// Requests of a token that are being answered at a time.
     pub requests_max: usize,
-    /// Requests of a caller in a minute.
+    /// Requests of a token in a minute.
     pub requests_per_minute_max: u32,
 }
 
@@ -53,12 +53,13 @@ impl Default for ApiLimits {
     }
 }
 
-/// Who has asked how much. As many entries as there are principals with a token.
+/// Who has asked how much. As many entries as there were tokens that asked.
 #[derive(Debug)]
 pub struct Quotas {
     requests_max: usize,
     per_minute: u32,
-    callers: Mutex<HashMap<Principal, Quota>>,
+    /// By the token's hash; by an empty text where there is none.
+    tokens: Mutex<HashMap<String, Quota>>,
 }
 
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Quotas {
                 most => most.min(Semaphore::MAX_PERMITS),
             },
             per_minute: limits.requests_per_minute_max,
-            callers: Mutex::default(),
+            tokens: Mutex::default(),
         }
     }
 
@@ -84,29 +85,25 @@ impl Quotas {
     ///
     /// # Errors
     /// 429, with the seconds to wait, for one too many.
-    fn enter(&self, principal: &Principal, now: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let quota = callers.entry(principal.clone()).or_insert_with(|| Quota {
-            slots: Arc::new(Semaphore::new(self.requests_max)),
-            bucket: Bucket::full(self.per_minute, now),
-        });
+    fn enter(&self, token: Option<&str>, now: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let quota = tokens
+            .entry(token.unwrap_or_default().to_owned())
+            .or_insert_with(|| Quota {
+                slots: Arc::new(Semaphore::new(self.requests_max)),
+                bucket: Bucket::full(self.per_minute, now),
+            });
         let permit = Arc::clone(&quota.slots).try_acquire_owned().map_err(|_| {
             let most = self.requests_max;
             ApiError::too_many(
-                format!(
-                    "{most} requests of `{}` are being answered, as many as may",
-                    principal.as_str()
-                ),
+                format!("{most} requests of this token are being answered, as many as may"),
                 BUSY_SECONDS,
             )
         })?;
         quota.bucket.take(now).map_err(|wait| {
             let most = self.per_minute;
             ApiError::too_many(
-                format!(
-                    "`{}` has sent {most} requests in a minute, as many as it may",
-                    principal.as_str()
-                ),
+                format!("this token has sent {most} requests in a minute, as many as it may"),
                 wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)),
             )
         })?;
@@ -154,7 +151,7 @@ pub async fn enforce(
     request: Request,
     next: Next,
 ) -> Response {
-    match state.quotas.enter(&caller.principal, Instant::now()) {
+    match state.quotas.enter(caller.token.as_deref(), Instant::now()) {
         Ok(permit) => {
             let response = next.run(request).await;
             if !response.status().is_success() {
@@ -192,29 +189,29 @@ mod tests {
     }
 
     #[test]
-    fn requests_at_a_time_are_each_callers_own() {
+    fn requests_at_a_time_are_each_tokens_own() {
         let (quotas, now) = (quotas(2, 0), Instant::now());
-        let (ann, ben) = (Principal::new("ann"), Principal::new("ben"));
-        let first = quotas.enter(&ann, now).expect("first");
-        let _second = quotas.enter(&ann, now).expect("second");
-        assert_eq!(status(quotas.enter(&ann, now)), (429, Some("1".to_owned())));
-        let _other = quotas.enter(&ben, now).expect("another caller");
+        let (one, other) = (Some("5e884898"), Some("6b86b273"));
+        let first = quotas.enter(one, now).expect("first");
+        let _second = quotas.enter(one, now).expect("second");
+        assert_eq!(status(quotas.enter(one, now)), (429, Some("1".to_owned())));
+        let _other = quotas.enter(other, now).expect("another token");
+        let _nobody = quotas.enter(None, now).expect("no token");
         drop(first);
-        drop(quotas.enter(&ann, now).expect("one has ended"));
+        drop(quotas.enter(one, now).expect("one has ended"));
     }
 
     #[test]
     fn requests_a_minute_come_back_one_by_one() {
         let (quotas, now) = (quotas(0, 6), Instant::now());
-        let ann = Principal::new("ann");
         for _ in 0..6 {
-            drop(quotas.enter(&ann, now).expect("a minute's requests at once"));
+            drop(quotas.enter(None, now).expect("a minute's requests at once"));
         }
-        assert_eq!(status(quotas.enter(&ann, now)), (429, Some("10".to_owned())));
+        assert_eq!(status(quotas.enter(None, now)), (429, Some("10".to_owned())));
         let later = now + Duration::from_millis(9_500);
-        assert_eq!(status(quotas.enter(&ann, later)), (429, Some("1".to_owned())));
+        assert_eq!(status(quotas.enter(None, later)), (429, Some("1".to_owned())));
         let later = now + Duration::from_secs(10);
-        drop(quotas.enter(&ann, later).expect("a sixth of a minute later"));
-        assert_eq!(status(quotas.enter(&ann, later)).0, 429);
+        drop(quotas.enter(None, later).expect("a sixth of a minute later"));
+        assert_eq!(status(quotas.enter(None, later)).0, 429);
     }
 }

@@ -69,10 +69,7 @@ async fn admitted(
         request.headers_mut().insert(AUTHORIZATION, bearer(&token)?);
     }
     let headers = request.headers();
-    let principal = state
-        .authenticator
-        .principal(auth::host(request), headers)
-        .await?;
+    let holder = state.authenticator.holder(auth::host(request), headers).await?;
     let time = match headers.get("grpc-timeout") {
         None => None,
         Some(text) => {
@@ -81,7 +78,7 @@ async fn admitted(
         }
     };
     let cookie = Cookie::of(headers);
-    let context = state.context(Caller::new(principal, request_id, headers));
+    let context = state.context(Caller::new(holder, request_id, headers));
     Ok(Call {
         state: state.clone(),
         context,

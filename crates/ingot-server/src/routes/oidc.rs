@@ -81,8 +81,8 @@ async fn holder(state: &AppState, host: Option<&str>, token: &str) -> Result<Opt
         return Ok(None);
     };
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-    match state.authenticator.principal(host, &headers).await {
-        Ok(principal) => Ok(Some(principal.as_str().to_owned())),
+    match state.authenticator.holder(host, &headers).await {
+        Ok(holder) => Ok(Some(holder.principal.as_str().to_owned())),
         Err(error) if error.kind == ingot_common::Kind::Unavailable => Err(refused(
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
