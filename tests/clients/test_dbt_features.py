@@ -37,6 +37,11 @@ def batches(url, tmp_path_factory):
     return project(url, tmp_path_factory, "batches")
 
 
+@pytest.fixture(scope="module", params=["v1", "v2"])
+def metrics(request, url, tmp_path_factory):
+    return project(url, tmp_path_factory, f"metrics_{request.param}", v2=request.param == "v2")
+
+
 def vars(**values):
     return ["--vars", json.dumps(values)]
 
@@ -134,6 +139,27 @@ def test_datasets_are_made_anew(datasets, rows):
     assert set(datasets("run", "--full-refresh", "--select", "datasets").values()) <= GOOD
     assert rows("SELECT count(*) FROM main.datasets.received") == [(3,)]
     assert history(rows, "main.datasets.received") == ["CREATE STREAMING TABLE"]
+
+
+def test_metric_views(metrics, rows):
+    schema = metrics.environment["DBT_SCHEMA"]
+    view = f"main.{schema}.teams_measured"
+    measured = f"SELECT team, MEASURE(people), MEASURE(first) IS NULL FROM {view} GROUP BY team ORDER BY team"
+    kind = f"SELECT table_type FROM main.information_schema.tables WHERE table_schema = '{schema}' AND table_name = 'teams_measured'"
+    altered = kind.replace("table_type", "last_altered")
+    assert set(metrics("build", "--select", "people", "metrics").values()) <= GOOD
+    assert rows(measured) == [("BLUE", 1, False), ("RED", 2, False)]
+    assert rows(kind) == [("METRIC_VIEW",)]
+    before = rows(altered)
+    assert set(metrics("run", "--select", "metrics").values()) <= GOOD
+    assert rows(altered) == before
+    # Another definition, and another property, by ALTER VIEW.
+    changed = vars(counted="DISTINCT team", quality="silver")
+    assert set(metrics("run", "--select", "metrics", *changed).values()) <= GOOD
+    assert rows(measured) == [("BLUE", 1, False), ("RED", 1, False)]
+    assert ("quality", "silver") in rows(f"SHOW TBLPROPERTIES {view}")
+    tags = f"SELECT tag_value FROM main.information_schema.table_tags WHERE schema_name = '{schema}'"
+    assert rows(tags) == [("core",)]
 
 
 def test_microbatches(batches, rows):

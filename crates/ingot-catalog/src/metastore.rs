@@ -146,6 +146,10 @@ impl Metastore {
                 "shallow clones",
                 include_str!("../migrations/0010_shallow_clones.sql"),
             ),
+            (
+                "metric views",
+                include_str!("../migrations/0011_metric_views.sql"),
+            ),
         ];
         let step = |(version, (name, text)): (i64, (&'static str, &'static str))| {
             let text = text.into_sql_str();

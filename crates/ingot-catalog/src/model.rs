@@ -126,6 +126,8 @@ pub struct TableInfo {
     pub kind: TableKind,
     /// Made by SHALLOW CLONE, and not replaced since.
     pub shallow_clone: bool,
+    /// A metric view: its definition is YAML.
+    pub metrics: bool,
     /// Root folder's URL; `None` for views.
     pub location: Option<String>,
     /// Query text of a view or a pipeline dataset.
@@ -144,6 +146,14 @@ pub struct TableInfo {
 }
 
 impl TableInfo {
+    /// Returns what it is called where it is described.
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            TableKind::View if self.metrics => "METRIC_VIEW",
+            kind => kind.as_str(),
+        }
+    }
+
     /// Returns what the information schema calls its kind, which tells clones from others.
     ///
     /// Source: Databricks SQL language reference, "INFORMATION_SCHEMA.TABLES".
@@ -151,7 +161,7 @@ impl TableInfo {
         match self.kind {
             TableKind::Managed if self.shallow_clone => "MANAGED_SHALLOW_CLONE",
             TableKind::External if self.shallow_clone => "EXTERNAL_SHALLOW_CLONE",
-            kind => kind.as_str(),
+            _ => self.type_name(),
         }
     }
 }
@@ -162,6 +172,7 @@ pub struct NewTable {
     pub name: TableName,
     pub kind: TableKind,
     pub shallow_clone: bool,
+    pub metrics: bool,
     /// External tables only: where the files are. Managed tables are given a folder by the metastore.
     pub location: Option<String>,
     pub definition: Option<String>,

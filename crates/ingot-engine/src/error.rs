@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use ingot_common::{Classify, Kind, ServiceError, TableName};
 
+use crate::metric_view;
 use crate::write::type_text;
 
 /// The result of this crate's calls.
@@ -252,6 +253,7 @@ fn condition_of(error: &DataFusionError) -> Option<Error> {
             SchemaError::FieldNotFound { field, valid_fields } => {
                 let known: Vec<String> = valid_fields
                     .iter()
+                    .filter(|column| !metric_view::is_input(&column.name))
                     .map(|column| format!("`{}`", column.name))
                     .collect();
                 let message = format!(

@@ -25,6 +25,7 @@ mod information_schema;
 mod join_order;
 mod maintenance;
 pub mod merge;
+mod metric_view;
 mod optimize;
 pub mod provider;
 mod pruning;

@@ -19,6 +19,7 @@ mod generators;
 mod inline_tables;
 mod joins;
 mod lateral_aliases;
+mod metrics;
 mod names;
 mod nesting;
 mod pivots;
@@ -58,7 +59,7 @@ pub(crate) use self::constants::{constant, literal, rows_of};
 pub(crate) use self::generators::GENERATORS;
 pub(crate) use self::names::{delta_path, object_name, parts, table_name};
 pub(crate) use self::providers::{Found, TableAt};
-use self::providers::{provider_of, session_relation, table_provider};
+use self::providers::{provider_of, session_relation, table_provider, view_rows};
 pub(crate) use self::reads::Reads;
 use self::routines::Routines;
 pub(crate) use self::routines::is_builtin;
@@ -68,6 +69,7 @@ use self::special::{functions_as_relations, special_provider, take_special_relat
 pub(crate) use self::streams::streams;
 pub(crate) use self::time_travel::{instant, without_version};
 pub(crate) use self::values::{bind, has_parameters};
+use crate::metric_view::MetricView;
 use crate::session::Values;
 use crate::spark::AnsiMode;
 use crate::stack::deep;
@@ -156,7 +158,13 @@ pub(crate) async fn relation_seen(session: &Session, name: &ObjectName) -> Resul
     if session.temporary_view(&parts(name)?).is_none() {
         let name = session.resolve(name)?;
         if !information_schema::has(&name) && !system_tables::has(&name) {
-            access::table(session, &name, Need::Sight).await?;
+            let info = access::table(session, &name, Need::Sight).await?;
+            if info.metrics {
+                let all = MetricView::parse(info.definition.as_deref().unwrap_or_default())?.all()?;
+                let scope = Scope::of_trusted(&session.namespace());
+                let rows = view_rows(session, &info, all, &scope, &Reads::default()).await?;
+                return Ok(session.datafusion().read_table(rows)?);
+            }
         }
     }
     relation_in(session, name, Scope::of_trusted(&session.namespace())).await
@@ -182,6 +190,7 @@ fn plan_in<'a>(
         let state = planning_state(session, &scope.namespace);
         let values = scope.values(session);
         bind(&mut query, &values, reads)?;
+        let metrics = metrics::take(session, &mut query, &scope, reads, &state).await?;
         inline_tables::rewrite(&mut query, AnsiMode::of(state.config_options()));
         shapes::rewrite(&mut query);
         joins::rewrite(&mut query);
@@ -199,6 +208,10 @@ fn plan_in<'a>(
         if let Some(rows) = target {
             columns.add(TARGET, &rows.schema());
             register(catalogs, internal("target"), rows)?;
+        }
+        for (name, rows) in metrics {
+            columns.add(&format!("{INTERNAL}.{INTERNAL}.{name}"), &rows.schema());
+            register(catalogs, internal(&name), rows)?;
         }
         for (name, relation) in special {
             let provider = special_provider(session, relation, &scope, reads).await?;

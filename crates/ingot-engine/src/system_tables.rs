@@ -92,6 +92,7 @@ impl SystemTable {
             name: TableName::new(part(SYSTEM)?, part(self.schema)?, part(self.name)?),
             kind: TableKind::Managed,
             shallow_clone: false,
+            metrics: false,
             location: None,
             definition: None,
             definition_namespace: None,

@@ -67,6 +67,7 @@ pub(super) fn table(row: &SqliteRow) -> Decoded<TableInfo> {
         name,
         kind: TableKind::from_str(&kind).map_err(|error| decode("kind", error))?,
         shallow_clone: row.try_get("shallow_clone")?,
+        metrics: row.try_get("metrics")?,
         location: row.try_get("location")?,
         definition: row.try_get("definition")?,
         definition_namespace,

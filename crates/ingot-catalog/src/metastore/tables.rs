@@ -590,7 +590,7 @@ async fn redefine_view(
     let namespace = view.definition_namespace.as_ref();
     let updated = sqlx::query(
         "UPDATE tables SET definition = $1, definition_catalog = $2, definition_schema = $3, columns = $4, \
-         comment = $5, properties = $6, updated_at = $7, updated_by = $8 WHERE id = $9",
+         comment = $5, properties = $6, metrics = $7, updated_at = $8, updated_by = $9 WHERE id = $10",
     )
     .bind(view.definition.as_deref())
     .bind(namespace.map(|name| name.catalog.as_str()))
@@ -598,6 +598,7 @@ async fn redefine_view(
     .bind(row::to_json(&view.columns)?)
     .bind(view.comment.as_deref())
     .bind(row::to_json(&view.properties)?)
+    .bind(view.metrics)
     .bind(clock::now_ms())
     .bind(principal)
     .bind(id.to_string())
@@ -655,10 +656,10 @@ async fn insert(
     let now = clock::now_ms();
     let namespace = table.definition_namespace.as_ref();
     let inserted = sqlx::query(
-        "INSERT INTO tables (id, catalog_name, schema_name, name, kind, shallow_clone, state, state_at, location, \
-         definition, definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, filters, \
-         owner, created_at, created_by, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-         $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+        "INSERT INTO tables (id, catalog_name, schema_name, name, kind, shallow_clone, metrics, state, state_at, \
+         location, definition, definition_catalog, definition_schema, refresh_schedule, columns, comment, properties, \
+         filters, owner, created_at, created_by, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+         $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
     )
     .bind(id.to_string())
     .bind(table.name.catalog.as_str())
@@ -666,6 +667,7 @@ async fn insert(
     .bind(table.name.table.as_str())
     .bind(table.kind.as_str())
     .bind(table.shallow_clone)
+    .bind(table.metrics)
     .bind(state)
     .bind(now)
     .bind(location)

@@ -16,6 +16,7 @@ pub fn new_table(name: &str, kind: TableKind) -> NewTable {
         name: TableName::parse(&format!("main.default.{name}")).expect("valid name"),
         kind,
         shallow_clone: false,
+        metrics: false,
         location: None,
         definition: None,
         definition_namespace: None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
+use datafusion::sql::sqlparser::ast::Statement;
 use ingot_catalog::{TableInfo, TableKind};
 use ingot_common::{Kind, TableName};
 use ingot_delta::change_feed::check_recorded;
@@ -17,6 +18,7 @@ use super::scope::{Scope, SeenValues};
 use super::{Reads, plan_in};
 use crate::access::Reader;
 use crate::change_feed::feed_provider;
+use crate::metric_view::{Inputs, MetricView};
 use crate::provider::{FileOrder, Rows, delta_provider, ordered_provider, past_provider};
 use crate::session::identifier;
 use crate::{Error, Result, Session, access, information_schema, system_tables};
@@ -73,7 +75,8 @@ pub(super) async fn session_relation(
     };
     let (namespace, temporary) = (view.namespace.clone(), view.temporary.clone());
     let scope = scope.of_view(&view.name, namespace, temporary, values, reader)?;
-    view_provider(session, &view.definition, scope, reads)
+    let query = crate::statement::parse_query(&view.definition)?;
+    view_provider(session, query, Some(&view.definition), scope, reads)
         .await
         .map(Some)
 }
@@ -81,15 +84,15 @@ pub(super) async fn session_relation(
 /// Plans the query of a view.
 async fn view_provider(
     session: &Session,
-    definition: &str,
+    query: Statement,
+    definition: Option<&str>,
     scope: Scope,
     reads: &Reads,
 ) -> Result<Arc<dyn TableProvider>> {
-    let query = crate::statement::parse_query(definition)?;
     let rows = plan_in(session, query, scope, reads, None).await?;
     Ok(Arc::new(ViewTable::new(
         rows.into_unoptimized_plan(),
-        Some(definition.to_owned()),
+        definition.map(str::to_owned),
     )))
 }
 
@@ -226,22 +229,36 @@ pub(super) async fn found(
             message: format!("time travel on the view `{name}` is not supported; views have no versions"),
         });
     }
-    reads.see_view(name.clone());
-    let definition = info.definition.clone().unwrap_or_default();
-    let namespace = info
-        .definition_namespace
-        .clone()
-        .unwrap_or_else(|| session.namespace());
-    let reader = Reader::owner(&info.audit.owner);
+    let definition = info.definition.as_deref().unwrap_or_default();
+    let query = match info.metrics {
+        true => MetricView::parse(definition)?.rows(&Inputs::new())?,
+        false => crate::statement::parse_query(definition)?,
+    };
+    let view = view_rows(session, &info, query, scope, reads).await?;
+    Ok(Found::Other(view))
+}
+
+/// Plans a query where the one of a view is planned, with the rights of the view's owner.
+///
+/// # Errors
+/// `VIEW_EXCEED_MAX_NESTED_DEPTH`, and what is wrong with the query.
+pub(super) async fn view_rows(
+    session: &Session,
+    view: &TableInfo,
+    query: Statement,
+    scope: &Scope,
+    reads: &Reads,
+) -> Result<Arc<dyn TableProvider>> {
+    reads.see_view(view.name.clone());
+    let namespace = view.definition_namespace.clone();
     let scope = scope.of_view(
-        &name.to_string(),
-        namespace,
+        &view.name.to_string(),
+        namespace.unwrap_or_else(|| session.namespace()),
         BTreeSet::new(),
         SeenValues::None,
-        reader,
+        Reader::owner(&view.audit.owner),
     )?;
-    let view = view_provider(session, &definition, scope, reads).await?;
-    Ok(Found::Other(view))
+    view_provider(session, query, view.definition.as_deref(), scope, reads).await
 }
 
 /// Makes the provider of a table as the statement sees it, or of its past.

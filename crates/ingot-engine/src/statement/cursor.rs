@@ -163,6 +163,15 @@ impl<'a> Cursor<'a> {
         Ok(self.parser.parse_literal_string()?)
     }
 
+    /// Takes a text in `$$`, if one comes next.
+    pub fn dollar_quoted(&mut self) -> Option<String> {
+        let Token::DollarQuotedString(quoted) = self.parser.peek_token().token else {
+            return None;
+        };
+        self.parser.next_token();
+        Some(quoted.value)
+    }
+
     pub fn number(&mut self) -> Result<u64> {
         Ok(self.parser.parse_literal_uint()?)
     }

@@ -251,13 +251,16 @@ fn extended_lines(info: &TableInfo) -> Vec<[String; 3]> {
         line("Table", info.name.table.as_str()),
         line("Owner", &info.audit.owner),
         line("Created Time", &instant(info.audit.created_at)),
-        line("Type", info.kind.as_str()),
+        line("Type", info.type_name()),
     ];
     if let Some(comment) = &info.comment {
         lines.push(line("Comment", comment));
     }
     if let Some(definition) = &info.definition {
         lines.push(line("View Text", definition));
+    }
+    if info.metrics {
+        lines.push(line("Language", "YAML"));
     }
     if info.kind != TableKind::View {
         lines.push(line("Provider", "delta"));

@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingot_catalog::{ColumnInfo, Need, NewTable, Privilege, Replace, TableFilters, TableKind};
+use ingot_catalog::{ColumnInfo, Need, NewTable, Privilege, Replace, TableFilters, TableInfo, TableKind};
 use ingot_common::{Kind, TableName};
 
 use super::cursor::Cursor;
 use super::{Work, done, namespace, temporary_view};
 use crate::dialect::quoted;
+use crate::metric_view::MetricView;
 use crate::resolve::{self, Reads};
 use crate::write::type_text;
 use crate::{Error, Result, Session, access};
@@ -21,11 +22,14 @@ pub(super) struct ViewText {
     named: Vec<(String, Option<String>)>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+    /// The definition is the YAML of a metric view.
+    pub metrics: bool,
     definition: String,
 }
 
 impl ViewText {
-    /// `[(column [COMMENT 'text'], …)] [COMMENT 'text'] [TBLPROPERTIES (…)] AS query`.
+    /// `[(column [COMMENT 'text'], …)] [COMMENT 'text'] [TBLPROPERTIES (…)] AS query`, or
+    /// `WITH METRICS LANGUAGE YAML … AS $$yaml$$`.
     pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
         let mut named = Vec::new();
         if cursor.at_token(&Token::LParen) {
@@ -40,6 +44,7 @@ impl ViewText {
         }
         let mut comment = None;
         let mut properties = BTreeMap::new();
+        let mut metrics = false;
         while !cursor.accept("AS") {
             if cursor.accept("COMMENT") {
                 comment = Some(cursor.string()?);
@@ -47,18 +52,30 @@ impl ViewText {
                 properties.extend(cursor.properties()?);
             } else if cursor.accept_all(&["DEFAULT", "COLLATION"]) {
                 collation(&cursor.name()?)?;
+            } else if cursor.accept_all(&["WITH", "METRICS"]) {
+                cursor.expect("LANGUAGE")?;
+                cursor.expect("YAML")?;
+                metrics = true;
             } else if cursor.at("WITH") {
                 schema_mode(cursor)?;
             } else {
-                return Err(cursor.expected("COMMENT, TBLPROPERTIES, WITH SCHEMA or AS"));
+                return Err(cursor.expected("COMMENT, TBLPROPERTIES, WITH SCHEMA, WITH METRICS or AS"));
             }
         }
-        let definition = cursor.query_text()?.to_owned();
+        let definition = match cursor.dollar_quoted() {
+            Some(yaml) => {
+                metrics = true;
+                yaml
+            }
+            None if metrics => return Err(cursor.expected("$$ before the definition of the metric view")),
+            None => cursor.query_text()?.to_owned(),
+        };
         cursor.end()?;
         Ok(Self {
             named,
             comment,
             properties,
+            metrics,
             definition,
         })
     }
@@ -88,6 +105,9 @@ impl ViewText {
     /// # Errors
     /// `CREATE_VIEW_COLUMN_ARITY_MISMATCH`, `UNSUPPORTED_FEATURE` for parameter markers, and what is wrong with the query.
     pub async fn plan(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
+        if self.metrics {
+            return self.plan_metrics(session, reads).await;
+        }
         let planned = async |definition: &str| {
             let query = super::parse_query(definition)?;
             if resolve::has_parameters(&query) {
@@ -112,6 +132,66 @@ impl ViewText {
             partition_index: None,
         });
         Ok((definition, columns.collect()))
+    }
+}
+
+impl ViewText {
+    async fn plan_metrics(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
+        if !self.named.is_empty() {
+            return Err(Error::unsupported(
+                "the columns of a metric view are named in its definition".to_owned(),
+            ));
+        }
+        let view = MetricView::parse(&self.definition)?;
+        let rows = resolve::plan(session, view.all()?, &session.namespace(), reads).await?;
+        let comments = view
+            .dimensions
+            .iter()
+            .chain(&view.measures)
+            .map(|column| &column.comment);
+        let columns = rows.schema().fields().iter().zip(comments);
+        let columns = columns.map(|(field, comment)| ColumnInfo {
+            name: field.name().clone(),
+            type_text: type_text(field.data_type()),
+            nullable: field.is_nullable(),
+            comment: comment.clone(),
+            partition_index: None,
+        });
+        Ok((self.definition.clone(), columns.collect()))
+    }
+
+    /// Returns the comment of the statement, or of the definition.
+    ///
+    /// # Errors
+    /// `METRIC_VIEW_INVALID_VIEW_DEFINITION`.
+    pub fn comment(&self) -> Result<Option<String>> {
+        match (&self.comment, self.metrics) {
+            (None, true) => Ok(MetricView::parse(&self.definition)?.comment),
+            (comment, _) => Ok(comment.clone()),
+        }
+    }
+
+    /// Checks that a view that is given this text stays what it is.
+    ///
+    /// # Errors
+    /// `UNSUPPORTED_METRIC_VIEW_USAGE.NON_YAML_DEFINITION`.
+    pub fn check_same_kind(&self, view: &TableInfo) -> Result<()> {
+        if self.metrics == view.metrics {
+            return Ok(());
+        }
+        let (is, takes) = match view.metrics {
+            true => ("a metric view", "the YAML of one, in $$"),
+            false => ("a view", "a query"),
+        };
+        Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "UNSUPPORTED_METRIC_VIEW_USAGE.NON_YAML_DEFINITION",
+            sqlstate: "0A000",
+            message: format!(
+                "`{}` is {is}, and takes {takes}; CREATE OR REPLACE VIEW makes it another",
+                view.name
+            ),
+        })
     }
 }
 
@@ -175,13 +255,14 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
             name,
             kind: TableKind::View,
             shallow_clone: false,
+            metrics: text.metrics,
             location: None,
             definition: Some(definition),
             definition_namespace: Some(session.namespace()),
             refresh_schedule: None,
             columns,
             constraints: Vec::new(),
-            comment: text.comment,
+            comment: text.comment()?,
             properties: text.properties,
             filters: TableFilters::default(),
         };

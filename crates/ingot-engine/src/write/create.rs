@@ -395,6 +395,7 @@ pub(super) fn new_table(spec: &TableSpec, schema: &Schema, partition_columns: &[
         name: spec.name.clone(),
         kind: spec.kind,
         shallow_clone: false,
+        metrics: false,
         location: spec.location.clone(),
         definition: spec.definition.clone(),
         definition_namespace: spec.dataset.as_ref().map(|dataset| dataset.namespace.clone()),

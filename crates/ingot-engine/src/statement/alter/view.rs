@@ -65,6 +65,7 @@ pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result
     let text = ViewText::parse(cursor)?;
     Ok(Work::defines(async move {
         let mut view = open(session, &name, Need::Ownership).await?;
+        text.check_same_kind(&view)?;
         let (definition, mut columns) = text.plan_lasting(session, &name).await?;
         keep_comments(&mut columns, &view.columns);
         view.definition = Some(definition);
@@ -143,6 +144,7 @@ async fn replace(session: &Session, view: TableInfo) -> Result<StatementResult> 
         name: view.name,
         kind: view.kind,
         shallow_clone: false,
+        metrics: view.metrics,
         location: None,
         definition: view.definition,
         definition_namespace: view.definition_namespace,

@@ -70,7 +70,7 @@ fn named(about: &mut Map<String, Value>, info: &TableInfo) {
     about.insert("catalog_name".to_owned(), json!(info.name.catalog.as_str()));
     about.insert("namespace".to_owned(), json!([info.name.schema.as_str()]));
     about.insert("schema_name".to_owned(), json!(info.name.schema.as_str()));
-    about.insert("type".to_owned(), json!(info.kind.as_str()));
+    about.insert("type".to_owned(), json!(info.type_name()));
     about.insert("owner".to_owned(), json!(info.audit.owner));
     about.insert("created_time".to_owned(), instant(info.audit.created_at));
     about.insert("created_by".to_owned(), json!(info.audit.created_by));

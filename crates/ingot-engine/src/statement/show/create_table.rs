@@ -20,6 +20,7 @@ use crate::{Result, Session, access};
 pub(super) async fn show(session: &Session, name: ObjectName) -> Result<StatementResult> {
     let info = access::table(session, &session.resolve(&name)?, Need::Sight).await?;
     let text = match info.kind {
+        TableKind::View if info.metrics => metric_view(&info),
         TableKind::View => view(&info),
         _ => {
             let (_, table) = open(session, &name, Need::Sight).await?;
@@ -34,6 +35,15 @@ pub(super) async fn show(session: &Session, name: ObjectName) -> Result<Statemen
 
 fn full_name(info: &TableInfo) -> String {
     format!("{}.{}.{}", info.name.catalog, info.name.schema, info.name.table)
+}
+
+fn metric_view(info: &TableInfo) -> String {
+    let mut text = format!("CREATE VIEW {}\nWITH METRICS\nLANGUAGE YAML\n", full_name(info));
+    if let Some(comment) = &info.comment {
+        text += &format!("COMMENT {}\n", literal(comment));
+    }
+    text += &properties(&info.properties);
+    text + &format!("AS $${}$$\n", info.definition.as_deref().unwrap_or_default())
 }
 
 fn view(info: &TableInfo) -> String {

@@ -67,7 +67,7 @@ async fn about(session: &Session, table: &TableInfo) -> Result<String> {
         format!("Owner: {}", table.audit.owner),
         format!("Created Time: {}", created.format("%a %b %d %H:%M:%S UTC %Y")),
         format!("Created By: {}", table.audit.created_by),
-        format!("Type: {}", table.kind.as_str()),
+        format!("Type: {}", table.type_name()),
     ];
     if let Some(definition) = &table.definition {
         lines.push(format!("View Text: {definition}"));
