@@ -10,11 +10,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 use ingot_common::SchemaName;
 use url::Url;
 
-use crate::Session;
 use crate::provider::with_delta;
 use crate::session::{FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT};
 use crate::spark::temporal;
 use crate::statement::is_harmless;
+use crate::{Session, metric_view};
 
 /// Settings that change how statements run, and no result.
 const OF_NO_RESULT: [&str; 3] = [FILE_CACHE, STATEMENT_TIMEOUT, USE_CACHED_RESULT];
@@ -55,6 +55,7 @@ pub(crate) struct Question {
 impl Question {
     /// Returns what `plan` asks; `None` when the answer may be another next time though no table changed:
     /// - it calls a function that is not a pure one of its arguments (`rand`, `uuid`, `now`, `current_user`);
+    /// - it computes a measure of a metric view from columns of its source;
     /// - it reads something else than the newest versions of Delta tables: files, metadata, relations of the session.
     ///
     /// Also `None` for what reads no table, which is quick without.
@@ -175,6 +176,8 @@ fn is_pure(expr: &Expr) -> bool {
         Expr::AggregateFunction(call) => call.func.signature().volatility,
         Expr::WindowFunction(call) => call.fun.signature().volatility,
         Expr::HigherOrderFunction(call) => call.func.signature().volatility,
+        // Each query calls it otherwise: nobody would ask the same again.
+        Expr::Column(column) if metric_view::is_input(&column.name) => Volatility::Volatile,
         _ => Volatility::Immutable,
     };
     volatility == Volatility::Immutable

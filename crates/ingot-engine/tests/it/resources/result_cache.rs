@@ -15,6 +15,11 @@ async fn table() -> (TempDir, Engine, Session) {
             "CREATE TABLE t (a INT, s STRING)",
             "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
             "CREATE VIEW v AS SELECT a, upper(s) AS u FROM t",
+            "CREATE VIEW m WITH METRICS LANGUAGE YAML AS $$
+version: 1.1
+source: t
+measures: [{name: n, expr: count(1)}, {name: total, expr: sum(a)}]
+$$",
         ],
     )
     .await;
@@ -51,6 +56,7 @@ async fn learn(engine: &Engine, session: &Session, query: &str) {
 #[test_case("SELECT explode(array(a, a)) FROM t", "SELECT explode(array(a, a)) FROM t"; "a generator")]
 #[test_case("SELECT CAST('2024-01-01' AS DATE) AS d, a FROM t", "SELECT CAST('2024-01-01' AS DATE) AS d, a FROM t"; "a date")]
 #[test_case("SELECT a FROM t WHERE a > 9", "SELECT a FROM t WHERE a > 9"; "no rows")]
+#[test_case("SELECT MEASURE(n) FROM m", "SELECT MEASURE(n) FROM m"; "a measure of rows")]
 #[tokio::test]
 async fn a_result_is_known_the_second_time(first: &str, second: &str) {
     let (_directory, engine, session) = table().await;
@@ -77,6 +83,7 @@ async fn a_result_is_known_the_second_time(first: &str, second: &str) {
 #[test_case("SELECT * FROM (DESCRIBE HISTORY t)"; "a history")]
 #[test_case("SELECT * FROM information_schema.tables"; "metadata")]
 #[test_case("SELECT * FROM range(3)"; "no table")]
+#[test_case("SELECT MEASURE(total) FROM m"; "a measure of a column")]
 #[test_case("SELECT * FROM t VERSION AS OF 1"; "the past")]
 #[test_case("EXPLAIN SELECT * FROM t"; "a plan")]
 #[test_case("EXPLAIN ANALYZE SELECT * FROM t"; "what a plan took")]
