@@ -6,8 +6,8 @@
 //!                 rows: SELECT … AS d, x AS __input0 FROM source, planned with the rights of the view's owner
 //! ```
 //! What the view hides stays hidden: inputs have names that nobody knows, stars are refused, and functions in a measure are
-//! those of the view's namespace. A query with MEASURE reads one metric view and nothing else; one without reads its dimensions, as of any view. Source:
-//! Databricks, "Query metric views".
+//! those of the view's namespace. A query with MEASURE reads one metric view and nothing else; one without reads its
+//! dimensions, as of any view. Source: Databricks, "Query metric views".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
