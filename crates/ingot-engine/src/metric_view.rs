@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem,
     SetExpr, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
+use ingot_catalog::TableInfo;
 use ingot_common::Kind;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -47,7 +48,6 @@ pub(crate) struct MetricView {
 pub(crate) struct MetricColumn {
     pub name: String,
     pub comment: Option<String>,
-    text: String,
     expr: Expr,
 }
 
@@ -137,6 +137,14 @@ impl Inputs {
 }
 
 impl MetricView {
+    /// Reads the definition of a view of the metastore.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of(view: &TableInfo) -> Result<Self> {
+        Self::parse(view.definition.as_deref().unwrap_or_default())
+    }
+
     /// Reads a definition.
     ///
     /// # Errors
@@ -195,10 +203,10 @@ impl MetricView {
     /// # Errors
     /// None that [`Self::parse`] did not find.
     pub fn rows(&self, inputs: &Inputs) -> Result<Statement> {
-        let dimensions = self.dimensions.iter();
-        let dimensions = dimensions.map(|column| format!("({}\n) AS {}", column.text, quoted(&column.name)));
-        let places = (0..inputs.exprs.len()).map(|place| format!("NULL AS {}", inputs.name(place)));
-        let columns: Vec<String> = dimensions.chain(places).collect();
+        let dimensions = self.dimensions.iter().map(|column| quoted(&column.name));
+        let inputs_named = (0..inputs.exprs.len()).map(|place| inputs.name(place).to_string());
+        let columns = dimensions.chain(inputs_named);
+        let columns: Vec<String> = columns.map(|name| format!("NULL AS {name}")).collect();
         let columns = match columns.is_empty() {
             true => "1 AS `1`".to_owned(),
             false => columns.join(", "),
@@ -207,7 +215,9 @@ impl MetricView {
         let filter: String = filter.collect();
         let query = format!("SELECT {columns} FROM {}{filter}", self.from);
         let mut query = statement::parse_query(&query)?;
-        put_last(&mut query, inputs.exprs.iter().cloned())?;
+        let exprs = self.dimensions.iter().map(|column| &column.expr);
+        let exprs: Vec<Expr> = exprs.chain(&inputs.exprs).cloned().collect();
+        put_last(&mut query, exprs)?;
         Ok(query)
     }
 
@@ -366,11 +376,7 @@ impl VisitorMut for Columns<'_> {
 }
 
 /// Puts expressions in the place of the last columns of a query, under the names that stand there.
-fn put_last(
-    query: &mut Statement,
-    exprs: impl IntoIterator<Item = Expr, IntoIter: ExactSizeIterator>,
-) -> Result<()> {
-    let exprs = exprs.into_iter();
+fn put_last(query: &mut Statement, exprs: Vec<Expr>) -> Result<()> {
     let select = select_of(query).ok_or_else(not_made)?;
     let before = select.projection.len().saturating_sub(exprs.len());
     for (item, put) in select.projection.iter_mut().skip(before).zip(exprs) {
@@ -457,7 +463,6 @@ fn column(document: ColumnDocument) -> Result<MetricColumn> {
         expr: checked(&document.name, &document.expr)?,
         name: document.name,
         comment: document.comment,
-        text: document.expr,
     })
 }
 
@@ -555,7 +560,7 @@ measures:
         assert_eq!(big.to_string(), "count(*) FILTER (WHERE `in_0` > 10)");
         assert_eq!(
             view.rows(&inputs).expect("a query").to_string(),
-            "SELECT (date_trunc('DAY', sold)) AS `day`, amount AS `in_0` FROM main.default.sales AS source \
+            "SELECT date_trunc('DAY', sold) AS `day`, amount AS `in_0` FROM main.default.sales AS source \
              LEFT JOIN main.default.shops AS `shops` ON (source.shop = shops.id) WHERE (amount > 0)"
         );
     }

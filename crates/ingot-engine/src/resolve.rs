@@ -160,7 +160,7 @@ pub(crate) async fn relation_seen(session: &Session, name: &ObjectName) -> Resul
         if !information_schema::has(&name) && !system_tables::has(&name) {
             let info = access::table(session, &name, Need::Sight).await?;
             if info.metrics {
-                let all = MetricView::parse(info.definition.as_deref().unwrap_or_default())?.all()?;
+                let all = MetricView::of(&info)?.all()?;
                 let scope = Scope::of_trusted(&session.namespace());
                 let rows = view_rows(session, &info, all, &scope, &Reads::default()).await?;
                 return Ok(session.datafusion().read_table(rows)?);

@@ -17,15 +17,15 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderBy, Query,
-    Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    Select, SelectItem, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 use ingot_catalog::TableInfo;
 use ingot_common::{Kind, SchemaName};
 
-use super::names::{parts, table_name};
+use super::names::{last_part, name_internally, parts, table_name};
 use super::providers::view_rows;
 use super::scope::Scope;
-use super::{INTERNAL, Reads, is_builtin};
+use super::{Reads, is_builtin};
 use crate::metric_view::{Inputs, MetricView, measured};
 use crate::{Error, Result, Session, access, information_schema, spark, system_tables};
 
@@ -49,10 +49,6 @@ pub(super) async fn take(
     }
     let mut views = BTreeMap::new();
     for name in blocks.relations {
-        let common = parts(&name)?;
-        if matches!(common.as_slice(), [one] if blocks.common.contains(&one.to_lowercase())) {
-            continue;
-        }
         if let Some(view) = metric_view(session, &name, scope, reads).await? {
             views.insert(name.to_string(), view);
         }
@@ -63,6 +59,7 @@ pub(super) async fn take(
     let mut rewriter = Rewriter {
         views: &views,
         state,
+        common: CommonTables::default(),
         rows: Vec::new(),
     };
     if let ControlFlow::Break(error) = VisitMut::visit(query, &mut rewriter) {
@@ -97,7 +94,7 @@ async fn metric_view(
     if !info.metrics {
         return Ok(None);
     }
-    let view = MetricView::parse(info.definition.as_deref().unwrap_or_default())?;
+    let view = MetricView::of(&info)?;
     Ok(Some((info, view)))
 }
 
@@ -105,22 +102,24 @@ async fn metric_view(
 #[derive(Default)]
 struct Blocks {
     relations: BTreeSet<ObjectName>,
-    /// The names of common table expressions, in lower case.
-    common: BTreeSet<String>,
+    common: CommonTables,
 }
 
 impl Visitor for Blocks {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        let names = tables.map(|table| table.alias.name.value.to_lowercase());
-        self.common.extend(names);
+        self.common.enter(query);
         if let (SetExpr::Select(select), Some(order)) = (query.body.as_ref(), &query.order_by)
             && measures(order)
         {
             return self.block(select);
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
+        self.common.leave();
         ControlFlow::Continue(())
     }
 
@@ -136,7 +135,9 @@ impl Blocks {
     fn block(&mut self, select: &Select) -> ControlFlow<Error> {
         match relation(select) {
             Some(name) => {
-                self.relations.insert(name.clone());
+                if !self.common.has(name) {
+                    self.relations.insert(name.clone());
+                }
                 ControlFlow::Continue(())
             }
             None => ControlFlow::Break(Error::Condition {
@@ -148,6 +149,55 @@ impl Blocks {
                     .to_owned(),
             }),
         }
+    }
+}
+
+/// The common table expressions that stand for their names where a visitor is: those of the queries around it, and
+/// within the query of one only those before it.
+#[derive(Default)]
+struct CommonTables(Vec<WithClause>);
+
+struct WithClause {
+    /// In lower case.
+    names: Vec<String>,
+    /// How many of them are known: a visitor comes through their queries in turn, and then to what is written below.
+    known: usize,
+    recursive: bool,
+}
+
+impl CommonTables {
+    fn enter(&mut self, query: &Query) {
+        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.0.push(WithClause {
+            names: tables
+                .map(|table| table.alias.name.value.to_lowercase())
+                .collect(),
+            known: 0,
+            recursive: query.with.as_ref().is_some_and(|with| with.recursive),
+        });
+    }
+
+    fn leave(&mut self) {
+        self.0.pop();
+        if let Some(around) = self.0.last_mut() {
+            around.known += 1;
+        }
+    }
+
+    /// Says if a name in the body of the innermost query is one of theirs.
+    fn has(&self, name: &ObjectName) -> bool {
+        let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else {
+            return false;
+        };
+        let innermost = self.0.len().saturating_sub(1);
+        self.0.iter().enumerate().any(|(depth, with)| {
+            let known = match depth == innermost || with.recursive {
+                true => with.names.len(),
+                false => with.known,
+            };
+            let mut known = with.names.iter().take(known);
+            known.any(|known| *known == name.value.to_lowercase())
+        })
     }
 }
 
@@ -200,6 +250,7 @@ fn measures(part: &impl Visit) -> bool {
 struct Rewriter<'a> {
     views: &'a BTreeMap<String, (TableInfo, MetricView)>,
     state: &'a SessionState,
+    common: CommonTables,
     /// Queries of rows, and the views that they are of.
     rows: Vec<(&'a TableInfo, Statement)>,
 }
@@ -208,10 +259,16 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.common.enter(query);
         let SetExpr::Select(select) = query.body.as_mut() else {
             return ControlFlow::Continue(());
         };
         self.block(select, query.order_by.as_mut())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.common.leave();
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
@@ -223,7 +280,8 @@ impl<'a> Rewriter<'a> {
     fn block(&mut self, select: &mut Select, order: Option<&mut OrderBy>) -> ControlFlow<Error> {
         let measured = measures(select) || order.as_ref().is_some_and(|order| measures(*order));
         let views = self.views;
-        let found = relation(select).and_then(|name| views.get(&name.to_string()));
+        let name = relation(select).filter(|name| !self.common.has(name));
+        let found = name.and_then(|name| views.get(&name.to_string()));
         let Some((info, view)) = found.filter(|_| measured) else {
             return ControlFlow::Continue(());
         };
@@ -268,18 +326,8 @@ fn name_rows(select: &mut Select, internal: &str) {
     else {
         return;
     };
-    if alias.is_none()
-        && let Some(ObjectNamePart::Identifier(last)) = name.0.last()
-    {
-        *alias = Some(TableAlias {
-            explicit: true,
-            name: Ident::with_quote('`', last.value.to_lowercase()),
-            columns: Vec::new(),
-            at: None,
-        });
-    }
-    let ident = |text: &str| ObjectNamePart::Identifier(Ident::with_quote('`', text));
-    *name = ObjectName(vec![ident(INTERNAL), ident(INTERNAL), ident(internal)]);
+    let called = last_part(name).to_owned();
+    name_internally(name, alias, &called, internal);
 }
 
 /// Puts measures in the place of calls of MEASURE.

@@ -1,9 +1,10 @@
 //! Names of relations, as queries and statements write them.
 
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart, TableAlias};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use ingot_common::{SchemaName, TableName};
 
+use super::INTERNAL;
 use crate::session::identifier;
 use crate::{Error, Result, dialect};
 
@@ -45,6 +46,30 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<String>> {
             other => Err(Error::parse(format!("`{other}` cannot stand in a name"))),
         })
         .collect()
+}
+
+/// Has a relation of FROM read what the planner knows by an internal name. A query goes on calling it as `called`, in
+/// lower case, unless it has an alias for it.
+pub(super) fn name_internally(
+    name: &mut ObjectName,
+    alias: &mut Option<TableAlias>,
+    called: &str,
+    internal: &str,
+) {
+    alias.get_or_insert_with(|| TableAlias {
+        explicit: true,
+        name: Ident::with_quote('`', called.to_lowercase()),
+        columns: Vec::new(),
+        at: None,
+    });
+    let part = |text| ObjectNamePart::Identifier(Ident::with_quote('`', text));
+    *name = ObjectName([INTERNAL, INTERNAL, internal].map(part).into());
+}
+
+/// Returns the last part of a name, without its quotes.
+pub(super) fn last_part(name: &ObjectName) -> &str {
+    let ident = name.0.last().and_then(ObjectNamePart::as_ident);
+    ident.map(|ident| ident.value.as_str()).unwrap_or_default()
 }
 
 /// Returns the path of the table that `delta.`/path`` names; `None` for the name of one.

@@ -229,10 +229,9 @@ pub(super) async fn found(
             message: format!("time travel on the view `{name}` is not supported; views have no versions"),
         });
     }
-    let definition = info.definition.as_deref().unwrap_or_default();
     let query = match info.metrics {
-        true => MetricView::parse(definition)?.rows(&Inputs::new())?,
-        false => crate::statement::parse_query(definition)?,
+        true => MetricView::of(&info)?.rows(&Inputs::new())?,
+        false => crate::statement::parse_query(info.definition.as_deref().unwrap_or_default())?,
     };
     let view = view_rows(session, &info, query, scope, reads).await?;
     Ok(Found::Other(view))

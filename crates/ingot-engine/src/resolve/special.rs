@@ -8,19 +8,18 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, TableFunctionArgs,
-    TableVersion, VisitMut, VisitorMut,
+    Expr, ObjectName, Statement, TableFactor, TableFunctionArgs, TableVersion, VisitMut, VisitorMut,
 };
 use ingot_catalog::TableKind;
 use ingot_common::TableName;
 use ingot_delta::{DeltaTable, TimeTravel};
 
-use super::names::{delta_path, parts, table_name};
+use super::names::{delta_path, last_part, name_internally, parts, table_name};
 use super::providers::{provider, table_provider};
 use super::scope::Scope;
 use super::streams::streamed;
 use super::time_travel::{Version, instant, split_suffix};
-use super::{GENERATORS, INTERNAL, Reads, relations};
+use super::{GENERATORS, Reads, relations};
 use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::statement::DescribeRequest;
 use crate::{Error, Result, Session, access, ast, files};
@@ -130,21 +129,12 @@ impl VisitorMut for SpecialRelations {
             SpecialRelation::Stream(table) => table,
             _ => &*name,
         };
-        if alias.is_none()
-            && let Some(ObjectNamePart::Identifier(last)) = called.0.last()
-        {
-            let plain = last.value.split('@').next().unwrap_or_default();
-            let quoted = if plain.contains('/') { "delta" } else { plain };
-            *alias = Some(TableAlias {
-                explicit: true,
-                name: Ident::with_quote('`', quoted.to_lowercase()),
-                columns: Vec::new(),
-                at: None,
-            });
-        }
+        let called = match last_part(called).split('@').next().unwrap_or_default() {
+            path if path.contains('/') => "delta".to_owned(),
+            plain => plain.to_owned(),
+        };
         let internal = format!("relation_{}", self.found.len());
-        let ident = |text: &str| ObjectNamePart::Identifier(Ident::with_quote('`', text));
-        *name = ObjectName(vec![ident(INTERNAL), ident(INTERNAL), ident(&internal)]);
+        name_internally(name, alias, &called, &internal);
         *args = None;
         *version = None;
         self.found.push((internal, taken));

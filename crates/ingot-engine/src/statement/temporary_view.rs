@@ -28,7 +28,7 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, mode: Mo
     }
     let name = view_name(resolve::parts(&cursor.object_name()?)?)?;
     let text = ViewText::parse(cursor)?;
-    if text.metrics {
+    if text.is_metrics() {
         return Err(Error::unsupported("a metric view cannot be temporary".to_owned()));
     }
     Ok(Work::defines(async move {

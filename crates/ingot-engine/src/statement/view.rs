@@ -22,14 +22,21 @@ pub(super) struct ViewText {
     named: Vec<(String, Option<String>)>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
-    /// The definition is the YAML of a metric view.
-    pub metrics: bool,
-    definition: String,
+    definition: Definition,
+}
+
+#[derive(Debug)]
+enum Definition {
+    Query(String),
+    Metrics { yaml: String, view: MetricView },
 }
 
 impl ViewText {
     /// `[(column [COMMENT 'text'], …)] [COMMENT 'text'] [TBLPROPERTIES (…)] AS query`, or
-    /// `WITH METRICS LANGUAGE YAML … AS $$yaml$$`.
+    /// `WITH METRICS LANGUAGE YAML … AS $$yaml$$`, whose comment is the view's if the statement gives none.
+    ///
+    /// # Errors
+    /// `PARSE_SYNTAX_ERROR`; `METRIC_VIEW_INVALID_VIEW_DEFINITION`.
     pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
         let mut named = Vec::new();
         if cursor.at_token(&Token::LParen) {
@@ -64,20 +71,25 @@ impl ViewText {
         }
         let definition = match cursor.dollar_quoted() {
             Some(yaml) => {
-                metrics = true;
-                yaml
+                let mut view = MetricView::parse(&yaml)?;
+                comment = comment.or_else(|| view.comment.take());
+                Definition::Metrics { yaml, view }
             }
             None if metrics => return Err(cursor.expected("$$ before the definition of the metric view")),
-            None => cursor.query_text()?.to_owned(),
+            None => Definition::Query(cursor.query_text()?.to_owned()),
         };
         cursor.end()?;
         Ok(Self {
             named,
             comment,
             properties,
-            metrics,
             definition,
         })
+    }
+
+    /// Says if it is the definition of a metric view.
+    pub fn is_metrics(&self) -> bool {
+        matches!(self.definition, Definition::Metrics { .. })
     }
 
     /// Plans the query of a view of the metastore, as [`Self::plan`].
@@ -105,9 +117,13 @@ impl ViewText {
     /// # Errors
     /// `CREATE_VIEW_COLUMN_ARITY_MISMATCH`, `UNSUPPORTED_FEATURE` for parameter markers, and what is wrong with the query.
     pub async fn plan(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
-        if self.metrics {
-            return self.plan_metrics(session, reads).await;
-        }
+        let mut definition = match &self.definition {
+            Definition::Query(query) => query.clone(),
+            Definition::Metrics { yaml, view } => {
+                let columns = self.metric_columns(view, session, reads).await?;
+                return Ok((yaml.clone(), columns));
+            }
+        };
         let planned = async |definition: &str| {
             let query = super::parse_query(definition)?;
             if resolve::has_parameters(&query) {
@@ -115,7 +131,6 @@ impl ViewText {
             }
             resolve::plan(session, query, &session.namespace(), reads).await
         };
-        let mut definition = self.definition.clone();
         let mut rows = planned(&definition).await?;
         if !self.named.is_empty() {
             arity(self.named.len(), rows.schema().fields().len())?;
@@ -133,16 +148,18 @@ impl ViewText {
         });
         Ok((definition, columns.collect()))
     }
-}
 
-impl ViewText {
-    async fn plan_metrics(&self, session: &Session, reads: &Reads) -> Result<(String, Vec<ColumnInfo>)> {
+    async fn metric_columns(
+        &self,
+        view: &MetricView,
+        session: &Session,
+        reads: &Reads,
+    ) -> Result<Vec<ColumnInfo>> {
         if !self.named.is_empty() {
             return Err(Error::unsupported(
                 "the columns of a metric view are named in its definition".to_owned(),
             ));
         }
-        let view = MetricView::parse(&self.definition)?;
         let rows = resolve::plan(session, view.all()?, &session.namespace(), reads).await?;
         let comments = view
             .dimensions
@@ -157,18 +174,7 @@ impl ViewText {
             comment: comment.clone(),
             partition_index: None,
         });
-        Ok((self.definition.clone(), columns.collect()))
-    }
-
-    /// Returns the comment of the statement, or of the definition.
-    ///
-    /// # Errors
-    /// `METRIC_VIEW_INVALID_VIEW_DEFINITION`.
-    pub fn comment(&self) -> Result<Option<String>> {
-        match (&self.comment, self.metrics) {
-            (None, true) => Ok(MetricView::parse(&self.definition)?.comment),
-            (comment, _) => Ok(comment.clone()),
-        }
+        Ok(columns.collect())
     }
 
     /// Checks that a view that is given this text stays what it is.
@@ -176,7 +182,7 @@ impl ViewText {
     /// # Errors
     /// `UNSUPPORTED_METRIC_VIEW_USAGE.NON_YAML_DEFINITION`.
     pub fn check_same_kind(&self, view: &TableInfo) -> Result<()> {
-        if self.metrics == view.metrics {
+        if self.is_metrics() == view.metrics {
             return Ok(());
         }
         let (is, takes) = match view.metrics {
@@ -255,14 +261,14 @@ pub(super) fn create<'a>(session: &'a Session, cursor: &mut Cursor<'_>, replace:
             name,
             kind: TableKind::View,
             shallow_clone: false,
-            metrics: text.metrics,
+            metrics: text.is_metrics(),
             location: None,
             definition: Some(definition),
             definition_namespace: Some(session.namespace()),
             refresh_schedule: None,
             columns,
             constraints: Vec::new(),
-            comment: text.comment()?,
+            comment: text.comment,
             properties: text.properties,
             filters: TableFilters::default(),
         };

@@ -43,7 +43,21 @@ fn metric_view(info: &TableInfo) -> String {
         text += &format!("COMMENT {}\n", literal(comment));
     }
     text += &properties(&info.properties);
-    text + &format!("AS $${}$$\n", info.definition.as_deref().unwrap_or_default())
+    let definition = info.definition.as_deref().unwrap_or_default();
+    text + &format!("AS {}\n", dollar_quoted(definition))
+}
+
+/// Writes a text between dollars, with a tag that does not end it too early.
+fn dollar_quoted(text: &str) -> String {
+    let mut tag = String::new();
+    loop {
+        let quote = format!("${tag}$");
+        let quoted = format!("{text}{quote}");
+        if quoted.find(&quote) == Some(text.len()) {
+            return quote + &quoted;
+        }
+        tag.push('q');
+    }
 }
 
 fn view(info: &TableInfo) -> String {
@@ -156,4 +170,30 @@ fn properties(properties: &BTreeMap<String, String>) -> String {
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::tokenizer::Token;
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("version: 1.1", "$$version: 1.1$$")]
+    #[test_case("costs $5", "$$costs $5$$")]
+    #[test_case("'$$'", "$q$'$$'$q$")]
+    #[test_case("ends with $", "$q$ends with $$q$")]
+    #[test_case("$$ and $q$", "$qq$$$ and $q$$qq$")]
+    fn a_text_between_dollars_is_read_as_it_was(text: &str, expected: &str) {
+        let quoted = dollar_quoted(text);
+        assert_eq!(quoted, expected);
+        let read = crate::dialect::parser(&quoted)
+            .expect("tokens")
+            .peek_token()
+            .token;
+        match read {
+            Token::DollarQuotedString(read) => assert_eq!(read.value, text),
+            other => panic!("`{other}`"),
+        }
+    }
 }
