@@ -95,29 +95,42 @@ fn in_texts(batch: &RecordBatch, given: &Schema, zone: &Zone) -> Result<RecordBa
 
 /// Refuses a column of a type of which clients have no values.
 fn check(data_type: &DataType, intervals_as_texts: bool) -> Result<()> {
-    match data_type {
-        DataType::Interval(_) if !intervals_as_texts => Err(Error::Condition {
+    let without_values = |part: &DataType| match part {
+        DataType::Interval(_) => !intervals_as_texts,
+        DataType::Time32(_) | DataType::Time64(_) => true,
+        _ => false,
+    };
+    match within(data_type, &without_values) {
+        None => Ok(()),
+        Some(interval @ DataType::Interval(_)) => Err(Error::Condition {
             kind: Kind::Unsupported,
             condition: "UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION",
             sqlstate: "0A000",
             message: format!(
                 "a column of the type {} cannot be given to clients; cast it to STRING",
-                type_text(data_type).to_uppercase()
+                type_text(interval).to_uppercase()
             ),
         }),
-        DataType::Time32(_) | DataType::Time64(_) => Err(Error::Condition {
+        Some(_) => Err(Error::Condition {
             kind: Kind::Unsupported,
             condition: "UNSUPPORTED_TIME_TYPE",
             sqlstate: "0A000",
             message: "the type TIME is not supported".to_owned(),
         }),
+    }
+}
+
+/// Finds the first type that `is` names, in a type.
+fn within<'t>(data_type: &'t DataType, is: &impl Fn(&DataType) -> bool) -> Option<&'t DataType> {
+    if is(data_type) {
+        return Some(data_type);
+    }
+    match data_type {
         DataType::List(element) | DataType::LargeList(element) | DataType::Map(element, _) => {
-            check(element.data_type(), intervals_as_texts)
+            within(element.data_type(), is)
         }
-        DataType::Struct(fields) => fields
-            .iter()
-            .try_for_each(|field| check(field.data_type(), intervals_as_texts)),
-        _ => Ok(()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| within(field.data_type(), is)),
+        _ => None,
     }
 }
 

@@ -68,7 +68,11 @@ pub(super) fn add<'a>(session: &'a Session, cursor: &mut Cursor<'_>, name: Table
 fn new_column(session: &Session, cursor: &mut Cursor<'_>) -> Result<NewColumn> {
     let mut path = cursor.column_path()?;
     let name = path.pop().ok_or_else(|| cursor.expected("a column"))?;
-    let field = clauses(session, cursor, &name)?;
+    let mut field = clauses(session, cursor, &name)?;
+    if !path.is_empty() {
+        // Only columns have limits: within structs CHAR and VARCHAR mean STRING.
+        field.metadata_mut().remove(CHAR_VARCHAR);
+    }
     if field.metadata().contains_key(CURRENT_DEFAULT) {
         return Err(Error::Condition {
             kind: Kind::Unsupported,
@@ -324,12 +328,11 @@ async fn redefine(
 
 /// Widens the type of a column; its files stay as they are. One that has the type already stays as it is.
 fn retyped(snapshot: &Snapshot, path: &[String], to: &ColumnType) -> Result<Metadata> {
-    let Ok(present) = column(snapshot, path) else {
+    let present = column(snapshot, path).ok();
+    let same = |field: &&Field| type_text(field.data_type()) == type_text(&to.data_type);
+    let Some(present) = present.filter(same) else {
         return Ok(widened_column(snapshot.metadata(), path, &to.data_type)?);
     };
-    if type_text(present.data_type()) != type_text(&to.data_type) {
-        return Ok(widened_column(snapshot.metadata(), path, &to.data_type)?);
-    }
     let from = ColumnType::of(present);
     if from.limit == to.limit {
         return Ok(snapshot.metadata().clone());
