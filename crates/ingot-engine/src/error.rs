@@ -37,6 +37,14 @@ pub enum Error {
         sqlstate: String,
         message: String,
     },
+    /// A row that breaks a CHECK constraint, an invariant, or what a generated column is.
+    #[error("{}", rule_broken(rule, values))]
+    RuleBroken {
+        /// The rule's name and text.
+        rule: String,
+        /// Columns that the rule names, with the row's values; none where they are not for whoever wrote the row.
+        values: Vec<(String, String)>,
+    },
     #[error(transparent)]
     Delta(#[from] ingot_delta::Error),
     #[error(transparent)]
@@ -197,11 +205,26 @@ impl Error {
                 sqlstate: sqlstate.clone(),
                 message: message.clone(),
             }),
+            Self::RuleBroken { rule, values } => Some(Self::RuleBroken {
+                rule: rule.clone(),
+                values: values.clone(),
+            }),
             Self::Sender(error) => Some(Self::Sender(error.clone())),
             Self::Cancelled => Some(Self::Cancelled),
             _ => None,
         }
     }
+}
+
+fn rule_broken(rule: &str, values: &[(String, String)]) -> String {
+    let mut message = format!("CHECK constraint {rule} violated by row");
+    if !values.is_empty() {
+        message += " with values:";
+    }
+    for (column, value) in values {
+        message += &format!("\n - {column} : {value}");
+    }
+    message
 }
 
 /// Says if reading a file failed because there is none: the text of `object_store::Error::NotFound`.
@@ -428,6 +451,7 @@ impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Condition { kind, .. } | Self::Raised { kind, .. } => *kind,
+            Self::RuleBroken { .. } => Kind::InvalidArgument,
             Self::Delta(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Name(error) => error.kind(),
@@ -441,6 +465,7 @@ impl Classify for Error {
         match self {
             Self::Condition { condition, .. } => Some(condition),
             Self::Raised { condition, .. } => Some(condition),
+            Self::RuleBroken { .. } => Some("DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"),
             Self::Catalog(error) => error.condition(),
             Self::Delta(error) => error.condition(),
             Self::Cancelled => Some("OPERATION_CANCELED"),
@@ -454,6 +479,7 @@ impl Classify for Error {
         match self {
             Self::Condition { sqlstate, .. } => Some(sqlstate),
             Self::Raised { sqlstate, .. } => Some(sqlstate),
+            Self::RuleBroken { .. } => Some("23001"),
             Self::Catalog(error) => error.sqlstate(),
             Self::Delta(error) => error.sqlstate(),
             Self::Cancelled => Some("HY008"),

@@ -209,7 +209,8 @@ pub(crate) async fn merge_planned<'p>(
     let mut input = Input::collect(session, table, plan().await?).await?;
     let mut retries = MERGE_RETRIES.attempts();
     loop {
-        let (outcome, metrics) = merge_once(session, table, filtered, &input).await?;
+        let merged = merge_once(session, table, filtered, &input).await;
+        let (outcome, metrics) = merged.map_err(|error| FilteredTarget::conceal(filtered, error))?;
         let reason = match outcome {
             CommitOutcome::Conflicted(reason) => reason,
             CommitOutcome::AlreadyApplied { .. } => return Ok(metrics),

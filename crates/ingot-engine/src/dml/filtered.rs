@@ -68,6 +68,17 @@ impl FilteredTarget {
         resolve::filtered_target(session, &self.name, &filters, rows, reads).await
     }
 
+    /// Keeps the stored values of a row of `target` out of an error: they may be of columns that have masks.
+    pub fn conceal(target: Option<&Self>, error: Error) -> Error {
+        match error {
+            Error::RuleBroken { rule, .. } if target.is_some() => Error::RuleBroken {
+                rule,
+                values: Vec::new(),
+            },
+            other => other,
+        }
+    }
+
     /// Refuses to compute something from a column that has a mask.
     ///
     /// # Errors

@@ -50,7 +50,9 @@ impl RowStatement<'_> {
         let settings = CommitSettings::of_session(self.session)?;
         let mut retries = RETRIES.attempts();
         loop {
-            let reason = match self.attempt(&settings).await? {
+            let attempt = self.attempt(&settings).await;
+            let attempt = attempt.map_err(|error| FilteredTarget::conceal(self.filtered.as_ref(), error));
+            let reason = match attempt? {
                 Attempt::Done(counts) => return Ok(counts),
                 Attempt::Conflicted(reason) => reason,
             };

@@ -214,25 +214,16 @@ impl Check {
 
     fn violation(&self, rows: &RecordBatch, row: usize) -> Error {
         let options = FormatOptions::new().with_null("null").with_display_error(true);
-        let values: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(name, place)| {
-                let value = ArrayFormatter::try_new(rows.column(*place).as_ref(), &options)
-                    .map(|formatter| formatter.value(row).to_string());
-                format!(" - {name} : {}", value.unwrap_or_default())
-            })
-            .collect();
-        Error::Condition {
-            kind: Kind::InvalidArgument,
-            condition: "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES",
-            sqlstate: "23001",
-            message: format!(
-                "CHECK constraint {} {} violated by row with values:\n{}",
-                self.name,
-                self.text,
-                values.join("\n")
-            ),
+        let value = |place: usize| {
+            let formatter = ArrayFormatter::try_new(rows.column(place).as_ref(), &options);
+            formatter.map(|formatter| formatter.value(row).to_string())
+        };
+        let columns = self.columns.iter();
+        Error::RuleBroken {
+            rule: format!("{} {}", self.name, self.text),
+            values: columns
+                .map(|(name, place)| (name.clone(), value(*place).unwrap_or_default()))
+                .collect(),
         }
     }
 }

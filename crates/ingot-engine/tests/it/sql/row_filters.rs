@@ -1,6 +1,6 @@
 //! Row filters and column masks: what is read of a table that has them, by whom, and how.
 
-use ingot_common::{Principal, RequestContext};
+use ingot_common::{Classify, Principal, RequestContext};
 use ingot_engine::{Engine, Session};
 use test_case::test_case;
 
@@ -190,6 +190,28 @@ async fn a_statement_changes_the_rows_that_are_shown(statement: &str, expected: 
     .await;
     let left = rows(&admin, "SELECT * FROM t ORDER BY id, region").await;
     assert_eq!(left.join(" "), expected);
+}
+
+#[test_case("UPDATE t SET id = 50 WHERE id = 1"; "update")]
+#[test_case("MERGE INTO t USING (SELECT 1 AS id) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET id = 50"; "merge")]
+#[tokio::test]
+async fn an_error_does_not_tell_what_is_masked(statement: &str) {
+    let (_directory, _, admin, ann) = filtered().await;
+    run(
+        &admin,
+        &[
+            "ALTER TABLE t ADD CONSTRAINT small CHECK (id < 10 OR phone = '')",
+            "GRANT MODIFY ON t TO ann",
+        ],
+    )
+    .await;
+    let error = try_rows(&ann, statement).await.expect_err("a broken rule");
+    assert_eq!(error.condition(), Some("DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"));
+    let told = ingot_common::error::chain(&error);
+    assert!(
+        told.contains("small") && !told.contains("111") && !told.contains("50"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
