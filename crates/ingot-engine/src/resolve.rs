@@ -62,7 +62,7 @@ pub(crate) use self::providers::{Found, TableAt};
 use self::providers::{provider_of, session_relation, table_provider, view_rows};
 pub(crate) use self::reads::Reads;
 use self::routines::Routines;
-pub(crate) use self::routines::is_builtin;
+pub(crate) use self::routines::{builtin_names, is_builtin};
 pub(crate) use self::scope::Scope;
 pub(crate) use self::special::is_relation_function;
 use self::special::{functions_as_relations, special_provider, take_special_relations};

@@ -45,7 +45,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::sql::sqlparser::ast;
 
 pub(crate) use self::ansi_mode::AnsiMode;
-pub(crate) use self::calls::is_special_call;
+pub(crate) use self::calls::special_calls;
 pub(crate) use self::casts::{SparkCasts, cast_to, zone_of};
 pub(crate) use self::large_literals::LargeLiterals;
 pub(crate) use self::names::pretty;

@@ -14,7 +14,7 @@ mod call;
 mod planned;
 mod value;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -35,9 +35,10 @@ use ingot_common::{FunctionName, Kind, SchemaName};
 pub(in crate::resolve) use self::planned::Planned;
 pub(crate) use self::planned::{body_of, describe};
 use super::columns::Columns;
+use super::special::RELATION_FUNCTIONS;
 use super::{GENERATORS, Reads, Scope, parts};
 use crate::session::{Routine, identifier, temporary_name};
-use crate::{Error, Result, Session, access};
+use crate::{Error, Result, Session, access, spark};
 
 /// A function and the arguments that a call gives it, by their places.
 type Called<'a> = (&'a Arc<Planned>, BTreeMap<usize, LogicalExpr>);
@@ -48,7 +49,7 @@ const FORM: &str = "routine";
 /// How relations of functions are called, with the function's name after it.
 const RELATION: &str = "__ingot_routine_";
 
-/// Functions that have a syntax or a form of their own, and are in no registry.
+/// Functions that have a syntax or a form of their own.
 const SPECIAL: [&str; 6] = [
     "cast",
     "try_cast",
@@ -324,8 +325,26 @@ pub(crate) fn is_builtin(state: &SessionState, lower: &str) -> bool {
         || state.window_functions().contains_key(lower)
         || state.higher_order_functions().contains_key(lower)
         || GENERATORS.contains(&lower)
-        || SPECIAL.contains(&lower)
-        || crate::spark::is_special_call(lower)
+        || special().any(|name| name == lower)
+}
+
+/// Returns the names of the engine's own functions, in lower case.
+pub(crate) fn builtin_names(state: &SessionState) -> BTreeSet<String> {
+    let registered = state
+        .scalar_functions()
+        .keys()
+        .chain(state.aggregate_functions().keys())
+        .chain(state.window_functions().keys())
+        .chain(state.higher_order_functions().keys())
+        .cloned();
+    let special = special().chain(GENERATORS).chain(RELATION_FUNCTIONS);
+    let names = registered.chain(special.map(str::to_owned));
+    names.filter(|name| !name.starts_with("__")).collect()
+}
+
+/// Functions that are in no registry.
+fn special() -> impl Iterator<Item = &'static str> {
+    SPECIAL.into_iter().chain(spark::special_calls())
 }
 
 /// Collects the names of calls, and takes `builtin.` off the engine's own.

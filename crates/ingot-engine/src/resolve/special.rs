@@ -24,6 +24,15 @@ use crate::change_feed::{self, ChangesRequest, ChangesTable, changes_provider};
 use crate::statement::DescribeRequest;
 use crate::{Error, Result, Session, access, ast, files};
 
+/// Functions that are relations and not generators.
+pub(super) const RELATION_FUNCTIONS: [&str; 5] = [
+    "range",
+    "read_files",
+    "stream",
+    "table_changes",
+    "table_changes_by_path",
+];
+
 /// A relation that is not just a name.
 pub(super) enum SpecialRelation {
     /// A table, or `delta.`/path``, in the past or now.
@@ -40,14 +49,7 @@ pub(super) enum SpecialRelation {
 
 /// Says if the call of a function of this name, in lower case, is a relation that the engine knows.
 pub(crate) fn is_relation_function(name: &str) -> bool {
-    const FUNCTIONS: [&str; 5] = [
-        "range",
-        "read_files",
-        "stream",
-        "table_changes",
-        "table_changes_by_path",
-    ];
-    FUNCTIONS.contains(&name)
+    RELATION_FUNCTIONS.contains(&name)
         || GENERATORS.contains(&name)
         || name.starts_with(crate::dialect::DESCRIBE_RELATION)
 }

@@ -14,7 +14,7 @@ use super::rewrite::{CASE, NAMED, form_of};
 use crate::ast::{self, take};
 
 /// Names of Spark's, and what DataFusion calls them.
-const OTHER_NAMES: [(&str, &str); 11] = [
+pub(super) const OTHER_NAMES: [(&str, &str); 11] = [
     ("any", "bool_or"),
     ("any_value", "first_value"),
     ("approx_count_distinct", "approx_distinct"),

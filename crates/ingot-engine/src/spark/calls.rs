@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, ObjectNamePart, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
 };
 
+use super::aggregates;
 use super::rewrite::{ARITHMETIC, CASE, COALESCE, DECODE, RANDOM, form, form_of};
 use crate::ast::{self, call, take};
 use crate::functions::random;
@@ -22,33 +23,55 @@ pub(super) fn replace(expr: &mut Expr) {
     }
 }
 
-/// Says if the call of a function of this name, in lower case, is replaced.
-pub(crate) fn is_special_call(name: &str) -> bool {
-    const SPECIAL: [&str; 22] = [
-        "coalesce",
-        "nvl",
-        "ifnull",
-        "nvl2",
-        "decode",
-        "negative",
-        "positive",
-        "isnull",
-        "isnotnull",
-        "zeroifnull",
-        "nullifzero",
-        "mod",
-        "pmod",
-        "try_add",
-        "try_subtract",
-        "try_multiply",
-        "try_divide",
-        "try_mod",
-        "equal_null",
-        "count",
-        "struct",
-        "if",
-    ];
-    random::NAMES.contains(&name) || SPECIAL.contains(&name) || cast_type(name).is_some()
+/// Functions whose calls are replaced, besides those that are listed elsewhere.
+const SPECIAL: [&str; 22] = [
+    "coalesce",
+    "nvl",
+    "ifnull",
+    "nvl2",
+    "decode",
+    "negative",
+    "positive",
+    "isnull",
+    "isnotnull",
+    "zeroifnull",
+    "nullifzero",
+    "mod",
+    "pmod",
+    "try_add",
+    "try_subtract",
+    "try_multiply",
+    "try_divide",
+    "try_mod",
+    "equal_null",
+    "count",
+    "struct",
+    "if",
+];
+
+/// What functions of these names cast to.
+const CASTS: [(&str, DataType); 12] = [
+    ("bigint", DataType::BigInt(None)),
+    ("binary", DataType::Binary(None)),
+    ("boolean", DataType::Boolean),
+    ("date", DataType::Date),
+    ("decimal", DataType::Decimal(ExactNumberInfo::None)),
+    ("double", DataType::Double(ExactNumberInfo::None)),
+    ("float", DataType::Float(ExactNumberInfo::None)),
+    ("int", DataType::Int(None)),
+    ("smallint", DataType::SmallInt(None)),
+    ("string", DataType::String(None)),
+    ("timestamp", DataType::Timestamp(None, TimezoneInfo::None)),
+    ("tinyint", DataType::TinyInt(None)),
+];
+
+/// Returns the names of functions whose calls are replaced, in lower case.
+pub(crate) fn special_calls() -> impl Iterator<Item = &'static str> {
+    SPECIAL
+        .into_iter()
+        .chain(random::NAMES)
+        .chain(CASTS.map(|(name, _)| name))
+        .chain(aggregates::OTHER_NAMES.map(|(name, _)| name))
 }
 
 /// What has a syntax of its own becomes the call of a function.
@@ -191,21 +214,10 @@ fn of_two(name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
 
 /// Returns the type that a function of its name casts to.
 pub(super) fn cast_type(function: &str) -> Option<DataType> {
-    Some(match function {
-        "bigint" => DataType::BigInt(None),
-        "binary" => DataType::Binary(None),
-        "boolean" => DataType::Boolean,
-        "date" => DataType::Date,
-        "decimal" => DataType::Decimal(ExactNumberInfo::None),
-        "double" => DataType::Double(ExactNumberInfo::None),
-        "float" => DataType::Float(ExactNumberInfo::None),
-        "int" => DataType::Int(None),
-        "smallint" => DataType::SmallInt(None),
-        "string" => DataType::String(None),
-        "timestamp" => DataType::Timestamp(None, TimezoneInfo::None),
-        "tinyint" => DataType::TinyInt(None),
-        _ => return None,
-    })
+    let mut casts = CASTS.into_iter();
+    casts
+        .find(|(name, _)| *name == function)
+        .map(|(_, data_type)| data_type)
 }
 
 fn not(expr: Expr) -> Expr {

@@ -1,7 +1,7 @@
 //! The list of functions in `docs/functions.md`: Spark's, and which of them a session has.
 //!
-//! `tests/spark/functions.txt` has Spark's by group, and what of ours differs. The document is made of it and of what a
-//! session has registered: a test fails when it is another, and writes it when `UPDATE_DOCS` is set.
+//! `tests/spark/functions.txt` has Spark's by group, and what of ours differs. The document is made of it and of what
+//! `SHOW SYSTEM FUNCTIONS` shows: a test fails when it is another, and writes it when `UPDATE_DOCS` is set.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,13 +9,14 @@ use std::path::Path;
 
 use ingot_engine::Session;
 
+use crate::sql::rows;
 use crate::support;
 
 const LISTED: &str = include_str!("../spark/functions.txt");
 
 const HEAD: &str = "# Functions\n\n\
     The built-in functions of Apache Spark 4.2 and Databricks SQL, and what Ingot has of them. Generated from\n\
-    `crates/ingot-engine/tests/spark/functions.txt` and from what a session has registered; not to be edited:\n\
+    `crates/ingot-engine/tests/spark/functions.txt` and from what `SHOW SYSTEM FUNCTIONS` shows; not to be edited:\n\
     `UPDATE_DOCS=1 cargo test -p ingot-engine --test it functions_are_listed` writes it anew.\n";
 
 /// A line of the list.
@@ -64,22 +65,17 @@ fn document(listed: &str, registered: &BTreeSet<String>) -> String {
     text
 }
 
-/// Returns the names of all functions that a session knows, of all kinds.
-fn registered(session: &Session) -> BTreeSet<String> {
-    let state = session.datafusion().state();
-    let mut names: BTreeSet<String> = state.scalar_functions().keys().cloned().collect();
-    names.extend(state.aggregate_functions().keys().cloned());
-    names.extend(state.window_functions().keys().cloned());
-    names.extend(state.table_functions().keys().cloned());
-    names.extend(state.higher_order_functions().keys().cloned());
-    names
+/// Returns the names of the engine's own functions.
+async fn registered(session: &Session) -> BTreeSet<String> {
+    let names = rows(session, "SHOW SYSTEM FUNCTIONS").await;
+    names.into_iter().collect()
 }
 
 #[tokio::test]
 async fn functions_are_listed() {
     let directory = tempfile::tempdir().expect("directory");
     let engine = support::engine(directory.path()).await;
-    let expected = document(LISTED, &registered(&support::session(&engine)));
+    let expected = document(LISTED, &registered(&support::session(&engine)).await);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/functions.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &expected).expect("written");

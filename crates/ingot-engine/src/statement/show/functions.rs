@@ -85,18 +85,8 @@ fn rows(mut names: Vec<String>) -> Result<StatementResult> {
 
 /// The engine's own.
 fn own(session: &Session, pattern: &Pattern) -> Vec<String> {
-    let state = session.datafusion().state();
-    let names = state
-        .scalar_functions()
-        .keys()
-        .chain(state.aggregate_functions().keys())
-        .chain(state.window_functions().keys())
-        .chain(state.higher_order_functions().keys())
-        .cloned()
-        .chain(resolve::GENERATORS.map(str::to_owned));
-    names
-        .filter(|name| !name.starts_with("__") && pattern.matches(name))
-        .collect()
+    let names = resolve::builtin_names(&session.datafusion().state()).into_iter();
+    names.filter(|name| pattern.matches(name)).collect()
 }
 
 /// Those of a schema with their full names.
