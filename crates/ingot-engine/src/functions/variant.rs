@@ -6,6 +6,7 @@
 
 pub(crate) mod cast;
 mod encode;
+mod explode;
 mod extract;
 mod json;
 mod make;
@@ -20,6 +21,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 use parquet_variant::Variant;
 
+pub(crate) use self::explode::{PART, variant_parts};
 pub(crate) use self::extract::COLON;
 pub(crate) use self::json::write_json;
 use crate::error::condition;

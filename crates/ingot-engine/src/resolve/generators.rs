@@ -24,7 +24,7 @@ use crate::error::{condition, external};
 use crate::{Error, Result, ast};
 
 /// The functions.
-pub(crate) const GENERATORS: [&str; 8] = [
+pub(crate) const GENERATORS: [&str; 10] = [
     "explode",
     "explode_outer",
     "posexplode",
@@ -33,6 +33,8 @@ pub(crate) const GENERATORS: [&str; 8] = [
     "inline_outer",
     "stack",
     "json_tuple",
+    "variant_explode",
+    "variant_explode_outer",
 ];
 
 /// How arguments are called that a SELECT computes for a generator above it.

@@ -28,7 +28,7 @@ pub(super) fn of_column(expr: &Expr) -> Option<String> {
 
 /// Says if a function gives columns with names of their own.
 fn makes_columns(function: &Function) -> bool {
-    const GENERATORS: [&str; 10] = [
+    const GENERATORS: [&str; 11] = [
         "explode",
         "explode_outer",
         "posexplode",
@@ -39,6 +39,7 @@ fn makes_columns(function: &Function) -> bool {
         "json_tuple",
         "unnest",
         "variant_explode",
+        "variant_explode_outer",
     ];
     let name = name(&function.name);
     GENERATORS.contains(&name.as_str())

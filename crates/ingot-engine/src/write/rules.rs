@@ -31,6 +31,7 @@ use ingot_common::Kind;
 use ingot_delta::column::{GENERATION_EXPRESSION, INVARIANTS};
 
 use self::expression::table_expression;
+use crate::functions::variant::is_variant;
 use crate::types::TextLimit;
 use crate::{Error, Result};
 
@@ -259,8 +260,11 @@ fn nested_not_null(fields: &Fields, path: &mut Vec<String>, found: &mut Vec<Vec<
         if path.len() > 1 && !field.is_nullable() {
             found.push(path.clone());
         }
-        if let DataType::Struct(inner) = field.data_type() {
-            nested_not_null(inner, path, found);
+        match field.data_type() {
+            // What a variant is made of is no field of it.
+            variant if is_variant(variant) => {}
+            DataType::Struct(inner) => nested_not_null(inner, path, found),
+            _ => {}
         }
         path.pop();
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! input ─► input, list of structs ─► Unnest ─► input, the fields of the struct
 //! ```
-//! Source: Spark, `Explode`, `PosExplode`, `Inline`, `Stack`, `JsonTuple`.
+//! Source: Spark, `Explode`, `PosExplode`, `Inline`, `Stack`, `JsonTuple`, `VariantExplode`.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::condition;
+use crate::functions::variant::{PART, is_variant, variant_parts};
 use crate::functions::{arguments, generators};
 use crate::resolve::generators::{ARGUMENT, Place, bad_call, generator_name};
 
@@ -198,6 +199,13 @@ fn generated(name: &str, mut values: Vec<Expr>, schema: &DFSchema) -> Result<Gen
             elements: generators::with_positions().call(vec![map_entries(value)]),
             columns: positioned(entry(&positioned_value())),
         }),
+        ("variant_explode", variant) if is_variant(variant) || variant.is_null() => Ok(Generated {
+            elements: variant_parts().call(vec![value]),
+            columns: PART
+                .map(|part| (part.to_owned(), get_field(element(), part)))
+                .into(),
+        }),
+        ("variant_explode", _) => Err(unexpected(name, "a VARIANT", data_type)),
         _ => Err(unexpected(name, "an ARRAY or a MAP", data_type)),
     }
 }
