@@ -20,10 +20,12 @@ mod refused;
 mod regex;
 pub(crate) mod room;
 mod rows;
+mod sketch;
 mod string;
 pub(crate) mod r#struct;
 mod url;
 pub(crate) mod variant;
+mod vector;
 pub(crate) mod xml;
 
 use std::collections::HashSet;
@@ -34,6 +36,7 @@ use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder}
 use datafusion::optimizer::Analyzer;
 use datafusion_spark::SessionStateBuilderSpark;
 
+pub(crate) use self::aggregate::{ORDERED_MODE, ORDERED_PERCENTILE_DISC};
 pub(crate) use self::misc::{CurrentUser, member, random};
 use crate::resolve::relations::SparkRelations;
 use crate::spark::decorrelate::Decorrelate;
@@ -59,6 +62,7 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     let aggregates = state.aggregate_functions().get_or_insert_default();
     aggregates.extend(aggregate::functions());
     aggregates.extend(aggregate::functions_of(AnsiMode::On));
+    aggregates.extend(sketch::aggregates());
     keep_last(aggregates, &mut HashSet::new(), |function| {
         names(function.name(), function.aliases())
     });
@@ -74,8 +78,10 @@ pub(crate) fn register(state: SessionStateBuilder) -> SessionStateBuilder {
     functions.extend(csv::functions());
     functions.extend(json::functions());
     functions.extend(map::functions());
+    functions.extend(sketch::functions());
     functions.extend(r#struct::functions());
     functions.extend(variant::functions());
+    functions.extend(vector::functions());
     functions.extend(xml::functions());
     let higher_order = state.higher_order_functions().get_or_insert_default();
     higher_order.extend(lambda::functions());

@@ -5,13 +5,16 @@
 //! no struct of a user is taken for one.
 
 pub(crate) mod cast;
+mod edit;
 mod encode;
 mod explode;
 mod extract;
 mod json;
 mod make;
+pub(crate) mod merged_schema;
 mod path;
 mod questions;
+mod valid;
 
 use std::sync::Arc;
 
@@ -30,7 +33,10 @@ use crate::error::condition;
 const MARK: &str = "ingot.variant";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [extract::functions(), make::functions(), questions::functions()].concat()
+    let mut functions = [extract::functions(), make::functions(), questions::functions()].concat();
+    functions.extend(edit::functions());
+    functions.push(valid::function());
+    functions
 }
 
 /// The type VARIANT.

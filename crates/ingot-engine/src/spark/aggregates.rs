@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::names;
 use super::rewrite::{CASE, NAMED, form_of};
 use crate::ast::{self, take};
+use crate::functions::{ORDERED_MODE, ORDERED_PERCENTILE_DISC};
 
 /// Names of Spark's, and what DataFusion calls them.
 pub(super) const OTHER_NAMES: [(&str, &str); 11] = [
@@ -29,7 +30,7 @@ pub(super) const OTHER_NAMES: [(&str, &str); 11] = [
 ];
 
 /// Functions whose arguments may differ in a cast alone: `sum(x), sum(CAST(x AS DOUBLE))`.
-const AGGREGATES: [&str; 22] = [
+const AGGREGATES: [&str; 25] = [
     "any_value",
     "array_agg",
     "avg",
@@ -44,6 +45,7 @@ const AGGREGATES: [&str; 22] = [
     "mean",
     "median",
     "min",
+    "mode",
     "percentile",
     "percentile_approx",
     "stddev",
@@ -52,12 +54,15 @@ const AGGREGATES: [&str; 22] = [
     "try_avg",
     "try_sum",
     "variance",
+    ORDERED_MODE,
+    ORDERED_PERCENTILE_DISC,
 ];
 
 /// Names the arguments of an aggregate function that have casts in them: DataFusion leaves casts out of names, and has
-/// one column of each name.
+/// one column of each name. The order of WITHIN GROUP becomes one of them.
 pub(super) fn tell_apart(expr: &mut Expr) {
     let Expr::Function(function) = expr else { return };
+    order_within_group(function);
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
         return;
     };
@@ -80,6 +85,34 @@ pub(super) fn tell_apart(expr: &mut Expr) {
             *argument = form_of(NAMED, [take(argument), shown]);
         }
     }
+}
+
+/// Makes the order of WITHIN GROUP arguments: what `mode() WITHIN GROUP (ORDER BY x DESC)` orders, and its direction.
+///
+/// Calls with more orders than one, or with a value and an order of it, get more arguments than there are to be, and
+/// are refused when they are planned; so are those with a wrong number between their parentheses, whatever the order.
+fn order_within_group(function: &mut Function) {
+    let ([ObjectNamePart::Identifier(name)], FunctionArguments::List(list)) =
+        (function.name.0.as_slice(), &mut function.args)
+    else {
+        return;
+    };
+    let ordered = match (name.value.to_lowercase().as_str(), list.args.len()) {
+        ("mode", 0..=2) => ORDERED_MODE,
+        ("percentile_disc", 1) => ORDERED_PERCENTILE_DISC,
+        ("mode" | "percentile_disc", _) => {
+            function.within_group.clear();
+            return;
+        }
+        _ => return,
+    };
+    let orders = std::mem::take(&mut function.within_group);
+    let Some(first) = orders.first() else { return };
+    let descending = Expr::value(Value::Boolean(first.options.asc == Some(false)));
+    let given = std::mem::take(&mut list.args);
+    let orders = orders.into_iter().map(|order| ast::unnamed(order.expr));
+    list.args = orders.chain(given).chain([ast::unnamed(descending)]).collect();
+    function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new(ordered))]);
 }
 
 /// Makes the call of a function one that DataFusion knows.

@@ -175,10 +175,7 @@ impl Percentiles {
                     shares.iter().map(|share| interpolated(ordered, *share)).collect();
                 Ok(Some(Arc::new(percentiles)))
             }
-            Way::OfValues => {
-                let places: Float64Array = shares.iter().map(|share| place(ordered.len(), *share)).collect();
-                Ok(Some(take(&ordered, &cast(&places, &DataType::UInt64)?, None)?))
-            }
+            Way::OfValues => at_shares(&ordered, shares).map(Some),
         }
     }
 }
@@ -193,6 +190,12 @@ fn interpolated(ordered: &[f64], share: f64) -> Option<f64> {
         true => Some(low),
         false => Some(low * (above - at) + high * (at - below)),
     }
+}
+
+/// Returns those of ordered values that the shares of all values end at.
+pub(super) fn at_shares(ordered: &ArrayRef, shares: &[f64]) -> Result<ArrayRef> {
+    let places: Float64Array = shares.iter().map(|share| place(ordered.len(), *share)).collect();
+    Ok(take(ordered, &cast(&places, &DataType::UInt64)?, None)?)
 }
 
 /// Returns the place of the first value that a share of all values does not exceed.

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Sign
 use crate::error::condition;
 
 /// Bytes of a bitmap: 32,768 positions.
-const BITMAP_BYTES: usize = 4096;
+pub(super) const BITMAP_BYTES: usize = 4096;
 
 pub(super) fn function() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(Construct {

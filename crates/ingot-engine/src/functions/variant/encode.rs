@@ -58,7 +58,8 @@ pub(super) fn of_part(part: Variant<'_, '_>) -> (Vec<u8>, Vec<u8>) {
     finish(builder)
 }
 
-fn finish(builder: VariantBuilder) -> (Vec<u8>, Vec<u8>) {
+/// Ends a variant, with metadata as Spark's.
+pub(super) fn finish(builder: VariantBuilder) -> (Vec<u8>, Vec<u8>) {
     let (mut metadata, value) = builder.finish();
     if let Some(header) = metadata.first_mut() {
         *header &= !SORTED;

@@ -30,7 +30,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-fn one(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+/// Takes one VARIANT, or NULL.
+///
+/// # Errors
+/// `WRONG_NUM_ARGS`, `DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE`.
+pub(super) fn one(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     count(function, types, 1, 1)?;
     match &types[0] {
         variant if is_variant(variant) => Ok(vec![variant.clone()]),
@@ -64,7 +68,7 @@ fn schema_of(arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 /// The type of a variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Void,
     Scalar(&'static str),
     Decimal(u8, u8),
@@ -75,7 +79,22 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(variant: &Variant<'_, '_>) -> Self {
+    /// All names of [`Kind::Scalar`].
+    pub const SCALARS: [&'static str; 11] = [
+        "BIGINT",
+        "BINARY",
+        "BOOLEAN",
+        "DATE",
+        "DOUBLE",
+        "FLOAT",
+        "STRING",
+        "TIME(6)",
+        "TIMESTAMP",
+        "TIMESTAMP_NTZ",
+        "UUID",
+    ];
+
+    pub fn of(variant: &Variant<'_, '_>) -> Self {
         let digits = |value: u128| u8::try_from(value.checked_ilog10().unwrap_or(0) + 1).unwrap_or(38);
         let decimal = |value: u128, scale: u8| Self::Decimal(digits(value).max(scale), scale);
         match variant {
@@ -109,7 +128,8 @@ impl Kind {
         }
     }
 
-    fn merged(self, other: Self) -> Self {
+    /// Returns the narrowest kind that has the values of both.
+    pub fn merged(self, other: Self) -> Self {
         match (self, other) {
             (left, right) if left == right => left,
             (Self::Void, other) | (other, Self::Void) => other,
@@ -144,7 +164,8 @@ impl Kind {
         }
     }
 
-    fn sql(&self) -> String {
+    /// Returns its text in SQL.
+    pub fn sql(&self) -> String {
         match self {
             Self::Void => "VOID".to_owned(),
             Self::Scalar(name) => (*name).to_owned(),
