@@ -275,6 +275,9 @@ fn parse<'a>(session: &'a Session, text: &str) -> Result<Work<'a>> {
     if let Some(work) = cache::parse(session, &mut cursor)? {
         return Ok(work);
     }
+    if let Some(error) = script::outside(&cursor, text) {
+        return Err(error);
+    }
     if cursor.accept("DECLARE") {
         return variable::declare(session, &mut cursor);
     }

@@ -9,6 +9,7 @@
 //! `SqlScriptingInterpreter`.
 
 mod check;
+mod cursors;
 mod diagnostics;
 mod parse;
 mod run;
@@ -16,15 +17,22 @@ mod set;
 
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
+use self::cursors::{Argument, CursorName};
 use super::Work;
 use super::cursor::Cursor;
-use crate::{Result, Session};
+use crate::session::VariableName;
+use crate::{Error, Result, Session};
 
 /// Parses what follows the BEGIN of a script.
 pub(super) fn parse<'a>(session: &'a Session, cursor: &mut Cursor<'_>) -> Result<Work<'a>> {
     let script = parse::script(cursor)?;
     check::block(session, &script)?;
     Ok(Work::defines(run::run(session, script)))
+}
+
+/// Makes the error of a statement that stands in scripts alone, where `cursor` is at the beginning of its text.
+pub(super) fn outside(cursor: &Cursor<'_>, text: &str) -> Option<Error> {
+    cursors::outside(cursor, text)
 }
 
 /// A compound statement.
@@ -49,6 +57,12 @@ enum Declaration {
         /// In upper case.
         name: String,
         sqlstate: String,
+    },
+    Cursor {
+        /// In lower case.
+        name: String,
+        /// The text of the query.
+        query: String,
     },
 }
 
@@ -102,6 +116,15 @@ enum Step {
         query: String,
         body: Vec<Step>,
     },
+    Open {
+        cursor: CursorName,
+        using: Vec<Argument>,
+    },
+    Fetch {
+        cursor: CursorName,
+        into: Vec<VariableName>,
+    },
+    Close(CursorName),
     Leave(String),
     Iterate(String),
     Signal(Signal),

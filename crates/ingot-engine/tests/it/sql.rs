@@ -17,6 +17,7 @@ mod cluster;
 mod column_mapping;
 mod copy_into;
 mod create;
+mod cursors;
 mod datasets;
 mod decorrelate;
 mod delete;

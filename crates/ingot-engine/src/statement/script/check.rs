@@ -46,7 +46,14 @@ fn step(session: &Session, step: &Step) -> Result<()> {
         | Step::Repeat { body, .. }
         | Step::Loop { body, .. }
         | Step::For { body, .. } => steps(session, body),
-        Step::Leave(_) | Step::Iterate(_) | Step::Signal(_) | Step::Resignal | Step::Diagnostics(_) => Ok(()),
+        Step::Open { .. }
+        | Step::Fetch { .. }
+        | Step::Close(_)
+        | Step::Leave(_)
+        | Step::Iterate(_)
+        | Step::Signal(_)
+        | Step::Resignal
+        | Step::Diagnostics(_) => Ok(()),
     }
 }
 

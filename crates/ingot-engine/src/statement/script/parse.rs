@@ -7,7 +7,7 @@ use ingot_common::Kind;
 
 use super::super::cursor::Cursor;
 use super::diagnostics::Item;
-use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step};
+use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step, cursors};
 use crate::{Error, Result};
 
 /// Statements in statements, at most.
@@ -85,15 +85,10 @@ fn block(cursor: &mut Cursor<'_>, label: Option<String>, labels: &mut Labels) ->
     while cursor.accept("DECLARE") {
         match declaration(cursor, labels)? {
             Declared::Handler(handler) => handlers.push(handler),
-            Declared::Plain(_) if !handlers.is_empty() => {
-                return Err(Error::Condition {
-                    kind: Kind::InvalidArgument,
-                    condition: "INVALID_HANDLER_DECLARATION.WRONG_PLACE_OF_DECLARATION",
-                    sqlstate: "42K0Q",
-                    message: "handlers are declared after variables and conditions".to_owned(),
-                });
+            Declared::Plain(declaration) => {
+                check_place(&declaration, declarations.last(), &handlers)?;
+                declarations.push(declaration);
             }
-            Declared::Plain(declaration) => declarations.push(declaration),
         }
         cursor.expect_token(&Token::SemiColon)?;
     }
@@ -107,6 +102,42 @@ fn block(cursor: &mut Cursor<'_>, label: Option<String>, labels: &mut Labels) ->
         handlers,
         body,
     })
+}
+
+/// Checks that a declaration stands where it may: variables and conditions come first, then cursors, then handlers.
+fn check_place(declaration: &Declaration, before: Option<&Declaration>, handlers: &[Handler]) -> Result<()> {
+    let of_cursor = matches!(declaration, Declaration::Cursor { .. });
+    if !handlers.is_empty() {
+        return Err(match of_cursor {
+            true => cursors::misplaced(),
+            false => Error::Condition {
+                kind: Kind::InvalidArgument,
+                condition: "INVALID_HANDLER_DECLARATION.WRONG_PLACE_OF_DECLARATION",
+                sqlstate: "42K0Q",
+                message: "handlers are declared after variables, conditions and cursors".to_owned(),
+            },
+        });
+    }
+    let after_cursor = matches!(before, Some(Declaration::Cursor { .. }));
+    match declaration {
+        Declaration::Variable { .. } if after_cursor => Err(late_variable()),
+        Declaration::Condition { name, .. } if after_cursor => Err(Error::Condition {
+            kind: Kind::InvalidArgument,
+            condition: "INVALID_ERROR_CONDITION_DECLARATION.NOT_AT_START_OF_COMPOUND_STATEMENT",
+            sqlstate: "42K0R",
+            message: format!("the condition {name} is declared after a cursor; conditions come before"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn late_variable() -> Error {
+    Error::Condition {
+        kind: Kind::InvalidArgument,
+        condition: "INVALID_VARIABLE_DECLARATION.ONLY_AT_BEGINNING",
+        sqlstate: "42K0M",
+        message: "variables are declared at the beginning of a compound statement".to_owned(),
+    }
 }
 
 /// Takes the label after an END, which is that of the beginning.
@@ -148,8 +179,13 @@ fn declaration(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Declared>
             message: "a variable of a script is declared once".to_owned(),
         });
     }
-    let _ = cursor.accept("VARIABLE");
+    let of_variable = cursor.accept("VARIABLE");
     let mut names = vec![local_name(cursor)?];
+    if !of_variable && cursors::accept_cursor(cursor) {
+        let name = names.pop().unwrap_or_default().to_lowercase();
+        let query = cursors::query(cursor)?;
+        return Ok(Declared::Plain(Declaration::Cursor { name, query }));
+    }
     if cursor.accept("CONDITION") {
         let mut sqlstate = UNSPECIFIED.to_owned();
         if cursor.accept_all(&["FOR", "SQLSTATE"]) {
@@ -181,16 +217,16 @@ fn declaration(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Declared>
 }
 
 fn local_name(cursor: &mut Cursor<'_>) -> Result<String> {
-    let name = cursor.name()?;
-    if cursor.at_token(&Token::Period) {
-        return Err(Error::Condition {
+    let mut parts = crate::resolve::parts(&cursor.object_name()?)?;
+    match (parts.pop(), parts.is_empty()) {
+        (Some(name), true) => Ok(name),
+        _ => Err(Error::Condition {
             kind: Kind::InvalidArgument,
             condition: "INVALID_VARIABLE_DECLARATION.QUALIFIED_LOCAL_VARIABLE",
             sqlstate: "42K0M",
-            message: "a variable of a script is declared by a name of one part".to_owned(),
-        });
+            message: "what a script declares has a name of one part".to_owned(),
+        }),
     }
-    Ok(name)
 }
 
 /// Takes a state of five letters and digits.
@@ -252,12 +288,11 @@ fn condition_name(cursor: &mut Cursor<'_>) -> Result<String> {
 fn steps(cursor: &mut Cursor<'_>, ends: &[&str], labels: &mut Labels) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     while !ends.iter().any(|end| cursor.at(end)) {
-        if cursor.at("DECLARE") {
-            return Err(Error::Condition {
-                kind: Kind::InvalidArgument,
-                condition: "INVALID_VARIABLE_DECLARATION.ONLY_AT_BEGINNING",
-                sqlstate: "42K0M",
-                message: "variables are declared at the beginning of a compound statement".to_owned(),
+        if cursor.accept("DECLARE") {
+            let of_cursor = cursor.object_name().is_ok() && cursors::accept_cursor(cursor);
+            return Err(match of_cursor {
+                true => cursors::misplaced(),
+                false => late_variable(),
             });
         }
         steps.push(step(cursor, labels)?);
@@ -355,6 +390,15 @@ fn unlabelled(cursor: &mut Cursor<'_>, labels: &mut Labels) -> Result<Step> {
     }
     if cursor.accept_all(&["GET", "DIAGNOSTICS"]) {
         return diagnostics(cursor);
+    }
+    if cursor.accept("OPEN") {
+        return cursors::open(cursor);
+    }
+    if cursor.accept("FETCH") {
+        return cursors::fetch(cursor);
+    }
+    if cursor.accept("CLOSE") {
+        return cursors::close(cursor);
     }
     // SET TAG is a statement like others.
     let set = cursor.at("SET") && !cursor.at_all(&["SET", "TAG", "ON"]);

@@ -2,7 +2,8 @@
 //!
 //! Blocks are a stack, each with its scope of variables and its handlers. A statement that fails is handled where it
 //! stands, by the innermost block that has a handler for its condition; the most specific of the block's handlers is
-//! taken. What fails within a handler is for the blocks around the handler's.
+//! taken. What fails within a handler is for the blocks around the handler's. That there is no data stops nothing where
+//! no handler is for it.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::Statement;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use ingot_common::port::StatementResult;
@@ -17,6 +19,7 @@ use ingot_common::{Classify, Kind, ServiceError};
 
 use super::super::light::is_light;
 use super::super::{Answer, done, parse_query, read_part, value_of, variable};
+use super::cursors::{Cursors, is_completion};
 use super::diagnostics::Item;
 use super::set::{self, Target};
 use super::{Block, Caught, Declaration, Handler, Raised, Signal, Step};
@@ -42,6 +45,7 @@ pub(super) async fn run(session: &Session, script: Block) -> Result<StatementRes
     let mut running = Running {
         session,
         blocks: Vec::new(),
+        cursors: Cursors::default(),
         handled: Vec::new(),
         result: None,
     };
@@ -82,11 +86,14 @@ struct Entered<'a> {
     conditions: Vec<(&'a str, &'a str)>,
     /// How many scopes of variables there are in it.
     scopes: usize,
+    /// How many scopes of cursors.
+    cursors: usize,
 }
 
 struct Running<'s, 'a> {
     session: &'s Session,
     blocks: Vec<Entered<'a>>,
+    cursors: Cursors,
     /// The conditions that are being handled, the innermost last.
     handled: Vec<Arc<Error>>,
     /// The rows of the last query.
@@ -101,6 +108,8 @@ impl<'s, 'a> Running<'s, 'a> {
         deep(async move {
             let depth = self.session.values().depth();
             self.session.values().enter(block.label.as_deref());
+            let cursors = self.cursors.depth();
+            self.cursors.enter(block.label.as_deref());
             // Errors of declarations are for the blocks around.
             let outer = self.blocks.len();
             let declared = self.declare(&block.declarations).await;
@@ -114,6 +123,7 @@ impl<'s, 'a> Running<'s, 'a> {
                         handlers: &block.handlers,
                         conditions,
                         scopes: depth + 1,
+                        cursors: cursors + 1,
                     });
                     let outcome = self.steps(&block.body).await;
                     self.blocks.truncate(outer);
@@ -121,6 +131,7 @@ impl<'s, 'a> Running<'s, 'a> {
                 }
             };
             self.session.values().leave(depth);
+            self.cursors.leave(cursors);
             match outcome? {
                 Flow::Exit(exited) if exited == outer => Ok(Flow::Next),
                 Flow::Leave(label) if block.label.as_ref() == Some(&label) => Ok(Flow::Next),
@@ -136,6 +147,7 @@ impl<'s, 'a> Running<'s, 'a> {
                 Declaration::Condition { name, sqlstate } => {
                     conditions.push((name.as_str(), sqlstate.as_str()))
                 }
+                Declaration::Cursor { name, query } => self.cursors.declare(name, query)?,
                 Declaration::Variable {
                     names,
                     sql_type,
@@ -238,6 +250,18 @@ impl<'s, 'a> Running<'s, 'a> {
                 let set = self.set(text).await;
                 self.next(set)
             }
+            Step::Open { cursor, using } => {
+                let opened = self.cursors.open(self.session, cursor, using).await;
+                self.next(opened)
+            }
+            Step::Fetch { cursor, into } => {
+                let fetched = self.cursors.fetch(self.session, cursor, into).await;
+                self.next(fetched)
+            }
+            Step::Close(cursor) => {
+                let closed = self.cursors.close(cursor);
+                self.next(closed)
+            }
             Step::Signal(signal) => match self.signal(signal).await {
                 Ok(error) | Err(error) => Err(self.failed(error)),
             },
@@ -292,7 +316,8 @@ impl<'s, 'a> Running<'s, 'a> {
         query: &str,
         body: &'a [Step],
     ) -> Outcome {
-        let mut batches = match self.rows(query).await {
+        let planned = async { rows(self.session, parse_query(query)?).await };
+        let mut batches = match planned.await {
             Ok(batches) => batches,
             Err(error) => return Err(self.failed(error)),
         };
@@ -334,16 +359,6 @@ impl<'s, 'a> Running<'s, 'a> {
             self.session.values().declare_local(name, variable)?;
         }
         Ok(())
-    }
-
-    async fn rows(&self, query: &str) -> Result<SendableRecordBatchStream> {
-        let query = parse_query(query)?;
-        let (namespace, reads) = (self.session.namespace(), Reads::default());
-        read_part(self.session, is_light(self.session, &query), async {
-            let rows = resolve::plan(self.session, query, &namespace, &reads).await?;
-            Ok(rows.execute_stream().await?)
-        })
-        .await
     }
 
     /// Evaluates a condition; null is not true.
@@ -467,14 +482,19 @@ impl<'s, 'a> Running<'s, 'a> {
     /// Has a handler see to a failure.
     async fn handle(&mut self, failure: Failure) -> Outcome {
         let Some((level, handler)) = self.handler_of(&failure) else {
-            return Err(failure);
+            return match is_completion(&failure.error) {
+                true => Ok(Flow::Next),
+                false => Err(failure),
+            };
         };
         self.handled.push(Arc::new(*failure.error));
         // Blocks within the handler's are not around its action.
-        let scopes = self.blocks[level].scopes;
+        let Entered { scopes, cursors, .. } = self.blocks[level];
         let hidden = self.blocks.split_off(level);
         let hidden_scopes = self.session.values().hide(scopes);
+        let hidden_cursors = self.cursors.hide(cursors);
         let acted = self.steps(&handler.action).await;
+        self.cursors.show(hidden_cursors);
         self.session.values().show(hidden_scopes);
         self.blocks.truncate(level);
         self.blocks.extend(hidden);
@@ -527,6 +547,19 @@ impl<'s, 'a> Running<'s, 'a> {
     }
 }
 
+/// Plans a query of a script, with the values of its variables, and begins to run it.
+///
+/// # Errors
+/// What is wrong with the query.
+pub(super) async fn rows(session: &Session, query: Statement) -> Result<SendableRecordBatchStream> {
+    let (namespace, reads) = (session.namespace(), Reads::default());
+    read_part(session, is_light(session, &query), async {
+        let rows = resolve::plan(session, query, &namespace, &reads).await?;
+        Ok(rows.execute_stream().await?)
+    })
+    .await
+}
+
 fn outside(statement: &str) -> Error {
     Error::Condition {
         kind: Kind::InvalidArgument,
@@ -550,7 +583,7 @@ fn of_service(error: ServiceError) -> Error {
 }
 
 /// Makes an error that says the same.
-fn copy(error: &Error) -> Error {
+pub(super) fn copy(error: &Error) -> Error {
     Error::Raised {
         kind: error.kind(),
         condition: error.condition().unwrap_or("INTERNAL_ERROR").to_owned(),
