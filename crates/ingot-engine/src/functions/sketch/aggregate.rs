@@ -47,7 +47,7 @@ pub(super) trait Summary: Debug + Send + Sync {
     /// Adds rows, given as the columns of the arguments.
     fn update(&mut self, columns: &[ArrayRef]) -> Result<()>;
 
-    /// Adds what another knows, given as its state.
+    /// Adds what another knows, given as its state; one of no bytes knows nothing, and is left out.
     fn merge(&mut self, state: &[u8]) -> Result<()>;
 
     fn state(&mut self) -> Result<Vec<u8>>;
@@ -160,10 +160,17 @@ impl Accumulator for Summarized {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let Some(states) = states.first() else {
-            return Ok(());
-        };
-        let mut states = states.as_binary::<i32>().iter().flatten();
-        states.try_for_each(|state| self.0.merge(state))
+        each(states, |state| match state {
+            [] => Ok(()),
+            state => self.0.merge(state),
+        })
     }
+}
+
+/// Adds the binaries of the first column that are not null.
+pub(super) fn each(columns: &[ArrayRef], add: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let Some(binaries) = columns.first() else {
+        return Ok(());
+    };
+    binaries.as_binary::<i32>().iter().flatten().try_for_each(add)
 }

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ColumnarValue, ScalarFunctionArgs, 
 use datasketches::hash::value::raw_bytes;
 use datasketches::hll::{HllSketch, HllType, HllUnion};
 
-use super::aggregate::{Aggregate, Constant, Summary};
+use super::aggregate::{Aggregate, Constant, Summary, each};
 use super::{expected, joined, numbers, rounded};
 use crate::error::condition;
 use crate::functions::arguments::over_arrays;
@@ -279,18 +279,11 @@ impl Union {
 
 impl Summary for Union {
     fn update(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let Some(sketches) = columns.first() else {
-            return Ok(());
-        };
-        let mut sketches = sketches.as_binary::<i32>().iter().flatten();
-        sketches.try_for_each(|sketch| self.add(sketch))
+        each(columns, |sketch| self.add(sketch))
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        match state {
-            [] => Ok(()),
-            state => self.add(state),
-        }
+        self.add(state)
     }
 
     /// Returns nothing for a group without sketches, which has no size.

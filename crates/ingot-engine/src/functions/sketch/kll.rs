@@ -19,7 +19,7 @@ use datasketches::common::SearchCriteria;
 use datasketches::kll::KllSketch;
 
 use self::numbers::{Bigints, Doubles, Floats, Numbers};
-use super::aggregate::{Aggregate, Constant, Summary};
+use super::aggregate::{Aggregate, Constant, Summary, each};
 use super::kll_text::text;
 use super::{expected, joined, mismatch};
 use crate::error::condition;
@@ -272,18 +272,11 @@ impl<N: Numbers> Merged<N> {
 
 impl<N: Numbers> Summary for Merged<N> {
     fn update(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let Some(sketches) = columns.first() else {
-            return Ok(());
-        };
-        let mut sketches = sketches.as_binary::<i32>().iter().flatten();
-        sketches.try_for_each(|sketch| self.add(sketch))
+        each(columns, |sketch| self.add(sketch))
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        match state {
-            [] => Ok(()),
-            state => self.add(state),
-        }
+        self.add(state)
     }
 
     fn state(&mut self) -> Result<Vec<u8>> {

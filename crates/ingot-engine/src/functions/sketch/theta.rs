@@ -20,7 +20,7 @@ use datasketches::theta::{
     ThetaUnionBuilder,
 };
 
-use super::aggregate::{Aggregate, Constant, Summary};
+use super::aggregate::{Aggregate, Constant, Summary, each};
 use super::{expected, joined, numbers, rounded};
 use crate::error::condition;
 use crate::functions::arguments::over_arrays;
@@ -233,11 +233,7 @@ struct Union(ThetaUnion);
 
 impl Summary for Union {
     fn update(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let Some(sketches) = columns.first() else {
-            return Ok(());
-        };
-        let mut sketches = sketches.as_binary::<i32>().iter().flatten();
-        sketches.try_for_each(|sketch| self.merge(sketch))
+        each(columns, |sketch| self.merge(sketch))
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
@@ -267,18 +263,11 @@ impl Intersection {
 
 impl Summary for Intersection {
     fn update(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let Some(sketches) = columns.first() else {
-            return Ok(());
-        };
-        let mut sketches = sketches.as_binary::<i32>().iter().flatten();
-        sketches.try_for_each(|sketch| self.add(sketch))
+        each(columns, |sketch| self.add(sketch))
     }
 
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        match state {
-            [] => Ok(()),
-            state => self.add(state),
-        }
+        self.add(state)
     }
 
     /// Returns nothing for a partition without sketches, which takes nothing away.

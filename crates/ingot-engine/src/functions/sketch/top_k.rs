@@ -360,9 +360,6 @@ impl Summary for Combined {
 
     /// Reads the size, the length of the type's text, the text, and the counts.
     fn merge(&mut self, state: &[u8]) -> Result<()> {
-        if state.is_empty() {
-            return Ok(());
-        }
         let parts = state.split_first_chunk().and_then(|(tracked, rest)| {
             let (length, rest) = rest.split_first_chunk()?;
             let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
