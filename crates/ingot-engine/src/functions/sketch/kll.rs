@@ -327,7 +327,7 @@ fn quantile<N: Numbers>(sketch: &Sketch<N>, share: f64) -> Result<Native<N>> {
     item.map(|item| N::value(&item)).ok_or_else(|| invalid(name))
 }
 
-/// Returns which share of the values is at most a value; none for what is no number.
+/// Returns which share of the values is at most a value; all of them for what is no number.
 fn rank<N: Numbers>(sketch: &Sketch<N>, value: Native<N>) -> Result<f64> {
     let (Some(least), Some(largest)) = (sketch.min_item(), sketch.max_item()) else {
         return Err(invalid(N::NAMES.rank));
