@@ -11,6 +11,7 @@
 mod compression;
 mod conform;
 mod data_file;
+mod encoder;
 mod statistics;
 mod target;
 mod upload;

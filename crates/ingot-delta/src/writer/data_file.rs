@@ -10,8 +10,7 @@ use futures::FutureExt;
 use ingot_common::clock;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Encoding, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
@@ -20,6 +19,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use uuid::Uuid;
 
 use super::compression::CompressionCodec;
+use super::encoder::{FileEncoder, Layout};
 use super::statistics::{BOUND_BYTES_MIN, FileStatistics, IndexedColumns};
 use super::upload::{PART_BYTES, Parts, Upload};
 use crate::table::Place;
@@ -39,10 +39,9 @@ const PARTS_IN_FLIGHT_AMONG_MANY: usize = 1;
 /// What all files of one writer have in common.
 #[derive(Debug)]
 pub(super) struct FileFormat {
-    schema: SchemaRef,
     /// Those of no rows.
     statistics: FileStatistics,
-    properties: WriterProperties,
+    layout: Arc<Layout>,
     prefix: &'static str,
     ending: &'static str,
     parts_in_flight: usize,
@@ -70,15 +69,18 @@ impl FileFormat {
         let seen = mapped.fields().len().saturating_sub(options.hidden);
         let seen: Vec<_> = mapped.fields().iter().take(seen).cloned().collect();
         let statistics = FileStatistics::new(&Schema::new(seen), &indexed);
-        let properties = writer_properties(&parquet_schema(&schema)?, options)?;
+        let parquet = parquet_schema(&schema)?;
+        let layout = Layout::new(&schema, &parquet, writer_properties(&parquet, options)?);
+        let layout = layout.map_err(|error| Error::Internal {
+            message: format!("files of the table's schema cannot be written: {error}"),
+        })?;
         let parts_in_flight = match options.among_many {
             true => PARTS_IN_FLIGHT_AMONG_MANY,
             false => PARTS_IN_FLIGHT_ALONE,
         };
         Ok(Self {
-            schema,
             statistics,
-            properties,
+            layout: Arc::new(layout),
             prefix: options.prefix,
             ending: options.compression.file_ending(),
             parts_in_flight,
@@ -89,7 +91,7 @@ impl FileFormat {
     /// Returns how Parquet is written.
     #[cfg(test)]
     pub fn properties(&self) -> &WriterProperties {
-        &self.properties
+        self.layout.properties()
     }
 }
 
@@ -134,7 +136,7 @@ pub(super) struct DataFile {
     path: Path,
     action_path: String,
     partition_values: BTreeMap<String, Option<String>>,
-    writer: ArrowWriter<Parts>,
+    encoder: FileEncoder<Parts>,
     upload: Upload,
     parts_in_flight: usize,
     statistics: FileStatistics,
@@ -159,18 +161,15 @@ impl DataFile {
         let path = place.file_path(&action_path)?;
         let store = Arc::clone(&place.store);
         let upload = Upload::new(Arc::clone(&store), path.clone(), format.parts_in_flight);
-        let options = ArrowWriterOptions::new()
-            .with_properties(format.properties.clone())
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Parts::default(), Arc::clone(&format.schema), options)
-            .map_err(|source| not_encoded("begin", &path, source))?;
+        let encoder = FileEncoder::begin(&format.layout, Parts::default());
+        let encoder = encoder.map_err(|source| not_encoded("begin", &path, source))?;
         Ok(Self {
             sequence,
             store,
             path,
             action_path,
             partition_values,
-            writer,
+            encoder,
             upload,
             parts_in_flight: format.parts_in_flight,
             statistics: format.statistics.clone(),
@@ -184,23 +183,23 @@ impl DataFile {
 
     /// Returns the compressed size so far, with an estimate for the open row group.
     pub fn bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+        (self.encoder.bytes_written() + self.encoder.bytes_in_progress()) as u64
     }
 
     /// Returns the memory that the open row group takes.
     pub fn row_group_bytes(&self) -> usize {
-        self.writer.memory_size()
+        self.encoder.memory_bytes()
     }
 
     /// Returns the memory, at most, of what was written out and has not arrived in the store: the part that fills, and
     /// those on their way.
     pub fn unsent_bytes(&self) -> usize {
-        unsent_bytes(self.writer.bytes_written(), self.parts_in_flight)
+        unsent_bytes(self.encoder.bytes_written(), self.parts_in_flight)
     }
 
     /// Ends the open row group and hands it to the store.
     pub async fn flush(&mut self) -> Result<()> {
-        let flushed = self.writer.flush();
+        let flushed = self.encoder.flush();
         flushed.map_err(|source| not_encoded("write", &self.path, source))?;
         self.send().await
     }
@@ -208,14 +207,14 @@ impl DataFile {
     /// Adds rows.
     pub async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.statistics.update(rows);
-        let written = self.writer.write(rows);
+        let written = self.encoder.write(rows);
         written.map_err(|source| not_encoded("write", &self.path, source))?;
         self.send().await
     }
 
     /// Sends the parts that are full.
     async fn send(&mut self) -> Result<()> {
-        for part in self.writer.inner_mut().take_full() {
+        for part in self.encoder.inner_mut().take_full() {
             // On the heap, as below: what waits for a writer would grow by all that a store's future holds.
             let sent = self.upload.send(part).boxed().await;
             sent.map_err(|source| not_stored("write", &self.path, source))?;
@@ -238,7 +237,7 @@ impl DataFile {
         Ok(Add {
             path: self.action_path,
             partition_values: self.partition_values,
-            size: i64::try_from(self.writer.bytes_written()).unwrap_or(i64::MAX),
+            size: i64::try_from(self.encoder.bytes_written()).unwrap_or(i64::MAX),
             modification_time: clock::now_ms(),
             data_change,
             stats: Some(self.statistics.to_json(&footer)),
@@ -251,10 +250,10 @@ impl DataFile {
     }
 
     async fn complete(&mut self) -> Result<ParquetMetaData> {
-        let footer = self.writer.finish();
+        let footer = self.encoder.finish();
         let footer = footer.map_err(|source| not_encoded("complete", &self.path, source))?;
         self.send().await?;
-        let rest = self.writer.inner_mut().take_rest();
+        let rest = self.encoder.inner_mut().take_rest();
         let completed = self.upload.complete(rest).boxed().await;
         completed.map_err(|source| not_stored("complete", &self.path, source))?;
         Ok(footer)
