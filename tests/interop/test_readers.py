@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+#: Rows of a table whose numbers and texts outgrow their dictionaries.
+ENCODED = 100_000
+
 
 def test_every_type_round_trips(ingot, readers, engine):
     ingot.sql(
@@ -28,6 +31,48 @@ def test_every_type_round_trips(ingot, readers, engine):
     assert rows[1][:2] == (2, None)
     (instant,) = readers[engine](ingot.path("main.default.types"), "SELECT j FROM t WHERE a = 1")
     assert instant == (datetime.datetime(2024, 2, 29, 12, 34, 56, 789012),)
+
+
+@pytest.mark.parametrize("codec", ["zstd", "snappy", "uncompressed"])
+def test_every_encoding_reads_the_same(ingot, readers, engine, codec):
+    ingot.sql(
+        "CREATE TABLE main.default.encoded (id BIGINT NOT NULL, few INT, many BIGINT, runs INT NOT NULL, small TINYINT,"
+        " day DATE, moment TIMESTAMP, cents DECIMAL(9,2), money DECIMAL(18,4), word STRING, long STRING, raw BINARY,"
+        f" nothing INT) TBLPROPERTIES ('delta.parquet.compression.codec' = '{codec}')"
+    )
+    ingot.sql(
+        "INSERT INTO main.default.encoded SELECT id, IF(id % 5 = 0, NULL, id % 7), (n - 500000) * 1000000007,"
+        " id DIV 1000, id % 256 - 128, date_add(DATE'1970-01-01', CAST(n % 20000 - 10000 AS INT)),"
+        " timestamp_micros(n * 1000003), CAST(concat(n, '.25') AS DECIMAL(9,2)),"
+        " CAST(concat('-', n, '.0625') AS DECIMAL(18,4)), IF(id % 3 = 0, NULL, concat('word', id % 11)),"
+        " concat(n, repeat('é', CAST(id % 5 AS INT))), CAST(concat('b', n) AS BINARY), NULL"
+        f" FROM (SELECT id, id * 7919 % 1000003 AS n FROM range({ENCODED}))"
+    )
+    folder = ingot.path("main.default.encoded")
+    columns = "id, few, many, runs, small, day, moment, cents, money, word, long, raw, nothing"
+    rows = readers[engine](folder, f"SELECT {columns} FROM t ORDER BY id")
+    assert len(rows) == ENCODED
+    # Not compared as lists: their difference would take minutes to print.
+    assert next((both for both in zip(rows, map(encoded, range(ENCODED))) if both[0] != both[1]), None) is None
+    # These are found by the bounds of pages.
+    for row in map(encoded, [0, 20_000, 77_777, ENCODED - 1]):
+        for condition in [f"many = {row[2]}", f"long = '{row[10]}'", f"id = {row[0]}"]:
+            assert readers[engine](folder, f"SELECT id, long FROM t WHERE {condition}") == [(row[0], row[10])]
+    assert readers[engine](folder, "SELECT count(*) FROM t WHERE few = 3 AND word IS NULL") == [
+        (sum(row[1] == 3 and row[9] is None for row in map(encoded, range(ENCODED))),)
+    ]
+
+
+def encoded(id: int) -> tuple:
+    """A row of the table above."""
+    n = id * 7919 % 1000003
+    epoch = datetime.datetime(1970, 1, 1)
+    return (
+        id, None if id % 5 == 0 else id % 7, (n - 500000) * 1000000007, id // 1000, id % 256 - 128,
+        epoch.date() + datetime.timedelta(days=n % 20000 - 10000), epoch + datetime.timedelta(microseconds=n * 1000003),
+        decimal.Decimal(f"{n}.25"), decimal.Decimal(f"-{n}.0625"), None if id % 3 == 0 else f"word{id % 11}",
+        f"{n}{'é' * (id % 5)}", f"b{n}".encode(), None,
+    )  # fmt: skip
 
 
 def test_hostile_partition_values_are_found_again(ingot, readers, engine):
