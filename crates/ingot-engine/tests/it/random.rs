@@ -46,13 +46,13 @@ fn on_a_thread(test: impl AsyncFnOnce() + Send + 'static) {
     }
 }
 
-/// Returns the CPU time of this thread, which runs the statements of a test; none where Linux does not tell.
-fn cpu_time() -> Duration {
-    let Ok(statistics) = std::fs::read_to_string("/proc/thread-self/schedstat") else {
-        return Duration::ZERO;
-    };
+/// Returns the CPU time of this thread, which runs the statements of a test; `None` where no Linux tells it.
+fn cpu_time() -> Option<Duration> {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds = statistics.split(' ').next().map(str::parse);
-    Duration::from_nanos(nanoseconds.expect("a number").expect("nanoseconds"))
+    Some(Duration::from_nanos(
+        nanoseconds.expect("a number").expect("nanoseconds"),
+    ))
 }
 
 /// A run: its seed, its end, and what it found.
@@ -112,7 +112,10 @@ impl Run {
             }
         };
         let slow = || {
-            let (taken, cpu) = (start.elapsed(), cpu_time().saturating_sub(cpu_before));
+            let taken = start.elapsed();
+            let cpu = cpu_time()
+                .zip(cpu_before)
+                .map_or(taken, |(now, before)| now.saturating_sub(before));
             let too_long = taken > STATEMENT_TIME_MAX || cpu > STATEMENT_CPU_MAX;
             too_long.then(|| format!("took {} s, {} s of CPU", taken.as_secs(), cpu.as_secs()))
         };
