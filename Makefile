@@ -60,11 +60,11 @@ check: ## Check the format and run clippy with warnings denied
 format: ## Format the code
 	$(CARGO) fmt --all
 
-bench: ## Run the benchmarks beside their peers (release build; see bench/README.md)
+bench: ## Run the benchmarks beside their peers (optimised build; see bench/README.md)
 	@scripts/doctor clients
 	@scripts/venv "$(TARGET_DIR)/venv-bench" bench/requirements.txt
 	@scripts/venv "$(TARGET_DIR)/venv-bench-duckdb" bench/requirements-duckdb.txt
-	$(CARGO) build --locked --release -p ingot
+	$(CARGO) build --locked --profile bench -p ingot
 	INGOT="$(TARGET_DIR)/release/ingot" "$(TARGET_DIR)/venv-bench/bin/python" bench/run.py $(ARGS)
 
 clean-demo: ## Delete the demo's data directory
